@@ -1,15 +1,23 @@
 /**
  * The one configuration of every lakeseal process: a YAML file, overlaid by environment variables.
  *
- * All problems are reported together, unknown keys are refused, and every key has a description, a
- * default where one is safe, and an environment name derived from its path
- * (`kafka.brokers` is `LAKESEAL_KAFKA_BROKERS`). A secret can also be given as a file:
- * `LAKESEAL_…_FILE` names it. `lakeseal config` prints the reference and the values in force.
+ * All problems are reported together, each with its place; unknown keys and unknown `LAKESEAL_`
+ * variables are refused, and every key has a description, a default where one is safe, and an
+ * environment name derived from its path (`kafka.brokers` is `LAKESEAL_KAFKA_BROKERS`). A secret
+ * can also be given as a file: `LAKESEAL_…_FILE` names it. `lakeseal config` prints the reference
+ * and the values in force.
+ *
+ * This file holds the schema and the one function that reads files. `config-sources.ts` turns the
+ * sources into values with places, `config-checks.ts` holds the rules that span keys.
  */
-import { readFileSync } from 'node:fs';
-import { parse as parseYaml } from 'yaml';
+import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { z } from 'zod';
+import { crossChecks, type Problem } from './config-checks.ts';
+import { type ConfigKey, describeKeys } from './config-keys.ts';
+import { readSources } from './config-sources.ts';
 import { Failure } from './errors.ts';
+import { nearest } from './nearest.ts';
 
 const MIB = 1024 * 1024;
 
@@ -36,7 +44,9 @@ const kafka = z.strictObject({
   saslPassword: secret.optional().describe('SASL password.'),
   sessionTimeoutMs: count.default(45_000).describe('A consumer silent for longer is evicted.'),
   rebalanceTimeoutMs: count.default(90_000).describe('Longest a rebalance waits for a member.'),
-  heartbeatIntervalMs: count.default(3_000).describe('Heartbeat period; under a third of the session.'),
+  heartbeatIntervalMs: count
+    .default(3_000)
+    .describe('Heartbeat period; under a third of the session.'),
   fetchBytesMax: count.default(8 * MIB).describe('Most bytes of one fetch from one broker.'),
 });
 
@@ -45,7 +55,9 @@ const registry = z.strictObject({
   username: text.optional().describe('Basic authentication user.'),
   password: secret.optional().describe('Basic authentication password.'),
   caFile: text.optional().describe('PEM file of the certificate authority of the registry.'),
-  timeoutMs: count.default(10_000).describe('How long one look-up may take before its record is treated as opaque.'),
+  timeoutMs: count
+    .default(10_000)
+    .describe('How long one look-up may take before its record is treated as opaque.'),
 });
 
 const topics = z.strictObject({
@@ -54,8 +66,12 @@ const topics = z.strictObject({
     .default('databricks.audit.dead-letter')
     .describe('Topic of what could not be read, with the reason.'),
   partitions: count.default(8).describe('Partitions that setup gives a topic it creates.'),
-  replicationFactor: count.default(1).describe('Replication that setup gives a topic it creates; 3 in production.'),
-  recordBytesMax: count.default(32 * MIB).describe('max.message.bytes that setup gives a topic it creates.'),
+  replicationFactor: count
+    .default(1)
+    .describe('Replication that setup gives a topic it creates; 3 in production.'),
+  recordBytesMax: count
+    .default(32 * MIB)
+    .describe('Largest record (max.message.bytes) that setup allows in a topic it creates.'),
 });
 
 const storage = z.strictObject({
@@ -97,18 +113,35 @@ const archive = z.strictObject({
     .enum(['bucket-default', 'headers'])
     .default('bucket-default')
     .describe('Where retention comes from; headers need s3:PutObjectRetention.'),
-  retentionMode: z.enum(['COMPLIANCE', 'GOVERNANCE']).default('COMPLIANCE').describe('Object Lock mode.'),
+  retentionMode: z
+    .enum(['COMPLIANCE', 'GOVERNANCE'])
+    .default('COMPLIANCE')
+    .describe('Object Lock mode.'),
   retentionDays: count.default(365).describe('Days each object stays locked.'),
   codec: z.enum(['deflate', 'zstandard', 'null']).default('deflate').describe('Avro block codec.'),
-  codecLevel: z.number().int().min(1).max(19).optional().describe('Level of the codec (deflate 1-9, zstandard 1-19).'),
+  codecLevel: z
+    .number()
+    .int()
+    .min(1)
+    .max(19)
+    .optional()
+    .describe('Level of the codec (deflate 1-9, zstandard 1-19).'),
   blockBytes: count.default(256 * 1024).describe('Uncompressed bytes of one Avro block.'),
-  segmentBytesMax: count.default(64 * MIB).describe('A segment is sealed at this many stored bytes.'),
+  segmentBytesMax: count
+    .default(64 * MIB)
+    .describe('A segment is sealed at this many stored bytes.'),
   segmentRecordsMax: count.default(1_000_000).describe('A segment is sealed at this many records.'),
-  segmentAgeMsMax: count.default(300_000).describe('A segment is sealed this long after its first record arrived.'),
+  segmentAgeMsMax: count
+    .default(300_000)
+    .describe('A segment is sealed this long after its first record arrived.'),
   schemaRollRecordsMin: count
     .default(1_000)
-    .describe('A schema change seals a segment only when it holds this many records; below that the record is stored opaque.'),
-  memoryBytesMax: count.default(512 * MIB).describe('Most bytes of open segments; beyond it the largest is sealed early.'),
+    .describe(
+      'A schema change seals a segment only when it holds this many records; below that the record is stored opaque.',
+    ),
+  memoryBytesMax: count
+    .default(512 * MIB)
+    .describe('Most bytes of open segments; beyond it the largest is sealed early.'),
 });
 
 const detect = z.strictObject({
@@ -119,8 +152,12 @@ const detect = z.strictObject({
     .describe('Where a partition starts that has no committed offset.'),
   rules: z.array(text).default([]).describe('Rule folders or files beside the shipped rules.'),
   shippedRules: z.boolean().default(true).describe('Load the rules that come with lakeseal.'),
-  eventBytesMax: count.default(8 * MIB).describe('A record above this is not decoded but dead-lettered.'),
-  unsentAlertsMax: count.default(5_000).describe('Alerts that may wait for OpenSearch before reading pauses.'),
+  eventBytesMax: count
+    .default(8 * MIB)
+    .describe('A record above this is not decoded but dead-lettered.'),
+  unsentAlertsMax: count
+    .default(5_000)
+    .describe('Alerts that may wait for OpenSearch before reading pauses.'),
 });
 
 const opensearch = z.strictObject({
@@ -136,17 +173,38 @@ const opensearch = z.strictObject({
   shards: count.default(1).describe('Primary shards of an alert index.'),
   replicas: z.number().int().min(0).default(1).describe('Replicas of an alert index.'),
   bulkBytesMax: count.default(5 * MIB).describe('Most bytes of one bulk request.'),
-  bulkAgeMsMax: count.default(1_000).describe('An alert waits at most this long for others to join its request.'),
+  bulkAgeMsMax: count
+    .default(1_000)
+    .describe('An alert waits at most this long for others to join its request.'),
   timeoutMs: count.default(30_000).describe('Longest wait for one answer of OpenSearch.'),
 });
 
 const collect = z.strictObject({
-  batchBytesMax: count.default(900_000).describe('Most bytes of one produce request per partition.'),
-  compression: z.enum(['none', 'gzip', 'snappy', 'lz4', 'zstd']).default('none').describe('Codec of the records on the topic.'),
+  batchBytesMax: count
+    .default(900_000)
+    .describe('Most bytes of one produce request per partition.'),
+  compression: z
+    .enum(['none', 'gzip', 'snappy', 'lz4', 'zstd'])
+    .default('none')
+    .describe('Codec of the records on the topic.'),
   ledger: text
     .optional()
-    .describe('Folder that remembers what was collected from an S3 prefix; default $XDG_STATE_HOME/lakeseal.'),
+    .describe(
+      'Folder that remembers what was collected from an S3 prefix; default $XDG_STATE_HOME/lakeseal.',
+    ),
   pollMs: count.default(30_000).describe('How often --follow lists the delivery bucket.'),
+});
+
+const setup = z.strictObject({
+  accessKeyId: text
+    .optional()
+    .describe('Access key of the administrator, for setup only; unset for the AWS default chain.'),
+  secretAccessKey: secret.optional().describe('Secret key of the administrator, for setup only.'),
+  sessionToken: secret.optional().describe('Session token of the administrator, for setup only.'),
+  requireTls: z
+    .boolean()
+    .default(false)
+    .describe('Have the bucket policy refuse every request that does not come over TLS.'),
 });
 
 const http = z.strictObject({
@@ -155,7 +213,10 @@ const http = z.strictObject({
 });
 
 const log = z.strictObject({
-  level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('Least severe log level written.'),
+  level: z
+    .enum(['debug', 'info', 'warn', 'error', 'silent'])
+    .default('info')
+    .describe('Least severe log level written.'),
 });
 
 export const configSchema = z.strictObject({
@@ -167,16 +228,145 @@ export const configSchema = z.strictObject({
   detect: detect.prefault({}),
   opensearch: opensearch.prefault({}),
   collect: collect.prefault({}),
+  setup: setup.prefault({}),
   http: http.prefault({}),
   log: log.prefault({}),
 });
 
 export type Config = z.output<typeof configSchema>;
 
-/** Placeholder so that the module loads while the loader is being written. */
-export function loadConfig(_file: string | undefined, _env: NodeJS.ProcessEnv): Config {
-  void readFileSync;
-  void parseYaml;
-  void Failure;
-  return configSchema.parse({});
+/** Every key of the configuration, in the order of the schema. */
+export const configKeys: ConfigKey[] = describeKeys(
+  z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' }),
+);
+
+/** Looked for in the working folder when neither `--config` nor LAKESEAL_CONFIG names a file. */
+export const CONFIG_FILE_DEFAULT = 'lakeseal.yaml';
+
+export interface LoadedConfig {
+  config: Config;
+  /** The file read, absolute, or undefined where there was none. */
+  file: string | undefined;
+  /** Per key path, where its value comes from; a key that is not here has its default. */
+  places: Map<string, string>;
+}
+
+/**
+ * Reads the file (`file`, else LAKESEAL_CONFIG, else ./lakeseal.yaml where there is one) and the
+ * environment. Throws `Failure` CONFIG_UNREADABLE or CONFIG_INVALID; the latter names every
+ * problem, one a line.
+ */
+export function loadConfig(file: string | undefined, env: NodeJS.ProcessEnv): Config {
+  return loadConfigWithPlaces(file, env).config;
+}
+
+/** As `loadConfig`, and says where each value comes from. */
+export function loadConfigWithPlaces(
+  file: string | undefined,
+  env: NodeJS.ProcessEnv,
+): LoadedConfig {
+  const named = file ?? (env.LAKESEAL_CONFIG === '' ? undefined : env.LAKESEAL_CONFIG);
+  const path = named ?? (existsSync(CONFIG_FILE_DEFAULT) ? CONFIG_FILE_DEFAULT : undefined);
+  const source = path === undefined ? undefined : { path, text: readConfigFile(path) };
+  const outcome = assembleConfig(source, env, (name) => readFileSync(name, 'utf8'));
+  if (!outcome.ok) throw invalidConfig(outcome.problems);
+  const { config, places } = outcome;
+  return { config, file: path === undefined ? undefined : resolve(path), places };
+}
+
+export type AssembledConfig =
+  | { ok: true; config: Config; places: Map<string, string> }
+  | { ok: false; problems: Problem[] };
+
+/**
+ * The decision behind `loadConfig`: reads nothing but what `readText` gives it (secret files and
+ * certificates, by path; it throws where a file cannot be read).
+ */
+export function assembleConfig(
+  source: { path: string; text: string } | undefined,
+  env: NodeJS.ProcessEnv,
+  readText: (path: string) => string,
+): AssembledConfig {
+  const { values, problems, placeOf, places } = readSources(configKeys, source, env, readText);
+  const sections: Record<string, unknown> = {};
+  for (const [name, schema] of Object.entries(configSchema.shape)) {
+    const parsed = schema.safeParse(values[name] ?? {});
+    if (parsed.success) sections[name] = parsed.data;
+    else problems.push(...parsed.error.issues.flatMap((issue) => explain(name, issue, placeOf)));
+  }
+  for (const { path, what } of crossChecks(sections as Partial<Config>)) {
+    problems.push({ place: placeOf(path), path, what });
+  }
+  problems.push(...unreadableFiles(sections as Partial<Config>, placeOf, readText));
+  if (problems.length > 0) return { ok: false, problems };
+  return { ok: true, config: sections as Config, places };
+}
+
+function explain(
+  section: string,
+  issue: z.core.$ZodIssue,
+  placeOf: (path: string, isKey?: boolean) => string,
+): Problem[] {
+  const path = [section, ...issue.path.map(String)].join('.');
+  if (issue.code === 'unrecognized_keys') {
+    const known = configKeys.filter((key) => key.section === section).map((key) => key.name);
+    return issue.keys.map((name) => {
+      const full = `${path}.${name}`;
+      return { place: placeOf(full, true), path: full, what: `unknown key${nearest(name, known)}` };
+    });
+  }
+  return [{ place: placeOf(path), path, what: lowerFirst(issue.message) }];
+}
+
+function lowerFirst(message: string): string {
+  return message.charAt(0).toLowerCase() + message.slice(1);
+}
+
+/** Certificates and keys are read when a connection is made; a wrong name is said here already. */
+function unreadableFiles(
+  config: Partial<Config>,
+  placeOf: (path: string) => string,
+  readText: (path: string) => string,
+): Problem[] {
+  const named: Array<[string, string | undefined]> = [
+    ['kafka.caFile', config.kafka?.caFile],
+    ['kafka.certFile', config.kafka?.certFile],
+    ['kafka.keyFile', config.kafka?.keyFile],
+    ['registry.caFile', config.registry?.caFile],
+    ['opensearch.caFile', config.opensearch?.caFile],
+  ];
+  return named.flatMap(([path, file]) => {
+    if (file === undefined) return [];
+    try {
+      readText(file);
+      return [];
+    } catch (error) {
+      return [{ place: placeOf(path), path, what: `cannot read ${file}: ${reasonOf(error)}` }];
+    }
+  });
+}
+
+function readConfigFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new Failure(`cannot read the configuration file ${path}: ${reasonOf(error)}`, {
+      code: 'CONFIG_UNREADABLE',
+      hint: 'name an existing file with --config or LAKESEAL_CONFIG, or leave both out',
+      cause: error,
+    });
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+}
+
+function invalidConfig(problems: Problem[]): Failure {
+  const lines = problems.map(({ place, path, what }) => `  ${place}: ${path}: ${what}`);
+  const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
+  return new Failure(`the configuration has ${count}:\n${lines.join('\n')}\n`, {
+    code: 'CONFIG_INVALID',
+    hint: 'lakeseal config lists every key with its environment name, default and meaning',
+  });
 }
