@@ -4,7 +4,8 @@
 
 export interface RecordHeader {
   key: string;
-  value: Buffer;
+  /** Kafka tells a null header value from an empty one, and so does the archive. */
+  value: Buffer | null;
 }
 
 export interface KafkaRecord {
@@ -17,5 +18,6 @@ export interface KafkaRecord {
   key: Buffer | null;
   /** null is a tombstone. May be a slice of a fetch response: copy before keeping. */
   value: Buffer | null;
+  /** In the order of the wire; one key may come more than once. */
   headers: RecordHeader[];
 }
