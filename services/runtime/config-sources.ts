@@ -6,6 +6,7 @@
 import { isMap, LineCounter, type ParsedNode, parseDocument } from 'yaml';
 import type { Problem } from './config-checks.ts';
 import type { ConfigKey } from './config-keys.ts';
+import { systemReason } from './errors.ts';
 import { nearest } from './nearest.ts';
 
 /** `LAKESEAL_` variables that are not keys: of this loader, of the tests and of their servers. */
@@ -228,8 +229,7 @@ function readVariable(
     try {
       text = readText(fileName).replace(/\r?\n$/, '');
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-      problem(`cannot read ${fileName}: ${code}`);
+      problem(`cannot read ${fileName}: ${systemReason(error)}`);
       return;
     }
   }

@@ -16,7 +16,7 @@ import { z } from 'zod';
 import { crossChecks, type Problem } from './config-checks.ts';
 import { type ConfigKey, describeKeys } from './config-keys.ts';
 import { readSources } from './config-sources.ts';
-import { Failure } from './errors.ts';
+import { Failure, systemReason } from './errors.ts';
 import { nearest } from './nearest.ts';
 
 const MIB = 1024 * 1024;
@@ -341,7 +341,7 @@ function unreadableFiles(
       readText(file);
       return [];
     } catch (error) {
-      return [{ place: placeOf(path), path, what: `cannot read ${file}: ${reasonOf(error)}` }];
+      return [{ place: placeOf(path), path, what: `cannot read ${file}: ${systemReason(error)}` }];
     }
   });
 }
@@ -350,16 +350,12 @@ function readConfigFile(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new Failure(`cannot read the configuration file ${path}: ${reasonOf(error)}`, {
+    throw new Failure(`cannot read the configuration file ${path}: ${systemReason(error)}`, {
       code: 'CONFIG_UNREADABLE',
       hint: 'name an existing file with --config or LAKESEAL_CONFIG, or leave both out',
       cause: error,
     });
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
 }
 
 function invalidConfig(problems: Problem[]): Failure {

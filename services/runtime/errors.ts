@@ -27,16 +27,44 @@ export class Failure extends Error {
   }
 }
 
+/** Causes beyond this depth are left out; it also ends a cause that is its own cause. */
+const CAUSES_MAX = 5;
+
 /** The two or three lines a person reads: `PART: error: WHAT (CODE)`, causes, then `hint: …`. */
 export function describeFailure(part: string, error: unknown): string {
-  if (!(error instanceof Failure)) {
-    const text = error instanceof Error ? error.message : String(error);
-    return `${part}: error: ${text}`;
-  }
-  const lines = [`${part}: error: ${error.message} (${error.code})`];
-  for (let cause = error.cause; cause instanceof Error; cause = cause.cause) {
-    lines.push(`  because: ${cause.message}`);
+  if (!(error instanceof Failure)) return describeUnexpected(part, error);
+  // A message of several lines, such as a list of problems, ends with a line end of its own.
+  const gap = error.message.endsWith('\n') ? '' : ' ';
+  const lines = [`${part}: error: ${error.message}${gap}(${error.code})`];
+  let said = error.message;
+  let cause = error.cause;
+  for (let depth = 0; cause instanceof Error && depth < CAUSES_MAX; depth += 1) {
+    const reason = reasonOf(cause);
+    if (!said.includes(reason)) lines.push(`  because: ${reason}`);
+    said += reason;
+    cause = cause.cause;
   }
   if (error.hint !== undefined) lines.push(`hint: ${error.hint}`);
   return lines.join('\n');
+}
+
+/** Not a `Failure`: nobody foresaw it, so where it came from is part of the message. */
+function describeUnexpected(part: string, error: unknown): string {
+  if (!(error instanceof Error)) return `${part}: error: ${String(error)}`;
+  const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
+  return [`${part}: error: ${reasonOf(error)} (${error.name})`, ...frames.slice(0, 8)].join('\n');
+}
+
+/** One line of text for any error; a refused connection to several addresses has no message. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const first = error.message.split('\n')[0];
+  if (first !== undefined && first !== '') return first;
+  if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);
+  return 'code' in error ? String(error.code) : error.name;
+}
+
+/** `ENOENT` and the like where the system gave a code, else the reason in words. */
+export function systemReason(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : reasonOf(error);
 }
