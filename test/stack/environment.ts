@@ -1,0 +1,44 @@
+/** The LAKESEAL_* environment that points a lakeseal process at a stack. Pure. */
+import type { StackState } from './state.ts';
+
+export type Setting = string | number | boolean | readonly string[];
+
+/** `storage.accessKeyId` is `LAKESEAL_STORAGE_ACCESS_KEY_ID`. */
+export function environmentName(path: string): string {
+  const words = path.replaceAll('.', '_').replace(/([a-z0-9])([A-Z])/g, '$1_$2');
+  return `LAKESEAL_${words.toUpperCase()}`;
+}
+
+/**
+ * `overrides` are settings by their path in the configuration (`archive.segmentAgeMsMax`); they win.
+ * The store is given the archiver's credentials, as in production.
+ */
+export function configEnv(
+  state: StackState,
+  overrides: Record<string, Setting> = {},
+): Record<string, string> {
+  const settings: Record<string, Setting> = {
+    'kafka.brokers': state.kafka.brokers,
+    'registry.url': state.registry.url,
+    'storage.endpoint': state.s3.endpoint,
+    'storage.region': state.s3.region,
+    'storage.pathStyle': true,
+    'storage.accessKeyId': state.s3.archiver.accessKeyId,
+    'storage.secretAccessKey': state.s3.archiver.secretAccessKey,
+    'opensearch.nodes': [state.opensearch.url],
+    // One node holds no replica.
+    'opensearch.replicas': 0,
+    ...overrides,
+  };
+  return Object.fromEntries(
+    Object.entries(settings).map(([path, value]) => [environmentName(path), String(value)]),
+  );
+}
+
+/** The settings that act with all rights, as `setup` does: to be merged into the overrides. */
+export function rootSettings(state: StackState): Record<string, Setting> {
+  return {
+    'storage.accessKeyId': state.s3.root.accessKeyId,
+    'storage.secretAccessKey': state.s3.root.secretAccessKey,
+  };
+}
