@@ -1,0 +1,283 @@
+/**
+ * `lakeseal scan`: files of audit events against rules, with no servers. Decoding and matching are
+ * the detector's own, so what scan finds is what the live detector alerts on (promise D1), under
+ * the same alert ids.
+ *
+ * Exit codes: 0 done; 2 done, but some lines could not be decoded; 1 could not run.
+ */
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import type { Readable, Writable } from 'node:stream';
+import { type Decoded, decodeJson } from '../ingest/decode.ts';
+import type { AuditEvent } from '../ingest/event.ts';
+import { alertId, isoTime } from './alert.ts';
+import { type Line, linesOf } from './lines.ts';
+import { Matcher } from './match.ts';
+import { describeProblem } from './problem.ts';
+import { LEVELS, type Level, type Rule } from './rule.ts';
+import { loadRules } from './rules.ts';
+
+export interface ScanOptions {
+  /** Files of one JSON text a line, plain, gzip or zstd; `-` is standard input. */
+  files: readonly string[];
+  /** Rule files and folders. */
+  rules: readonly string[];
+  format: 'table' | 'json';
+}
+
+export interface ScanIo {
+  stdin: Readable;
+  stdout: Writable & { isTTY?: boolean };
+  stderr: Writable & { isTTY?: boolean };
+  /** Milliseconds, for the rate and the progress line only. */
+  now: () => number;
+}
+
+/** One line of `--format json`. */
+export interface ScanAlert {
+  id: string;
+  rule: { id: string; title: string; level: Level };
+  group: Record<string, string>;
+  actor: string;
+  first: string;
+  last: string;
+  count: number;
+  evidence: Array<{ file: string; line: number; eventId: string }>;
+}
+
+export const EXIT_DONE = 0;
+export const EXIT_FAILED = 1;
+export const EXIT_UNDECODABLE = 2;
+
+/** Longest line, bytes: the largest record lakeseal's topics take. */
+const LINE_BYTES_MAX = 32 * 1024 * 1024;
+const PROGRESS_MS = 500;
+/** How a reading process that went away looks; nothing is left to be told to it. */
+const CLOSED_PIPE = 'EPIPE';
+
+interface Totals {
+  lines: number;
+  events: number;
+  undecodable: number;
+  alerts: Map<Level, number>;
+}
+
+export async function scan(options: ScanOptions, io: ScanIo): Promise<number> {
+  const loaded = loadRules(options.rules);
+  const problems = loaded.ok ? loaded.warnings : loaded.problems;
+  if (problems.length > 0) await say(io.stderr, problems.map(describeProblem).join('\n'));
+  if (!loaded.ok) {
+    await say(io.stderr, 'scan: error: no rule was loaded, because of the errors above');
+    return EXIT_FAILED;
+  }
+  const missing = await unreadable(options.files);
+  if (missing.length > 0) {
+    await say(io.stderr, missing.map((text) => `scan: error: ${text}`).join('\n'));
+    return EXIT_FAILED;
+  }
+  const run = new Scan(loaded.rules, options.format, io);
+  // A failed write is told twice, by its callback (handled below) and by this event.
+  const heard = (): void => {};
+  io.stdout.on('error', heard);
+  try {
+    return await run.all(options.files);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === CLOSED_PIPE) return run.exitCode();
+    throw error;
+  } finally {
+    io.stdout.off('error', heard);
+  }
+}
+
+class Scan {
+  readonly #matcher: Matcher;
+  readonly #format: 'table' | 'json';
+  readonly #io: ScanIo;
+  readonly #seen = new Set<string>();
+  readonly #started: number;
+  readonly #totals: Totals = { lines: 0, events: 0, undecodable: 0, alerts: new Map() };
+  #progressAt: number;
+  #headed = false;
+
+  constructor(rules: readonly Rule[], format: 'table' | 'json', io: ScanIo) {
+    this.#matcher = new Matcher(rules);
+    this.#format = format;
+    this.#io = io;
+    this.#started = io.now();
+    this.#progressAt = this.#started;
+  }
+
+  async all(files: readonly string[]): Promise<number> {
+    for (const file of files) {
+      try {
+        await this.#file(file);
+      } catch (error) {
+        const { code, message } = error as NodeJS.ErrnoException;
+        if (code === CLOSED_PIPE) throw error;
+        this.#clearProgress();
+        await say(this.#io.stderr, `scan: error: ${file} cannot be read: ${message}`);
+        return EXIT_FAILED;
+      }
+    }
+    this.#clearProgress();
+    if (this.#format === 'table') await say(this.#io.stdout, this.#summary());
+    return this.exitCode();
+  }
+
+  exitCode(): number {
+    return this.#totals.undecodable > 0 ? EXIT_UNDECODABLE : EXIT_DONE;
+  }
+
+  async #file(file: string): Promise<void> {
+    const stream = file === '-' ? this.#io.stdin : createReadStream(file);
+    for await (const lines of linesOf(stream, LINE_BYTES_MAX)) {
+      const found: string[] = [];
+      for (const line of lines) await this.#line(file, line, found);
+      if (found.length > 0) {
+        this.#clearProgress();
+        await say(this.#io.stdout, found.join('\n'));
+      }
+      this.#progress(file);
+    }
+  }
+
+  async #line(file: string, line: Line, found: string[]): Promise<void> {
+    this.#totals.lines += 1;
+    if (line.text !== null && line.text.trim() === '') return;
+    const decoded: Decoded =
+      line.text === null
+        ? { ok: false, reason: 'oversized', detail: `more than ${LINE_BYTES_MAX} bytes` }
+        : decodeJson(line.text);
+    if (!decoded.ok) {
+      this.#totals.undecodable += 1;
+      this.#clearProgress();
+      await say(this.#io.stderr, `${file}:${line.number}: ${decoded.reason}: ${decoded.detail}`);
+      return;
+    }
+    for (const event of decoded.events) {
+      this.#totals.events += 1;
+      for (const rule of this.#matcher.match(event)) {
+        const alert = scanAlert(rule, event, file, line.number);
+        if (this.#seen.has(alert.id)) continue;
+        this.#seen.add(alert.id);
+        this.#totals.alerts.set(rule.level, (this.#totals.alerts.get(rule.level) ?? 0) + 1);
+        this.#show(alert, event, found);
+      }
+    }
+  }
+
+  #show(alert: ScanAlert, event: AuditEvent, found: string[]): void {
+    if (this.#format === 'json') {
+      found.push(JSON.stringify(alert));
+      return;
+    }
+    if (!this.#headed) {
+      this.#headed = true;
+      found.push(row('TIME', 'LEVEL', 'RULE', 'ACTOR', 'SOURCE', 'EVENT'));
+    }
+    const [evidence] = alert.evidence;
+    found.push(
+      row(
+        alert.first,
+        alert.rule.level,
+        alert.rule.title,
+        alert.actor,
+        event.sourceIp ?? '-',
+        `${evidence!.file}:${evidence!.line}`,
+      ),
+    );
+  }
+
+  #summary(): string {
+    const { lines, events, undecodable, alerts } = this.#totals;
+    const seconds = Math.max(0.001, (this.#io.now() - this.#started) / 1000);
+    const levels = LEVELS.toReversed()
+      .filter((level) => alerts.has(level))
+      .map((level) => `${alerts.get(level)} ${level}`);
+    const total = [...alerts.values()].reduce((sum, count) => sum + count, 0);
+    return [
+      ...(this.#headed ? [''] : []),
+      `${counted(lines, 'line')}, ${counted(events, 'event')}, ` +
+        `${counted(total, 'alert')}${levels.length > 0 ? ` (${levels.join(', ')})` : ''}, ` +
+        `${grouped(undecodable)} undecodable, ${counted(this.#matcher.rules.length, 'rule')}, ` +
+        `${seconds.toFixed(1)} s (${grouped(Math.round(events / seconds))} events/s)`,
+    ].join('\n');
+  }
+
+  #progress(file: string): void {
+    const { stderr, now } = this.#io;
+    const time = now();
+    if (stderr.isTTY !== true || time - this.#progressAt < PROGRESS_MS) return;
+    this.#progressAt = time;
+    const { events, alerts } = this.#totals;
+    const total = [...alerts.values()].reduce((sum, count) => sum + count, 0);
+    const rate = Math.round(events / ((time - this.#started) / 1000));
+    stderr.write(
+      `\r\x1b[K${file}: ${counted(events, 'event')}, ${counted(total, 'alert')}, ${grouped(rate)}/s`,
+    );
+  }
+
+  #clearProgress(): void {
+    if (this.#io.stderr.isTTY === true && this.#progressAt !== this.#started) {
+      this.#io.stderr.write('\r\x1b[K');
+    }
+  }
+}
+
+function scanAlert(rule: Rule, event: AuditEvent, file: string, line: number): ScanAlert {
+  const time = isoTime(event.eventTime);
+  return {
+    id: alertId(rule.id, event.eventId),
+    rule: { id: rule.id, title: rule.title, level: rule.level },
+    group: {},
+    actor: event.actor.name,
+    first: time,
+    last: time,
+    count: 1,
+    evidence: [{ file, line, eventId: event.eventId }],
+  };
+}
+
+async function unreadable(files: readonly string[]): Promise<string[]> {
+  if (files.length === 0) return ['no file was named; name files, or - for standard input'];
+  const found: string[] = [];
+  for (const file of files) {
+    if (file === '-') continue;
+    try {
+      if ((await stat(file)).isDirectory()) found.push(`${file} is a folder; name its files`);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      found.push(code === 'ENOENT' ? `${file}: no such file` : `${file} cannot be read (${code})`);
+    }
+  }
+  return found;
+}
+
+/** Resolves when the stream has taken the text; rejects when it cannot. */
+function say(stream: Writable, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.write(`${text}\n`, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+const WIDTHS = [24, 13, 46, 32, 15];
+
+/** Columns for a terminal. Control characters of an event never reach it. */
+function row(...cells: string[]): string {
+  return cells
+    .map((cell, index) => {
+      const width = WIDTHS[index];
+      const plain = cell.replace(/\p{C}/gu, '?');
+      if (width === undefined) return plain;
+      return (plain.length > width ? `${plain.slice(0, width - 1)}…` : plain).padEnd(width);
+    })
+    .join('  ');
+}
+
+function counted(count: number, noun: string): string {
+  return `${grouped(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+function grouped(count: number): string {
+  return count.toLocaleString('en-US');
+}

@@ -1,0 +1,89 @@
+/**
+ * One event while it is judged. Rules share fields, so each field gets a slot when rules are
+ * compiled, and a slot's text, lower-cased text and address are worked out at most once per event.
+ * A subject is reused for every event of a process; nothing is allocated to reset it.
+ */
+import { strict as assert } from 'node:assert';
+import ipaddr from 'ipaddr.js';
+import type { AuditEvent } from '../ingest/event.ts';
+import { everyText, type FieldReader, type FieldValue, fieldReader } from './fields.ts';
+
+/** The fields that a rule set reads, in order of first use. */
+export class FieldSlots {
+  readonly readers: FieldReader[] = [];
+  readonly #slots = new Map<string, number>();
+
+  slotOf(field: string): number {
+    let slot = this.#slots.get(field);
+    if (slot === undefined) {
+      slot = this.readers.length;
+      this.#slots.set(field, slot);
+      this.readers.push(fieldReader(field));
+    }
+    return slot;
+  }
+}
+
+export class Subject {
+  readonly #readers: readonly FieldReader[];
+  readonly #text: FieldValue[] = [];
+  readonly #lower: FieldValue[] = [];
+  readonly #textStamp: Float64Array;
+  readonly #lowerStamp: Float64Array;
+  #stamp = 0;
+  #event: AuditEvent | undefined;
+  #everything: string[] | undefined;
+  #everythingLower: string[] | undefined;
+
+  constructor(slots: FieldSlots) {
+    this.#readers = slots.readers;
+    this.#text = new Array<FieldValue>(this.#readers.length).fill(undefined);
+    this.#lower = new Array<FieldValue>(this.#readers.length).fill(undefined);
+    this.#textStamp = new Float64Array(this.#readers.length);
+    this.#lowerStamp = new Float64Array(this.#readers.length);
+  }
+
+  reset(event: AuditEvent): void {
+    this.#event = event;
+    this.#stamp += 1;
+    this.#everything = undefined;
+    this.#everythingLower = undefined;
+  }
+
+  text(slot: number): FieldValue {
+    if (this.#textStamp[slot] !== this.#stamp) {
+      assert(this.#event !== undefined, 'a subject is reset before it is read');
+      this.#text[slot] = this.#readers[slot]!(this.#event);
+      this.#textStamp[slot] = this.#stamp;
+    }
+    return this.#text[slot];
+  }
+
+  lower(slot: number): FieldValue {
+    if (this.#lowerStamp[slot] !== this.#stamp) {
+      const value = this.text(slot);
+      this.#lower[slot] =
+        typeof value === 'string' ? value.toLowerCase() : value?.map((one) => one.toLowerCase());
+      this.#lowerStamp[slot] = this.#stamp;
+    }
+    return this.#lower[slot];
+  }
+
+  everything(): readonly string[] {
+    assert(this.#event !== undefined, 'a subject is reset before it is read');
+    this.#everything ??= everyText(this.#event);
+    return this.#everything;
+  }
+
+  everythingLower(): readonly string[] {
+    this.#everythingLower ??= this.everything().map((text) => text.toLowerCase());
+    return this.#everythingLower;
+  }
+}
+
+/** Big-endian bytes of an address (4 or 16; IPv4-mapped IPv6 gives 4), or null. */
+export function addressBytes(text: string): number[] | null {
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ipaddr.IPv4.parse(text).toByteArray();
+  if (!text.includes(':') || !ipaddr.IPv6.isValid(text)) return null;
+  return ipaddr.process(text).toByteArray();
+}
