@@ -12,13 +12,7 @@
  * - zstd: RFC 8878, by node:zlib.
  */
 import { promisify } from 'node:util';
-import {
-  gzip,
-  unzip,
-  constants as zlibConstants,
-  zstdCompress,
-  zstdDecompress,
-} from 'node:zlib';
+import { gzip, unzip, constants as zlibConstants, zstdCompress, zstdDecompress } from 'node:zlib';
 import kafkajs from 'kafkajs';
 import { compressFrame, decompressFrame } from 'lz4-napi';
 import { compress as snappyCompress, uncompress as snappyUncompress } from 'snappy';

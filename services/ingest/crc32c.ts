@@ -38,8 +38,7 @@ export function crc32c(bytes: Uint8Array, start = 0, end: number = bytes.length)
   let at = start;
   for (const last = end - 8; at <= last; at += 8) {
     const low =
-      crc ^
-      (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24));
+      crc ^ (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24));
     crc =
       t7[low & 0xff]! ^
       t6[(low >>> 8) & 0xff]! ^

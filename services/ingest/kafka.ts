@@ -108,6 +108,7 @@ const ROUTINE = [
   /^The group is rebalancing/,
   /^Restarting the consumer/,
   /^Filtering out batch/,
+  /switched default partitioner/,
 ];
 
 /** The level a kafkajs line deserves here. Pure, for the tests. */
@@ -134,13 +135,14 @@ const FIELDS = ['broker', 'clientId', 'groupId', 'topic', 'partition', 'retryCou
 function bridge(entry: LogEntry, log: Log): void {
   const { message } = entry.log;
   const details = entry.log as unknown as Record<string, unknown>;
-  const error = errorText(details['error']);
-  const fields: Record<string, unknown> = { kafka: entry.namespace };
+  const error = errorText(details.error);
+  const fields: Record<string, unknown> = {};
+  if (entry.namespace) fields.part = entry.namespace;
   for (const name of FIELDS) {
     if (details[name] !== undefined) fields[name] = details[name];
   }
-  if (error !== '') fields['error'] = error;
-  fields['detail'] = message;
+  if (error !== '') fields.error = error;
+  fields.detail = message;
   log[bridgeLevel(entry.level, message, error)](fields, 'kafka client');
 }
 
@@ -256,9 +258,11 @@ const OTHER: Kind = {
   retryable: true,
 };
 
-const TLS_CODE = /^(ERR_TLS|ERR_SSL|CERT_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO|HOSTNAME_MISMATCH|EPROTO)/;
+const TLS_CODE =
+  /^(ERR_TLS|ERR_SSL|CERT_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO|HOSTNAME_MISMATCH|EPROTO)/;
 const NETWORK_CODE = /^(ECONN|ENOTFOUND|EAI_|EHOST|ENETUNREACH|ETIMEDOUT|EPIPE)/;
-const UNREACHABLE_NAME = /^KafkaJS(Connection|NoBroker|BrokerNotFound|LockTimeout|MetadataNotLoaded)/;
+const UNREACHABLE_NAME =
+  /^KafkaJS(Connection|NoBroker|BrokerNotFound|LockTimeout|MetadataNotLoaded)/;
 
 function kindOf(error: ClientError): Kind | undefined {
   const { name, type, code, message } = error;

@@ -249,10 +249,13 @@ export async function decodeFetchResponse(bytes: Buffer, version: number): Promi
 }
 
 function patchFetch(): void {
-  for (const [text, expected] of Object.entries(FETCH_FINGERPRINTS)) {
+  const responses = Object.entries(FETCH_FINGERPRINTS).map(([text, expected]) => {
     const version = Number(text);
     const response = load(`kafkajs/src/protocol/requests/fetch/v${version}/response`) as Fetchable;
     assertFingerprint(`fetch v${version} decode`, response.decode, expected);
+    return { version, response };
+  });
+  for (const { version, response } of responses) {
     response.decode = (bytes) => decodeFetchResponse(bytes, version);
   }
 }
@@ -338,4 +341,3 @@ function patch(): void {
 }
 
 patch();
-

@@ -187,7 +187,14 @@ class RecordReader {
     const value = this.#blob();
     const headers = this.#headers();
     if (this.#at !== end) this.#fail('a record is not as long as it says');
-    return new FetchedRecord(offsetOf(offsetDelta), stampOf(timeDelta), key, value, headers, context);
+    return new FetchedRecord(
+      offsetOf(offsetDelta),
+      stampOf(timeDelta),
+      key,
+      value,
+      headers,
+      context,
+    );
   }
 
   #headers(): RecordHeader[] {
