@@ -1,0 +1,162 @@
+/**
+ * The topics of the configuration: made where missing, compared where found. A topic that is there
+ * is never changed: adding partitions moves keys, and kafkajs can only replace all of a topic's
+ * settings at once; so what differs is said, with the command that mends it.
+ */
+import kafkajs, { type Admin } from 'kafkajs';
+import { connectKafka, kafkaFailure } from '../ingest/kafka.ts';
+import type { Config } from '../runtime/config.ts';
+import type { Log } from '../runtime/log.ts';
+import { carryOut, type Decision, failedItem, type SetupItem } from './setup-items.ts';
+
+export interface WantedTopic {
+  topic: string;
+  partitions: number;
+  replicationFactor: number;
+  /** max.message.bytes */
+  recordBytesMax: number;
+}
+
+export interface FoundTopic {
+  partitions: number;
+  replicationFactor: number;
+  /** By name, as the broker says them: `max.message.bytes`, `retention.ms`, `cleanup.policy`, … */
+  settings: Map<string, string>;
+}
+
+/** A dead letter holds the record it is about, and headers beside it. */
+const DEAD_LETTER_MARGIN_BYTES = 1024 * 1024;
+
+export function wantedTopics({ topics }: Config): WantedTopic[] {
+  const { partitions, replicationFactor, recordBytesMax } = topics;
+  const deadLetterBytesMax = recordBytesMax + DEAD_LETTER_MARGIN_BYTES;
+  return [
+    { topic: topics.events, partitions, replicationFactor, recordBytesMax },
+    {
+      topic: topics.deadLetter,
+      partitions,
+      replicationFactor,
+      recordBytesMax: deadLetterBytesMax,
+    },
+  ];
+}
+
+/** Pure. */
+export function decideTopic(wanted: WantedTopic, found: FoundTopic | null): Decision {
+  const shape = (topic: Pick<FoundTopic, 'partitions' | 'replicationFactor'>): string =>
+    `${topic.partitions} partitions, replication ${topic.replicationFactor}`;
+  if (found === null) {
+    const detail = `${shape(wanted)}, records up to ${wanted.recordBytesMax} bytes`;
+    return { step: 'make', detail };
+  }
+  const differences: string[] = [];
+  const remedies: string[] = [];
+  if (found.partitions !== wanted.partitions) {
+    differences.push(`${found.partitions} partitions instead of ${wanted.partitions}`);
+    remedies.push('set topics.partitions to what is there, or use another topic');
+  }
+  if (found.replicationFactor !== wanted.replicationFactor) {
+    differences.push(
+      `replication ${found.replicationFactor} instead of ${wanted.replicationFactor}`,
+    );
+    remedies.push('reassign the partitions, or set topics.replicationFactor');
+  }
+  const bytes = Number(found.settings.get('max.message.bytes'));
+  if (bytes < wanted.recordBytesMax) {
+    differences.push(`records up to ${bytes} bytes instead of ${wanted.recordBytesMax}`);
+    remedies.push(
+      `kafka-configs.sh --alter --topic ${wanted.topic} --add-config max.message.bytes=${wanted.recordBytesMax}`,
+    );
+  }
+  if (differences.length === 0) return { step: 'found', detail: shape(found) };
+  return { step: 'differs', detail: differences.join('; '), hint: remedies.join('; ') };
+}
+
+export async function setUpTopics(config: Config, log: Log, dryRun: boolean): Promise<SetupItem[]> {
+  const admin = connectKafka(config, log).admin();
+  const wanted = wantedTopics(config);
+  try {
+    await admin.connect();
+    const found = await findTopics(
+      admin,
+      wanted.map(({ topic }) => topic),
+    );
+    const items: SetupItem[] = [];
+    for (const topic of wanted) {
+      const decision = decideTopic(topic, found.get(topic.topic) ?? null);
+      items.push(await ensureTopic(admin, topic, decision, dryRun));
+    }
+    return items;
+  } catch (error) {
+    return [failedItem('kafka', 'topics', kafkaFailure(error, 'look at the topics'))];
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+async function ensureTopic(
+  admin: Admin,
+  wanted: WantedTopic,
+  decision: Decision,
+  dryRun: boolean,
+): Promise<SetupItem> {
+  const name = `topic ${wanted.topic}`;
+  const create = async (validateOnly: boolean): Promise<void> => {
+    try {
+      await admin.createTopics({
+        validateOnly,
+        waitForLeaders: !validateOnly,
+        topics: [spec(wanted)],
+      });
+    } catch (error) {
+      throw kafkaFailure(error, `make the topic ${wanted.topic}`);
+    }
+  };
+  if (dryRun && decision.step === 'make') {
+    try {
+      // The broker says now what it would refuse: more replicas than brokers, a missing right.
+      await create(true);
+    } catch (error) {
+      return failedItem('kafka', name, error);
+    }
+  }
+  return carryOut('kafka', name, decision, dryRun, () => create(false));
+}
+
+function spec({ topic, partitions, replicationFactor, recordBytesMax }: WantedTopic) {
+  return {
+    topic,
+    numPartitions: partitions,
+    replicationFactor,
+    configEntries: [{ name: 'max.message.bytes', value: String(recordBytesMax) }],
+  };
+}
+
+/** Those of the topics that exist. Errors are the client's own. */
+export async function findTopics(admin: Admin, names: string[]): Promise<Map<string, FoundTopic>> {
+  // Asking for a topic by name would make it, where the broker makes topics by itself.
+  const existing = new Set(await admin.listTopics());
+  const topics = names.filter((name) => existing.has(name));
+  if (topics.length === 0) return new Map();
+  const metadata = await admin.fetchTopicMetadata({ topics });
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: topics.map((name) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name })),
+  });
+  const settings = new Map(
+    resources.map(({ resourceName, configEntries }) => [
+      resourceName,
+      new Map(configEntries.map(({ configName, configValue }) => [configName, configValue])),
+    ]),
+  );
+  return new Map(
+    metadata.topics.map(({ name, partitions }) => [
+      name,
+      {
+        partitions: partitions.length,
+        replicationFactor: Math.max(0, ...partitions.map(({ replicas }) => replicas.length)),
+        settings: settings.get(name) ?? new Map(),
+      },
+    ]),
+  );
+}

@@ -1,0 +1,94 @@
+/** S3 clients for the commands that look after the bucket, and what their errors mean. */
+import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import type { Config } from '../runtime/config.ts';
+import { Failure } from '../runtime/errors.ts';
+
+/** `administrator`: `setup.*`. `archiver`: `storage.*`, what the archiver runs with. */
+export type StoreLogin = 'administrator' | 'archiver';
+
+/** Tries of one request, the first included. */
+const ATTEMPTS_MAX = 3;
+
+/** The caller destroys it. */
+export function storeClient(config: Config, login: StoreLogin): S3Client {
+  const { region, endpoint, pathStyle, timeoutMs } = config.storage;
+  const keys = login === 'administrator' ? config.setup : config.storage;
+  const options: S3ClientConfig = {
+    region,
+    forcePathStyle: pathStyle,
+    maxAttempts: ATTEMPTS_MAX,
+    requestHandler: { requestTimeout: timeoutMs, connectionTimeout: timeoutMs },
+  };
+  if (endpoint !== undefined) options.endpoint = endpoint;
+  if (keys.accessKeyId !== undefined && keys.secretAccessKey !== undefined) {
+    const { accessKeyId, secretAccessKey, sessionToken } = keys;
+    options.credentials = {
+      accessKeyId,
+      secretAccessKey,
+      ...(sessionToken === undefined ? {} : { sessionToken }),
+    };
+  }
+  return new S3Client(options);
+}
+
+interface SdkError {
+  name?: unknown;
+  Code?: unknown;
+  $metadata?: { httpStatusCode?: number };
+  /** What `ask` and others wrap. */
+  cause?: unknown;
+}
+
+/** HTTP status of a refused request, also through a `Failure` that wraps it. */
+export function statusOf(error: unknown): number | undefined {
+  const { $metadata, cause } = (error ?? {}) as SdkError;
+  if ($metadata?.httpStatusCode !== undefined) return $metadata.httpStatusCode;
+  return cause === undefined ? undefined : statusOf(cause);
+}
+
+/** The names S3 and the SDK give an error; a HEAD has no body, so it has only the status's. */
+export function errorNames(error: unknown): string[] {
+  const { name, Code } = (error ?? {}) as SdkError;
+  return [Code, name].filter((text): text is string => typeof text === 'string');
+}
+
+const KEYS: Record<StoreLogin, string> = {
+  administrator: 'setup.accessKeyId and setup.secretAccessKey (LAKESEAL_SETUP_…)',
+  archiver: 'storage.accessKeyId and storage.secretAccessKey (LAKESEAL_STORAGE_…)',
+};
+
+/** @param doing completes "cannot …": `read the bucket policy`. */
+export function storeFailure(
+  doing: string,
+  error: unknown,
+  storage: Config['storage'],
+  login: StoreLogin,
+): Failure {
+  if (error instanceof Failure) return error;
+  const where = storage.endpoint ?? `AWS ${storage.region}`;
+  const status = statusOf(error);
+  const names = errorNames(error);
+  const fail = (code: string, why: string, hint: string, retryable = false): Failure =>
+    new Failure(`cannot ${doing} at ${where}${why}`, { code, hint, retryable, cause: error });
+  if (names.includes('CredentialsProviderError')) {
+    return fail('S3_NO_CREDENTIALS', ': no credentials', `set ${KEYS[login]}`);
+  }
+  if (names.some((name) => /^(InvalidAccessKeyId|SignatureDoesNotMatch)$/.test(name))) {
+    return fail('S3_AUTHENTICATION', ': the key is not accepted', `are ${KEYS[login]} right?`);
+  }
+  if (names.includes('RequestTimeTooSkewed')) {
+    return fail('S3_CLOCK_SKEW', ': the clocks differ', 'set the clock of this machine');
+  }
+  if (status === 403) {
+    const hint = `the ${login} may not; are ${KEYS[login]} those of one who may?`;
+    return fail('S3_ACCESS_DENIED', ': denied', hint);
+  }
+  if (status === 301 || status === 307) {
+    return fail('S3_REDIRECT', ': the bucket is elsewhere', 'check storage.region');
+  }
+  if (status === undefined) {
+    const hint = 'is the store running, and are storage.endpoint and storage.region right?';
+    return fail('S3_UNREACHABLE', '', hint, true);
+  }
+  return fail('S3_REJECTED', `: status ${status}`, 'see the reason', status >= 500);
+}
