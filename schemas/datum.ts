@@ -194,7 +194,7 @@ function record(schema: Record<string, unknown>, namespace: string, scope: Scope
     const start = walk.at;
     if (walk.depth >= DEPTH_MAX) return false;
     walk.depth++;
-    for (const step of steps) if (!step(walk)) return false;
+    for (let index = 0; index < steps.length; index++) if (!steps[index]!(walk)) return false;
     walk.depth--;
     // Records of no bytes can be multiplied by the schema alone: they have a budget.
     return walk.at !== start || ++walk.emptyItems <= EMPTY_ITEMS_MAX;
@@ -238,9 +238,18 @@ function union(branches: unknown[], namespace: string, scope: Scope): Step {
     return compile(branch, namespace, scope);
   });
   const count = steps.length;
+  if (count === 2 && branches[0] === 'null') return optional(steps[1]!);
   return (walk) => {
     const index = readLong(walk);
     return index >= 0 && index < count && steps[index]!(walk);
+  };
+}
+
+/** `["null", T]`, by far the most common union, without a look at the branches. */
+function optional(step: Step): Step {
+  return (walk) => {
+    const index = readLong(walk);
+    return index === 1 ? step(walk) : index === 0;
   };
 }
 
@@ -281,7 +290,7 @@ const bytes: Step = (walk) => {
 };
 
 /** Up to here a loop over the bytes is faster than a call into the engine. */
-const SHORT_TEXT_BYTES = 32;
+const SHORT_TEXT_BYTES = 80;
 
 const utf8: Step = (walk) => {
   const size = readLong(walk);

@@ -22,9 +22,17 @@ const EXACT = 2 ** 51;
  * hold more than 64 bits; the cursor is then nowhere useful.
  */
 export function readLong(cursor: Cursor): number {
+  const at = cursor.at;
+  if (at >= cursor.end) return Number.NaN;
+  const byte = cursor.bytes[at]!;
+  if (byte >= 0x80) return readLonger(cursor);
+  cursor.at = at + 1;
+  return (byte & 1) === 0 ? byte >> 1 : -(byte >> 1) - 1;
+}
+
+function readLonger(cursor: Cursor): number {
   const { bytes, end } = cursor;
   let at = cursor.at;
-  if (at >= end) return Number.NaN;
   let byte = bytes[at++]!;
   const negative = (byte & 1) === 1;
   let value = byte & 0x7f;

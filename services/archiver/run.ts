@@ -1,0 +1,129 @@
+/**
+ * The archiver as a process: wires the consumer group, the schema registry and the store to the
+ * partitions, and ends them in order. All decisions are elsewhere.
+ */
+import { setImmediate } from 'node:timers/promises';
+import type { WriterSchema } from '../../schemas/datum.ts';
+import { parseSpliceSchema } from '../../schemas/segment.ts';
+import { createConsumer } from '../ingest/consume.ts';
+import type { RecordConsumer } from '../ingest/consume-types.ts';
+import { connectKafka } from '../ingest/kafka.ts';
+import { SchemaCache } from '../ingest/registry.ts';
+import { clusterId } from '../ingest/topic-ids.ts';
+import type { Config } from '../runtime/config.ts';
+import type { Log } from '../runtime/log.ts';
+import type { ServiceContext } from '../runtime/service.ts';
+import { Archive, TICK_MS } from './archive.ts';
+import { blockCompressor } from './compress.ts';
+import { archiverMetrics } from './metrics.ts';
+import { createS3Store } from './s3.ts';
+import type { WriterSchemas } from './schemas.ts';
+
+/** Stands for the cluster where the broker tells no id. */
+const NO_CLUSTER_ID = '-';
+
+/**
+ * Archives until the signal aborts, then seals and commits what is open and leaves the group.
+ * Rejects where the consumer fails beyond retry; what was open is then read again by the next one.
+ */
+export async function archive(context: ServiceContext): Promise<void> {
+  const { config, log, clock, signal } = context;
+  const cache = new SchemaCache(config.registry, { log, clock });
+  const store = createS3Store(config.storage, config.archive, clock);
+  const topics = config.archive.topics ?? [config.topics.events, config.topics.deadLetter];
+  const consumer = createConsumer({
+    config,
+    groupId: config.archive.group,
+    topics,
+    startAt: config.archive.startAt,
+    log,
+    metrics: context.metrics,
+  });
+  try {
+    const cluster = (await clusterId(connectKafka(config, log))) ?? NO_CLUSTER_ID;
+    log.info({ cluster, topics, bucket: config.storage.bucket }, 'archiver starts');
+    const partitions = new Archive({
+      clusterId: cluster,
+      prefix: config.storage.prefix,
+      startAt: config.archive.startAt,
+      limits: config.archive,
+      memoryBytesMax: config.archive.memoryBytesMax,
+      blocks: blockOptions(config.archive),
+      store,
+      schemas: writerSchemas(cache, log),
+      consumer,
+      clock,
+      random: context.random,
+      log,
+      metrics: archiverMetrics(context.metrics),
+      ready: (check, ok, reason) => context.health.ready(check, ok, reason),
+      breathe: () => setImmediate(),
+    });
+    await consumeUntil(signal, consumer, partitions, context);
+  } finally {
+    cache.close();
+    store.close();
+  }
+}
+
+/** Runs both loops; the first that ends, or the signal, ends the other. */
+async function consumeUntil(
+  signal: AbortSignal,
+  consumer: RecordConsumer,
+  partitions: Archive,
+  { clock }: ServiceContext,
+): Promise<void> {
+  const end = new AbortController();
+  const ticking = async (): Promise<void> => {
+    while (!end.signal.aborted) {
+      await partitions.tick();
+      await clock.sleep(TICK_MS, end.signal);
+    }
+  };
+  const consuming = consumer.run(partitions);
+  const loops = Promise.race([consuming, ticking()]);
+  const aborted = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  try {
+    await Promise.race([loops, aborted]);
+    end.abort();
+    await partitions.stop();
+  } finally {
+    end.abort();
+    await consumer.stop();
+  }
+  await consuming;
+}
+
+function blockOptions(archive: Config['archive']) {
+  const { codec, blockBytes, codecLevel } = archive;
+  return { codec, blockBytes, compress: blockCompressor(codec, codecLevel) };
+}
+
+/** Parses each schema once. A schema that cannot stand in a segment is told once. */
+export function writerSchemas(
+  cache: Pick<SchemaCache, 'warm' | 'get' | 'text'>,
+  log: Log,
+): WriterSchemas {
+  const parsed = new Map<number, WriterSchema | null>();
+  return {
+    warm: (schemaIds) => cache.warm(schemaIds),
+    find(schemaId) {
+      const known = parsed.get(schemaId);
+      if (known !== undefined) return known;
+      const answer = cache.get(schemaId);
+      if (answer === undefined || typeof answer === 'string') return null;
+      const text = cache.text(schemaId);
+      if (text === undefined) return null;
+      const schema = parseSpliceSchema(text);
+      if ('problem' in schema) {
+        log.warn({ schemaId, problem: schema.problem }, 'records of this schema are kept opaque');
+      }
+      const result = 'problem' in schema ? null : schema;
+      parsed.set(schemaId, result);
+      return result;
+    },
+  };
+}
