@@ -44,7 +44,7 @@ function same(a: Retention, b: Retention): boolean {
   return a.mode === b.mode && a.days === b.days;
 }
 
-export function describeRetention({ mode, days }: Retention): string {
+export function describeRetention({ mode, days }: { mode: string; days: number }): string {
   return `${mode}, ${days} ${days === 1 ? 'day' : 'days'}`;
 }
 

@@ -30,6 +30,9 @@ import { describeRetention } from './bucket-plan.ts';
 import { type Check, check, type Finding, failed, ok, unknown } from './checks.ts';
 import { errorNames, statusOf, storeClient, storeFailure } from './store-client.ts';
 
+/** The first check that writes. */
+export const WRITE_ONCE = 'an object is written once';
+
 const WRITERS = 8;
 /** Past this, S3 refuses signatures and retention dates of this machine would be wrong. */
 const SKEW_MS_MAX = 5 * 60_000;
@@ -78,16 +81,19 @@ async function runChecks(context: StoreContext): Promise<Check[]> {
     check('store', name, () => run(context));
   const reachable = await step('bucket is there, clocks agree', checkBucket);
   if (reachable.outcome === 'failed') return [reachable];
-  const written = await step('an object is written once', checkWriteOnce);
+  const written = await step(WRITE_ONCE, checkWriteOnce);
   const checks = [reachable, await step('bucket has Object Lock', checkObjectLock), written];
   if (written.outcome === 'failed') return checks;
+  const versions = await step('versions are kept and listed', checkVersions);
   checks.push(
     await step(`one of ${WRITERS} racing writers wins`, checkRace),
     await step('a wrong checksum is refused', checkChecksum),
-    await step('versions are kept and listed', checkVersions),
+    versions,
     await step('objects are encrypted', checkEncryption),
     await step('objects are retained', checkRetention),
   );
+  // In a bucket without versions some of the attempts would change what they only mean to try.
+  if (versions.outcome === 'failed') return checks;
   for (const attempt of forbidden(context)) {
     checks.push(await step(`archiver may not ${attempt.what}`, () => checkForbidden(attempt)));
   }
@@ -304,7 +310,7 @@ export function judgeRetention(
   remainingMs: number,
 ): Finding {
   const days = Math.round(remainingMs / DAY_MS);
-  const found = `${mode}, ${days} days`;
+  const found = describeRetention({ mode, days });
   const wanted = describeRetention({ mode: archive.retentionMode, days: archive.retentionDays });
   if (archive.retentionMode === 'COMPLIANCE' && mode !== 'COMPLIANCE') {
     return failed(`${found}, where ${wanted} is configured`, 'run lakeseal setup');

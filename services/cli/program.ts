@@ -7,7 +7,11 @@
 import { Command, type CommanderError, Option } from 'commander';
 import { type Config, loadConfig, loadConfigWithPlaces } from '../runtime/config.ts';
 import { describeFailure } from '../runtime/errors.ts';
+import { runService } from '../runtime/lifecycle.ts';
+import { createLog, type Log } from '../runtime/log.ts';
+import type { ServiceContext } from '../runtime/service.ts';
 import { version } from '../runtime/version.ts';
+import type { CollectFlags } from './collect.ts';
 import { printEffective, printReference } from './config-command.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 
@@ -72,6 +76,7 @@ function createProgram(terminal: Terminal, finish: Finish): Command {
     )
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
     .option(
       '--config <file>',
       'configuration file (YAML); else LAKESEAL_CONFIG, else ./lakeseal.yaml',
@@ -82,14 +87,20 @@ function createProgram(terminal: Terminal, finish: Finish): Command {
     finish,
     config: () => loadConfig(program.opts<{ config?: string }>().config, terminal.env),
   };
+  addSetup(program, context);
+  addPreflight(program, context);
+  addStatus(program, context);
+  addCollect(program, context);
+  addArchive(program, context);
+  addDetect(program, context);
+  addScan(program, context);
   addConfig(program, context);
   for (const command of [program, ...program.commands]) harden(command, terminal);
-  examples(program, [
+  return examples(program, [
     'lakeseal setup --dry-run',
     'lakeseal collect "delivery/**/*.json.gz"',
-    'lakeseal archive',
+    'lakeseal scan events.json.gz',
   ]);
-  return program;
 }
 
 interface CommandContext {
@@ -123,6 +134,166 @@ function examples(command: Command, lines: string[]): Command {
 }
 
 const jsonOption = (): Option => new Option('--json', 'print JSON instead of text');
+
+/** For commands that ask servers and end: a client library's own chatter only when debugging. */
+function commandLog(name: string, config: Config): Log {
+  return createLog(name, config.log.level === 'debug' ? 'debug' : 'silent');
+}
+
+function addSetup(program: Command, { terminal, finish, config }: CommandContext): void {
+  const command = program
+    .command('setup')
+    .description('make topics, schemas, bucket and index template, or say what is there')
+    .option('--dry-run', 'only say what would be made or changed')
+    .addOption(jsonOption())
+    .addHelpText('after', SETUP_HELP)
+    .action(async (options: { dryRun?: true; json?: true }) => {
+      const settings = config();
+      const { runSetup, tellItems } = await import('./setup.ts');
+      const dryRun = options.dryRun === true;
+      const items = await runSetup(settings, commandLog('setup', settings), dryRun);
+      finish(tellItems(terminal, items, { dryRun, json: options.json === true }));
+    });
+  examples(command, ['lakeseal setup --dry-run', 'lakeseal setup --config lakeseal.yaml --json']);
+}
+
+const SETUP_HELP = `
+The bucket is set up with the credential of an administrator: setup.accessKeyId and
+setup.secretAccessKey (LAKESEAL_SETUP_ACCESS_KEY_ID, LAKESEAL_SETUP_SECRET_ACCESS_KEY or …_FILE),
+else what the AWS environment gives. The archiver's credential (storage.*) is never used here, and
+needs s3:PutObject, GetObject, GetObjectVersion, ListBucket and ListBucketVersions only.`;
+
+function addPreflight(program: Command, { terminal, finish, config }: CommandContext): void {
+  const command = program
+    .command('preflight')
+    .description('try each behaviour of the servers that lakeseal relies on')
+    .addOption(jsonOption())
+    .addHelpText('after', PREFLIGHT_HELP)
+    .action(async (options: { json?: true }) => {
+      const settings = config();
+      const { runPreflight, tellChecks } = await import('./preflight.ts');
+      const checks = await runPreflight(settings, commandLog('preflight', settings));
+      finish(tellChecks(terminal, checks, settings, options.json === true));
+    });
+  examples(command, ['lakeseal preflight', 'lakeseal preflight --json']);
+}
+
+const PREFLIGHT_HELP = `
+Writes a few bytes under PREFIX/preflight/ in the bucket, which stay until their retention ends, and
+an index in OpenSearch that it deletes. Exit code 0 when nothing failed, else 1. What the archiver's
+credential cannot see is checked with the administrator's (setup.*) where it is given.`;
+
+function addStatus(program: Command, { terminal, finish, config }: CommandContext): void {
+  const command = program
+    .command('status')
+    .description('show topics, lag, last sealed offsets, rules and the alerts of the last day')
+    .addOption(jsonOption())
+    .action(async (options: { json?: true }) => {
+      const settings = config();
+      const { readStatus } = await import('./status.ts');
+      const { tellStatus } = await import('./status-text.ts');
+      const status = await readStatus(settings, commandLog('status', settings), Date.now());
+      finish(tellStatus(terminal, status, options.json === true));
+    });
+  examples(command, ['lakeseal status', 'lakeseal status --json']);
+}
+
+function addArchive(program: Command, { finish, config }: CommandContext): void {
+  const command = program
+    .command('archive')
+    .description('seal the topics into the bucket, until told to stop')
+    .action(async () => {
+      const settings = config();
+      const { archive } = await import('../archiver/run.ts');
+      finish(await runService('archive', settings, asService(archive), { http: true }));
+    });
+  examples(command, ['lakeseal archive --config lakeseal.yaml']);
+}
+
+function addDetect(program: Command, { finish, config }: CommandContext): void {
+  const command = program
+    .command('detect')
+    .description('judge the events of the topic by the rules, until told to stop')
+    .action(async () => {
+      const settings = config();
+      const { detect } = await import('../detector/run.ts');
+      finish(await runService('detect', settings, asService(detect), { http: true }));
+    });
+  examples(command, ['lakeseal detect --config lakeseal.yaml']);
+}
+
+function asService(run: (context: ServiceContext) => Promise<void>) {
+  return async (context: ServiceContext): Promise<undefined> => {
+    await run(context);
+  };
+}
+
+interface ScanFlags {
+  rules: string[];
+  shippedRules: boolean;
+  format: 'table' | 'json';
+}
+
+function addScan(program: Command, { finish }: CommandContext): void {
+  const command = program
+    .command('scan')
+    .description('judge files of audit events by the rules, without any server')
+    .argument('<file...>', 'files of one event a line, plain, gzip or zstd; - for standard input')
+    .option('--rules <path...>', 'rule folders or files beside the shipped rules', [])
+    .option('--no-shipped-rules', 'leave out the rules that come with lakeseal')
+    .addOption(
+      new Option('--format <format>', 'table for people, json for one alert a line')
+        .choices(['table', 'json'])
+        .default('table'),
+    )
+    .addHelpText('after', SCAN_HELP)
+    .action(async (files: string[], { rules, shippedRules, format }: ScanFlags) => {
+      const { scan } = await import('../detector/scan.ts');
+      const { SHIPPED_RULES } = await import('../detector/rules.ts');
+      const paths = shippedRules ? [SHIPPED_RULES, ...rules] : rules;
+      const { stdin, stdout, stderr } = process;
+      finish(await scan({ files, rules: paths, format }, { stdin, stdout, stderr, now: Date.now }));
+    });
+  examples(command, [
+    'lakeseal scan events.json.gz',
+    'zcat events.json.gz | lakeseal scan - --format json --rules my-rules',
+  ]);
+}
+
+const SCAN_HELP = `
+Exit code 0 done, 2 done but some lines could not be decoded (they are named on standard error),
+1 could not run.`;
+
+function addCollect(program: Command, { terminal, finish, config }: CommandContext): void {
+  const command = program
+    .command('collect')
+    .description('send audit events of files or a delivery bucket to the topic')
+    .argument('<source...>', 'files, globs, folders, - for standard input, s3://bucket/prefix')
+    .option('--follow', 'keep listing the delivery bucket, until told to stop')
+    .option('--dry-run', 'read and decode everything, send nothing')
+    .option('--endpoint <url>', 'endpoint of an S3-compatible delivery store; else AWS')
+    .option('--region <region>', 'region of the delivery bucket')
+    .option('--path-style', 'address the delivery bucket by path (MinIO and others)')
+    .option('--quiet', 'no progress, only problems')
+    .addOption(jsonOption())
+    .addHelpText('after', COLLECT_HELP)
+    .action(async (inputs: string[], flags: CollectFlags) => {
+      const settings = config();
+      const { runCollect } = await import('./collect.ts');
+      finish(await runCollect(settings, inputs, flags, terminal));
+    });
+  examples(command, [
+    'lakeseal collect "delivery/**/*.json.gz"',
+    'lakeseal collect --follow s3://audit-logs/databricks/',
+    'lakeseal collect - < events.json',
+  ]);
+}
+
+const COLLECT_HELP = `
+The delivery bucket is read with the credential that the AWS environment gives (AWS_PROFILE,
+AWS_ACCESS_KEY_ID, a role), never with the archive's.
+Exit code 0 everything collected, 2 some lines went to the dead-letter topic or a file was damaged,
+130 stopped half-way, 1 could not run.`;
 
 function addConfig(program: Command, { terminal }: CommandContext): void {
   const command = program

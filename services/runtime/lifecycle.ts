@@ -13,7 +13,7 @@ import type { Config } from './config.ts';
 import { describeFailure } from './errors.ts';
 import { HealthState } from './health.ts';
 import { type HttpServer, startHttp } from './http.ts';
-import { createLog, type Log } from './log.ts';
+import { createLog, type Log, type LogLevel } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import type { ServiceContext } from './service.ts';
 
@@ -28,18 +28,20 @@ const LAG_WINDOWS_MAX = 3;
 export interface RunOptions {
   /** Serve /livez, /readyz and /metrics; a command that ends by itself needs none. */
   http: boolean;
+  /** Instead of `log.level`, for a command that talks to a person. */
+  logLevel?: LogLevel;
   /** Where a failure is told; standard error by default. */
   complain?: (text: string) => void;
 }
 
-/** Exit code: 0 when the service returned, 1 when it rejected. */
+/** Exit code: what the service returned (0 for nothing), or 1 when it rejected. */
 export async function runService(
   name: string,
   config: Config,
-  run: (context: ServiceContext) => Promise<void>,
+  run: (context: ServiceContext) => Promise<number | undefined>,
   options: RunOptions,
 ): Promise<number> {
-  const log = createLog(name, config.log.level);
+  const log = createLog(name, options.logLevel ?? config.log.level);
   const health = new HealthState();
   const metrics = createMetrics(name);
   const stop = new AbortController();
@@ -53,9 +55,10 @@ export async function runService(
       log.info({ host: config.http.host, port: http.port }, 'serving health and metrics');
     }
     const { signal } = stop;
-    await run({ config, log, clock: systemClock, random: Math.random, signal, metrics, health });
+    const clock = systemClock;
+    const code = await run({ config, log, clock, random: Math.random, signal, metrics, health });
     log.debug({}, 'stopped');
-    return 0;
+    return code ?? 0;
   } catch (error) {
     complain(describeFailure(`lakeseal ${name}`, error));
     return 1;

@@ -44,6 +44,7 @@ process.exitCode = await runService(
   async (context) => {
     process.stdout.write('running\n');
     await behaviour(context);
+    return undefined;
   },
   { http: true },
 );

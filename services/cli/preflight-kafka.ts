@@ -1,0 +1,159 @@
+/** What lakeseal relies on in Kafka. Reads only, but for one short-lived consumer group. */
+import type { Admin, Kafka } from 'kafkajs';
+import { connectKafka, kafkaFailure } from '../ingest/kafka.ts';
+import { NO_TOPIC_ID, topicIds } from '../ingest/topic-ids.ts';
+import type { Config } from '../runtime/config.ts';
+import type { Log } from '../runtime/log.ts';
+import { type Check, check, type Finding, failed, ok, unknown } from './checks.ts';
+import { type FoundTopic, findTopics } from './kafka-topics.ts';
+
+/** A group that is not joined by then has a coordinator that does not work. */
+const JOIN_MS_MAX = 45_000;
+/** Less leaves no time to notice and mend an archiver that stands still. */
+const RETENTION_MS_MIN = 24 * 3_600_000;
+
+export async function checkKafka(config: Config, log: Log, random: string): Promise<Check[]> {
+  const kafka = connectKafka(config, log);
+  const admin = kafka.admin();
+  const step = (name: string, run: () => Promise<Finding>): Promise<Check> =>
+    check('kafka', name, async () => {
+      try {
+        return await run();
+      } catch (error) {
+        throw kafkaFailure(error, `check that ${name}`);
+      }
+    });
+  try {
+    const reachable = await step('brokers answer', () => checkBrokers(admin));
+    if (reachable.outcome === 'failed') return [reachable];
+    const checks = [reachable];
+    for (const topic of [config.topics.events, config.topics.deadLetter]) {
+      checks.push(await step(`topic ${topic} fits`, () => checkTopic(admin, config, topic)));
+    }
+    if (checks.slice(1).some(({ hint }) => hint === MAKE_TOPIC)) return checks;
+    checks.push(
+      await step('topics have ids', () => checkTopicIds(kafka, config)),
+      await step('nothing was deleted unsealed', () => checkLoss(admin, config)),
+      await step('a group can be joined', () => checkGroup(kafka, admin, config, random)),
+    );
+    return checks;
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+async function checkBrokers(admin: Admin): Promise<Finding> {
+  await admin.connect();
+  const { brokers, clusterId } = await admin.describeCluster();
+  const count = brokers.length === 1 ? '1 broker' : `${brokers.length} brokers`;
+  return ok(`${count}, cluster ${clusterId}`);
+}
+
+const MAKE_TOPIC = 'run lakeseal setup';
+
+async function checkTopic(admin: Admin, config: Config, topic: string): Promise<Finding> {
+  const found = (await findTopics(admin, [topic])).get(topic);
+  if (found === undefined) return failed('it does not exist', MAKE_TOPIC);
+  return judgeTopic(found, config);
+}
+
+/** Pure. */
+export function judgeTopic(found: FoundTopic, config: Config): Finding {
+  const setting = (name: string): string => found.settings.get(name) ?? '';
+  const recordBytes = Number(setting('max.message.bytes'));
+  const retentionMs = Number(setting('retention.ms'));
+  if (setting('cleanup.policy').includes('compact')) {
+    return failed(
+      'it is compacted: Kafka deletes records before they are sealed',
+      'kafka-configs.sh --alter --add-config cleanup.policy=delete',
+    );
+  }
+  if (recordBytes < config.collect.batchBytesMax) {
+    return failed(
+      `max.message.bytes is ${recordBytes}, the collector sends up to ${config.collect.batchBytesMax}`,
+      `raise max.message.bytes to ${config.topics.recordBytesMax}, or lower collect.batchBytesMax`,
+    );
+  }
+  if (retentionMs >= 0 && retentionMs < RETENTION_MS_MIN) {
+    return failed(
+      `retention.ms is ${retentionMs}: an archiver that stands still that long loses records`,
+      `set retention.ms to ${RETENTION_MS_MIN} (a day) or more`,
+    );
+  }
+  const kept = retentionMs < 0 ? 'without end' : `${Math.floor(retentionMs / 3_600_000)} hours`;
+  return ok(`${found.partitions} partitions, kept ${kept}, records up to ${recordBytes} bytes`);
+}
+
+async function checkTopicIds(kafka: Kafka, config: Config): Promise<Finding> {
+  const ids = await topicIds(kafka, [config.topics.events, config.topics.deadLetter]);
+  const without = [...ids].filter(([, id]) => id === NO_TOPIC_ID).map(([name]) => name);
+  if (without.length === 0) return ok([...ids.values()].join(', '));
+  return unknown(
+    `none for ${without.join(', ')}`,
+    'a topic that is deleted and made again cannot be told apart here: never do that',
+  );
+}
+
+async function checkLoss(admin: Admin, config: Config): Promise<Finding> {
+  const groupId = config.archive.group;
+  const topics = config.archive.topics ?? [config.topics.events, config.topics.deadLetter];
+  const committed = await admin.fetchOffsets({ groupId, topics });
+  const lost: string[] = [];
+  let behind = 0n;
+  let known = 0;
+  for (const { topic, partitions } of committed) {
+    const ends = new Map((await admin.fetchTopicOffsets(topic)).map((end) => [end.partition, end]));
+    for (const { partition, offset } of partitions) {
+      const end = ends.get(partition);
+      const next = BigInt(offset);
+      if (end === undefined || next < 0n) continue;
+      known += 1;
+      behind += BigInt(end.high) - next;
+      if (next < BigInt(end.low)) lost.push(`${topic}/${partition}: ${BigInt(end.low) - next}`);
+    }
+  }
+  if (lost.length > 0) {
+    return failed(
+      `records deleted by Kafka before they were sealed: ${lost.join(', ')}`,
+      'the archiver seals a gap record there; lengthen retention.ms and watch the lag',
+    );
+  }
+  if (known === 0) return ok(`group ${groupId} has not archived yet`);
+  return ok(`group ${groupId} is ${behind} records behind`);
+}
+
+async function checkGroup(
+  kafka: Kafka,
+  admin: Admin,
+  config: Config,
+  random: string,
+): Promise<Finding> {
+  const groupId = `${config.archive.group}-preflight-${random}`;
+  const { sessionTimeoutMs: sessionTimeout, heartbeatIntervalMs: heartbeatInterval } = config.kafka;
+  const consumer = kafka.consumer({
+    groupId,
+    sessionTimeout,
+    heartbeatInterval,
+    maxWaitTimeInMs: 250,
+  });
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    const joined = new Promise<boolean>((resolve, reject) => {
+      timer = setTimeout(() => resolve(false), JOIN_MS_MAX);
+      consumer.on('consumer.group_join', () => resolve(true));
+      consumer.on('consumer.crash', ({ payload }) => reject(payload.error));
+    });
+    await consumer.connect();
+    await consumer.subscribe({ topic: config.topics.events, fromBeginning: false });
+    await consumer.run({ autoCommit: false, eachBatch: async () => {} });
+    if (!(await joined)) {
+      return failed(`${groupId} was not joined in ${JOIN_MS_MAX / 1000} s`, 'see the broker log');
+    }
+    return ok(groupId);
+  } finally {
+    clearTimeout(timer);
+    await consumer.disconnect();
+    // What is left of an empty group goes by itself; tidiness is no reason to fail.
+    await admin.deleteGroups([groupId]).catch(() => {});
+  }
+}

@@ -1,0 +1,92 @@
+/** The status as a person reads it. */
+import type { GroupPosition, PartitionStatus, Status } from './status.ts';
+import { type Cell, formatTable, paint, printable, type Terminal, toJson } from './terminal.ts';
+
+/** Problems of rules listed; the count is always told. */
+const PROBLEMS_SHOWN_MAX = 10;
+
+/** Prints the status; exit code 1 where a server could not be asked or a partition is broken. */
+export function tellStatus(terminal: Terminal, status: Status, json: boolean): number {
+  const broken = status.partitions.some(({ sealed }) => sealed?.state === 'broken');
+  const code = status.servers.every(({ ok }) => ok) && !broken ? 0 : 1;
+  if (json) {
+    terminal.out(toJson({ ok: code === 0, ...status }));
+    return code;
+  }
+  const blocks = [
+    describeServers(terminal, status),
+    describePartitions(terminal, status),
+    describeRules(terminal, status),
+    describeAlerts(terminal, status),
+  ];
+  terminal.out(blocks.filter((block) => block !== '').join('\n\n'));
+  return code;
+}
+
+function describeServers(terminal: Terminal, { servers }: Status): string {
+  const rows = servers.map(({ server, ok, detail }): Cell[] => [
+    server,
+    ok ? ['good', 'up'] : ['bad', 'DOWN'],
+    detail,
+  ]);
+  const table = formatTable(terminal, ['SERVER', '', 'DETAIL'], rows);
+  const hints = servers.flatMap(({ server, hint }) =>
+    hint === undefined ? [] : [`${paint(terminal, 'bad', `${server}:`)} ${printable(hint)}`],
+  );
+  return [table, ...hints].join('\n');
+}
+
+function describePartitions(terminal: Terminal, { partitions }: Status): string {
+  if (partitions.length === 0) return '';
+  const head = [
+    'TOPIC',
+    'PARTITION',
+    'OFFSETS',
+    'SEALED UP TO',
+    'UNSEALED',
+    'ARCHIVER LAG',
+    'DETECTOR LAG',
+  ];
+  const rows = partitions.map((partition): Cell[] => [
+    partition.topic,
+    String(partition.partition),
+    `${partition.logStart}-${partition.logEnd}`,
+    ...describeSealed(partition),
+    describeLag(partition.archiver),
+    partition.detector === null ? '' : describeLag(partition.detector),
+  ]);
+  const broken = partitions.flatMap(({ sealed }) =>
+    sealed?.state === 'broken'
+      ? [`${paint(terminal, 'bad', 'broken:')} ${printable(`${sealed.key}: ${sealed.detail}`)}`]
+      : [],
+  );
+  return [formatTable(terminal, head, rows), ...broken].join('\n');
+}
+
+function describeSealed({ sealed, logStart, logEnd }: PartitionStatus): [Cell, Cell] {
+  if (sealed === null) return ['?', '?'];
+  if (sealed.state === 'broken') return [['bad', 'BROKEN'], '?'];
+  if (sealed.state === 'empty') return ['nothing yet', String(logEnd - logStart)];
+  return [String(sealed.nextOffset), String(sealed.unsealed)];
+}
+
+function describeLag({ lag }: GroupPosition): Cell {
+  return lag === null ? '-' : String(lag);
+}
+
+function describeRules(terminal: Terminal, { rules }: Status): string {
+  const { shipped, own, problems } = rules;
+  const lines = [`Rules: ${shipped} shipped, ${own} own, ${problems.length} problems`];
+  for (const problem of problems.slice(0, PROBLEMS_SHOWN_MAX)) {
+    lines.push(paint(terminal, 'attention', `  ${printable(problem)}`));
+  }
+  return lines.join('\n');
+}
+
+function describeAlerts(terminal: Terminal, { alerts }: Status): string {
+  if (alerts === null) return '';
+  const levels = Object.entries(alerts.byLevel).filter(([, count]) => count > 0);
+  const split = levels.map(([level, count]) => `${count} ${level}`).join(', ');
+  const title = paint(terminal, 'strong', 'Alerts of the last day:');
+  return `${title} ${alerts.total}${split === '' ? '' : ` (${split})`}`;
+}

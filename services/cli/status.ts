@@ -1,0 +1,307 @@
+/**
+ * `lakeseal status`: where everything stands, in one look. Reads only. Each server is asked by
+ * itself, so that with one of them down the rest is still told, and which one is down.
+ */
+import type { Kafka } from 'kafkajs';
+import type { PartitionAddress } from '../../schemas/layout.ts';
+import { readPosition } from '../archiver/position.ts';
+import { createS3Store } from '../archiver/s3.ts';
+import { openSearchClient } from '../detector/opensearch.ts';
+import { describeProblem } from '../detector/problem.ts';
+import { LEVELS, type Level } from '../detector/rule.ts';
+import { loadRules, SHIPPED_RULES } from '../detector/rules.ts';
+import { connectKafka, kafkaFailure } from '../ingest/kafka.ts';
+import { registerSchemas } from '../ingest/registry.ts';
+import { clusterTopics } from '../ingest/topic-ids.ts';
+import type { Config } from '../runtime/config.ts';
+import type { Failure } from '../runtime/errors.ts';
+import type { Log } from '../runtime/log.ts';
+import { openSearchVersion } from './preflight-opensearch.ts';
+import { describeCause } from './problem.ts';
+import { topicSchemas } from './schemas.ts';
+
+const DAY_MS = 86_400_000;
+/** What the archiver writes in place of the cluster id where the broker tells none. */
+const NO_CLUSTER_ID = '-';
+/** Partitions whose position is read from the store at once. */
+const READERS_MAX = 8;
+
+export interface ServerStatus {
+  server: 'kafka' | 'registry' | 'store' | 'opensearch';
+  ok: boolean;
+  detail: string;
+  hint?: string;
+}
+
+/** Where a group stands in a partition; null where it has committed nothing. */
+export interface GroupPosition {
+  committed: bigint | null;
+  lag: bigint | null;
+}
+
+export interface PartitionStatus {
+  topic: string;
+  partition: number;
+  /** First offset that Kafka still holds, and the one after the newest record. */
+  logStart: bigint;
+  logEnd: bigint;
+  /** What the store says, which is what counts; null where it could not be asked. */
+  sealed:
+    | { state: 'empty' }
+    | { state: 'at'; nextOffset: bigint; unsealed: bigint }
+    | { state: 'broken'; key: string; detail: string }
+    | null;
+  archiver: GroupPosition;
+  /** null for a topic that the detector does not read. */
+  detector: GroupPosition | null;
+}
+
+export interface RuleStatus {
+  shipped: number;
+  own: number;
+  problems: string[];
+}
+
+export interface AlertStatus {
+  /** Alerts whose event happened after this, ISO 8601. */
+  since: string;
+  total: number;
+  byLevel: Record<Level, number>;
+}
+
+export interface Status {
+  servers: ServerStatus[];
+  partitions: PartitionStatus[];
+  rules: RuleStatus;
+  alerts: AlertStatus | null;
+}
+
+/** Never rejects. */
+export async function readStatus(config: Config, log: Log, nowMs: number): Promise<Status> {
+  const rules = readRules(config);
+  const [kafka, registry, opensearch] = await Promise.all([
+    asked('kafka', () => readKafka(config, log)),
+    asked('registry', () => readRegistry(config)),
+    asked('opensearch', () => readAlerts(config, nowMs)),
+  ]);
+  const addresses = kafka.value?.addresses ?? [];
+  const store = await asked('store', () => readSealed(config, addresses));
+  const partitions = (kafka.value?.partitions ?? []).map((partition, index) => ({
+    ...partition,
+    sealed: withUnsealed(store.value?.[index] ?? null, partition.logEnd),
+  }));
+  return {
+    servers: [kafka.server, registry.server, store.server, opensearch.server],
+    partitions,
+    rules,
+    alerts: opensearch.value,
+  };
+}
+
+interface Asked<T> {
+  server: ServerStatus;
+  value: T | null;
+}
+
+async function asked<T extends { detail: string }>(
+  server: ServerStatus['server'],
+  ask: () => Promise<T>,
+): Promise<Asked<T>> {
+  try {
+    const value = await ask();
+    return { server: { server, ok: true, detail: value.detail }, value };
+  } catch (error) {
+    const { hint } = error as Partial<Failure>;
+    const detail = describeCause(error);
+    const told = hint === undefined ? {} : { hint };
+    return { server: { server, ok: false, detail, ...told }, value: null };
+  }
+}
+
+// --- Kafka ----------------------------------------------------------------------------------------
+
+type KafkaPartition = Omit<PartitionStatus, 'sealed'>;
+
+interface KafkaStatus {
+  detail: string;
+  partitions: KafkaPartition[];
+  /** Of each partition, in the same order. */
+  addresses: PartitionAddress[];
+}
+
+async function readKafka(config: Config, log: Log): Promise<KafkaStatus> {
+  const kafka = connectKafka(config, log);
+  try {
+    return await readTopics(config, kafka);
+  } catch (error) {
+    throw kafkaFailure(error, 'read the topics');
+  }
+}
+
+async function readTopics(config: Config, kafka: Kafka): Promise<KafkaStatus> {
+  const wanted = config.archive.topics ?? [config.topics.events, config.topics.deadLetter];
+  const topics = [...new Set([config.topics.events, ...wanted])];
+  const { clusterId, ids } = await clusterTopics(kafka, topics);
+  const existing = topics.filter((topic) => (ids.get(topic) ?? null) !== null);
+  const missing = topics.filter((topic) => !existing.includes(topic));
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    const archived = await committedOffsets(admin, config.archive.group, existing);
+    const detected = await committedOffsets(admin, config.detect.group, existing);
+    const partitions: KafkaPartition[] = [];
+    for (const topic of existing) {
+      const reads = topic === config.topics.events;
+      for (const { partition, low, high } of await admin.fetchTopicOffsets(topic)) {
+        const [logStart, logEnd] = [BigInt(low), BigInt(high)];
+        const archiver = positionOf(archived, topic, partition, logEnd);
+        const detector = reads ? positionOf(detected, topic, partition, logEnd) : null;
+        partitions.push({ topic, partition, logStart, logEnd, archiver, detector });
+      }
+    }
+    partitions.sort((a, b) => compare(a.topic, b.topic) || a.partition - b.partition);
+    const addresses = partitions.map(({ topic, partition }) => {
+      return { clusterId: clusterId ?? NO_CLUSTER_ID, topic, topicId: ids.get(topic)!, partition };
+    });
+    const absent = missing.length === 0 ? '' : `; no topic ${missing.join(', ')}`;
+    const detail = `cluster ${clusterId ?? NO_CLUSTER_ID}, ${existing.length} topics${absent}`;
+    return { detail, partitions, addresses };
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+type Committed = Map<string, bigint>;
+
+async function committedOffsets(
+  admin: ReturnType<Kafka['admin']>,
+  groupId: string,
+  topics: string[],
+): Promise<Committed> {
+  if (topics.length === 0) return new Map();
+  const found = await admin.fetchOffsets({ groupId, topics });
+  return new Map(
+    found.flatMap(({ topic, partitions }) =>
+      partitions
+        .filter(({ offset }) => BigInt(offset) >= 0n)
+        .map(({ partition, offset }) => [`${topic}/${partition}`, BigInt(offset)] as const),
+    ),
+  );
+}
+
+function positionOf(
+  committed: Committed,
+  topic: string,
+  partition: number,
+  logEnd: bigint,
+): GroupPosition {
+  const offset = committed.get(`${topic}/${partition}`) ?? null;
+  return { committed: offset, lag: offset === null ? null : behind(logEnd, offset) };
+}
+
+function behind(logEnd: bigint, offset: bigint): bigint {
+  return logEnd > offset ? logEnd - offset : 0n;
+}
+
+// --- the other servers ----------------------------------------------------------------------------
+
+async function readRegistry(config: Config): Promise<{ detail: string }> {
+  const reports = await registerSchemas(config.registry, topicSchemas(config), { dryRun: true });
+  const detail = reports
+    .map(({ subject, id }) => `${subject} ${id ?? 'not registered'}`)
+    .join(', ');
+  return { detail };
+}
+
+type Sealed =
+  | { state: 'empty' }
+  | { state: 'at'; nextOffset: bigint }
+  | { state: 'broken'; key: string; detail: string };
+
+async function readSealed(
+  config: Config,
+  addresses: PartitionAddress[],
+): Promise<Sealed[] & { detail: string }> {
+  const { storage, archive } = config;
+  const store = createS3Store(storage, archive);
+  const sealed: Sealed[] = new Array(addresses.length);
+  try {
+    // Also where there is no partition to ask about: is the bucket there?
+    await store.list(`${storage.prefix}data/`, undefined, 1);
+    let next = 0;
+    const reader = async (): Promise<void> => {
+      while (next < addresses.length) {
+        const index = next++;
+        sealed[index] = await readPosition(store, storage.prefix, addresses[index]!, null);
+      }
+    };
+    await Promise.all(Array.from({ length: READERS_MAX }, reader));
+  } finally {
+    store.close();
+  }
+  return Object.assign(sealed, { detail: `bucket ${storage.bucket}` });
+}
+
+function withUnsealed(sealed: Sealed | null, logEnd: bigint): PartitionStatus['sealed'] {
+  if (sealed === null) return null;
+  if (sealed.state === 'empty') return { state: 'empty' };
+  if (sealed.state === 'broken') {
+    return { state: 'broken', key: sealed.key, detail: sealed.detail };
+  }
+  const { nextOffset } = sealed;
+  return { state: 'at', nextOffset, unsealed: behind(logEnd, nextOffset) };
+}
+
+function readRules({ detect }: Config): RuleStatus {
+  const shipped = detect.shippedRules ? loadRules([SHIPPED_RULES]) : null;
+  const own = detect.rules.length > 0 ? loadRules(detect.rules) : null;
+  const problems = [shipped, own].flatMap((loaded) => {
+    if (loaded === null) return [];
+    return loaded.ok ? loaded.warnings : loaded.problems;
+  });
+  return {
+    shipped: shipped?.ok ? shipped.rules.length : 0,
+    own: own?.ok ? own.rules.length : 0,
+    problems: problems.map(describeProblem),
+  };
+}
+
+async function readAlerts(
+  { opensearch }: Config,
+  nowMs: number,
+): Promise<AlertStatus & { detail: string }> {
+  const client = openSearchClient(opensearch);
+  const since = new Date(nowMs - DAY_MS).toISOString();
+  const lastDay: Record<string, unknown> = { range: { '@timestamp': { gte: since } } };
+  try {
+    const version = await openSearchVersion(client);
+    const { body } = await client.search({
+      index: `${opensearch.alertIndexPrefix}-*`,
+      ignore_unavailable: true,
+      body: {
+        size: 0,
+        track_total_hits: true,
+        query: lastDay as Record<string, never>,
+        aggs: { levels: { terms: { field: 'rule.level', size: LEVELS.length } } },
+      },
+    });
+    const { levels } = (body.aggregations ?? {}) as {
+      levels?: { buckets: Array<{ key: string; doc_count: number }> };
+    };
+    const counts = new Map(levels?.buckets.map(({ key, doc_count }) => [key, doc_count]));
+    const total = typeof body.hits.total === 'number' ? body.hits.total : body.hits.total?.value;
+    const byLevel = Object.fromEntries(LEVELS.map((level) => [level, counts.get(level) ?? 0]));
+    return {
+      detail: `version ${version}`,
+      since,
+      total: total ?? 0,
+      byLevel: byLevel as Record<Level, number>,
+    };
+  } finally {
+    await client.close();
+  }
+}
