@@ -1,14 +1,13 @@
 /**
- * One line of input becomes Kafka records or one dead letter. Pure.
+ * One line of input becomes Kafka records and, for what of it cannot be read, dead letters. Pure.
  *
  * The record: value = Confluent frame of the Avro event, key = workspace or account, time = when it
  * happened. The dedupe key of everything downstream is the event id, which is in the datum; it is
  * not repeated as a header, because reading headers halves the rate at which kafkajs decodes
  * batches.
  */
-import { isUtf8 } from 'node:buffer';
-import { encodeAuditEvent, frame } from '../../schemas/audit-event.ts';
-import { type DecodeReason, decodeJson } from '../ingest/decode.ts';
+import { auditEventType, encodeAuditEvent, frame, unframe } from '../../schemas/audit-event.ts';
+import { DECODE_LIMITS, type DecodeReason, decodeJson } from '../ingest/decode.ts';
 import type { AuditEvent } from '../ingest/event.ts';
 import type { Line } from './split.ts';
 
@@ -17,14 +16,16 @@ export interface EventRecord {
   value: Buffer;
   /** When the event happened, milliseconds since the epoch. */
   timestampMs: number;
+  /** Where it was read: file, `stdin` or `s3://bucket/key`, and the line, counted from 1. */
+  source: string;
+  line: number;
 }
 
-/** Why a line was not collected: what `decode` found, or what only the collector can see. */
-export type LineReason = DecodeReason | 'line_too_long' | 'record_too_large' | 'not_utf8';
+/** Why something was not collected: what `decode` found, or what only the collector can see. */
+export type LineReason = DecodeReason | 'line_too_long' | 'record_too_large';
 
-/** A line for the dead-letter topic. */
+/** A line, or one event of a line, for the dead-letter topic. */
 export interface Letter {
-  /** File, `stdin` or `s3://bucket/key`. */
   source: string;
   line: number;
   /** As read, without the line end; the first part of a line that is too long. */
@@ -35,48 +36,76 @@ export interface Letter {
 
 export interface BuildContext {
   schemaId: number;
+  lineBytesMax: number;
   /** Largest record that the topic takes, key and value together. */
   recordBytesMax: number;
 }
 
-export type BuiltLine =
-  | { kind: 'records'; records: EventRecord[] }
-  | { kind: 'letter'; letter: Letter }
-  | { kind: 'blank' };
+/** Neither records nor letters: the line was blank. */
+export interface BuiltLine {
+  records: EventRecord[];
+  letters: Letter[];
+}
 
-/** Of a record: attributes, lengths, timestamp and offset deltas (Kafka record batch v2). */
+/** Lengths, attributes and deltas of a record, and the batch around it (Kafka batch format 2). */
 const RECORD_OVERHEAD_BYTES = 128;
 const TAB = 0x09;
 const SPACE = 0x20;
 
 export function buildLine(line: Line, source: string, context: BuildContext): BuiltLine {
+  const built: BuiltLine = { records: [], letters: [] };
+  const refuse = (bytes: Buffer, reason: LineReason, detail: string): void => {
+    built.letters.push({ source, line: line.number, bytes, reason, detail });
+  };
   if (line.oversizedBytes !== null) {
-    return letter(line, source, 'line_too_long', `${line.oversizedBytes} bytes`);
+    const detail = `${line.oversizedBytes} bytes, the limit is ${context.lineBytesMax}`;
+    refuse(Buffer.from(line.bytes), 'line_too_long', detail);
+    return built;
   }
-  if (isBlank(line.bytes)) return { kind: 'blank' };
-  // Its text could not be kept byte for byte in the event.
-  if (!isUtf8(line.bytes)) return letter(line, source, 'not_utf8', 'not valid UTF-8');
-  const decoded = decodeJson(line.bytes);
-  if (!decoded.ok) return letter(line, source, decoded.reason, decoded.detail);
-  const records = decoded.events.map((event) => buildRecord(event, context.schemaId));
-  const largest = Math.max(0, ...records.map(recordBytes));
-  if (largest > context.recordBytesMax) {
-    const detail = `${largest} bytes as a record, ${context.recordBytesMax} allowed`;
-    return letter(line, source, 'record_too_large', detail);
+  if (isBlank(line.bytes)) return built;
+  const limits = { ...DECODE_LIMITS, bytesMax: context.lineBytesMax };
+  const decoded = decodeJson(line.bytes, limits);
+  if (!decoded.ok) {
+    refuse(Buffer.from(line.bytes), decoded.reason, decoded.detail);
+    return built;
   }
-  return { kind: 'records', records };
+  for (const { index, reason, detail, raw } of decoded.refused) {
+    refuse(Buffer.from(raw), reason, `event ${index + 1} of the line: ${detail}`);
+  }
+  for (const event of decoded.events) {
+    const record = buildRecord(event, source, line.number, context.schemaId);
+    const bytes = recordBytes(record);
+    if (bytes <= context.recordBytesMax) built.records.push(record);
+    else built.letters.push(tooLarge(record, context.recordBytesMax));
+  }
+  return built;
 }
 
-export function recordBytes(record: EventRecord): number {
-  return record.value.length + (record.key?.length ?? 0) + RECORD_OVERHEAD_BYTES;
+export function recordBytes({ key, value }: Pick<EventRecord, 'key' | 'value'>): number {
+  return value.length + (key?.length ?? 0) + RECORD_OVERHEAD_BYTES;
 }
 
-function buildRecord(event: AuditEvent, schemaId: number): EventRecord {
+/** The dead letter of a record that the topic does not take: the event as it was read. */
+export function tooLarge(record: EventRecord, limit: number | null): Letter {
+  const { source, line, value } = record;
+  const { raw } = auditEventType.fromBuffer(unframe(value)!.datum) as AuditEvent;
+  const detail = `${recordBytes(record)} bytes as a record, ${limit ?? 'fewer'} allowed`;
+  return { source, line, bytes: Buffer.from(raw), reason: 'record_too_large', detail };
+}
+
+function buildRecord(
+  event: AuditEvent,
+  source: string,
+  line: number,
+  schemaId: number,
+): EventRecord {
   const key = recordKey(event);
   return {
     key: key === null ? null : Buffer.from(key),
     value: frame(schemaId, encodeAuditEvent(event)),
     timestampMs: event.eventTime,
+    source,
+    line,
   };
 }
 
@@ -90,11 +119,6 @@ export function recordKey(
   const { workspaceId, accountId, resourceId } = event;
   if (workspaceId !== null && workspaceId !== '' && workspaceId !== '0') return workspaceId;
   return accountId || resourceId || null;
-}
-
-function letter(line: Line, source: string, reason: LineReason, detail: string): BuiltLine {
-  const bytes = Buffer.from(line.bytes);
-  return { kind: 'letter', letter: { source, line: line.number, bytes, reason, detail } };
 }
 
 function isBlank(bytes: Buffer): boolean {

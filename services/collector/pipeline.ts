@@ -7,11 +7,12 @@
  * behind that load is ever reached.
  */
 import type { Clock } from '../runtime/clock.ts';
-import { type EventRecord, type Letter, recordBytes } from './build.ts';
+import { type EventRecord, type Letter, recordBytes, tooLarge } from './build.ts';
 
 /** Where loads go. Both resolve when what they were given is durable. */
 export interface Outlet {
-  sendEvents(records: EventRecord[]): Promise<void>;
+  /** Gives the indexes of records that the topic does not take; all others are durable. */
+  sendEvents(records: EventRecord[]): Promise<number[]>;
   sendLetters(letters: Letter[]): Promise<void>;
 }
 
@@ -48,6 +49,7 @@ export class Pipeline {
   readonly #outlet: Outlet;
   readonly #limits: PipelineLimits;
   readonly #clock: Clock;
+  readonly #refused: (letter: Letter) => void;
   #load: Load = emptyLoad();
   /** Each resolves when its load and all before it are durable, oldest first; none rejects. */
   #underWay: Promise<void>[] = [];
@@ -57,7 +59,14 @@ export class Pipeline {
   #letters = 0;
   #ageTimer: AbortController | null = null;
 
-  constructor(outlet: Outlet, limits: PipelineLimits, clock: Clock) {
+  /** `refused` hears of each record that the topic did not take; its letter is sent already. */
+  constructor(
+    outlet: Outlet,
+    limits: PipelineLimits,
+    clock: Clock,
+    refused: (letter: Letter) => void,
+  ) {
+    this.#refused = refused;
     this.#outlet = outlet;
     this.#limits = limits;
     this.#clock = clock;
@@ -144,12 +153,25 @@ export class Pipeline {
   }
 
   async #send(load: Load): Promise<void> {
-    const events = load.records.length === 0 ? null : this.#outlet.sendEvents(load.records);
-    const letters = load.letters.length === 0 ? null : this.#outlet.sendLetters(load.letters);
-    const outcomes = await Promise.allSettled([events, letters]);
-    if (outcomes[0].status === 'fulfilled') this.#records += load.records.length;
-    if (outcomes[1].status === 'fulfilled') this.#letters += load.letters.length;
+    const outcomes = await Promise.allSettled([
+      this.#sendEvents(load.records),
+      this.#sendLetters(load.letters),
+    ]);
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  }
+
+  async #sendEvents(records: EventRecord[]): Promise<void> {
+    if (records.length === 0) return;
+    const refused = await this.#outlet.sendEvents(records);
+    this.#records += records.length - refused.length;
+    const letters = refused.map((index) => tooLarge(records[index]!, null));
+    await this.#sendLetters(letters);
+    for (const letter of letters) this.#refused(letter);
+  }
+
+  async #sendLetters(letters: Letter[]): Promise<void> {
+    if (letters.length > 0) await this.#outlet.sendLetters(letters);
+    this.#letters += letters.length;
   }
 }
 

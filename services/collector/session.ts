@@ -7,7 +7,7 @@ import type { Registry } from 'prom-client';
 import { Counter } from 'prom-client';
 import { Failure } from '../runtime/errors.ts';
 import type { ServiceContext } from '../runtime/service.ts';
-import { type BuildContext, buildLine } from './build.ts';
+import { type BuildContext, buildLine, type Letter } from './build.ts';
 import type { CollectOptions, CollectReport, CollectUi } from './collect-types.ts';
 import { decompress } from './decompress.ts';
 import type { FileSource } from './files.ts';
@@ -53,9 +53,12 @@ export class Session {
     this.context = context;
     this.target = target;
     this.#ui = ui;
-    this.#pipeline = new Pipeline(target, PIPELINE_LIMITS, context.clock);
+    this.#pipeline = new Pipeline(target, PIPELINE_LIMITS, context.clock, (letter) =>
+      this.#countLetter(letter),
+    );
     this.#build = {
       schemaId: target.schemaId,
+      lineBytesMax: options.lineBytesMax ?? LINE_BYTES_MAX,
       recordBytesMax: context.config.topics.recordBytesMax,
     };
     this.#counters = createCounters(context.metrics);
@@ -87,7 +90,7 @@ export class Session {
     const chunks = decompress(untilAborted(this.#counted(input.chunks), this.context.signal));
     const tracker = new DoneTracker(input.before);
     const limits = {
-      lineBytesMax: this.options.lineBytesMax ?? LINE_BYTES_MAX,
+      lineBytesMax: this.#build.lineBytesMax,
       firstPartBytes: FIRST_PART_BYTES,
     };
     const splitter = new LineSplitter(limits, input.before.doneLines);
@@ -164,19 +167,19 @@ export class Session {
   #takeLine(line: Line, source: string): boolean {
     this.#report.lines += 1;
     this.#counters.lines.inc();
-    const built = buildLine(line, source, this.#build);
-    if (built.kind === 'blank') return false;
-    if (built.kind === 'letter') {
-      const { reason, detail } = built.letter;
-      this.#report.deadLetters[reason] = (this.#report.deadLetters[reason] ?? 0) + 1;
-      this.#counters.deadLetters.inc({ reason });
-      this.#problem(`${source}:${line.number}: ${reason}: ${detail}`);
-      return this.#pipeline.put([], [built.letter]);
-    }
-    for (const { key } of built.records) this.#countKey(key === null ? '(none)' : key.toString());
-    this.#report.events += built.records.length;
-    this.#counters.events.inc(built.records.length);
-    return this.#pipeline.put(built.records, []);
+    const { records, letters } = buildLine(line, source, this.#build);
+    if (records.length === 0 && letters.length === 0) return false;
+    for (const letter of letters) this.#countLetter(letter);
+    for (const { key } of records) this.#countKey(key === null ? '(none)' : key.toString());
+    this.#report.events += records.length;
+    this.#counters.events.inc(records.length);
+    return this.#pipeline.put(records, letters);
+  }
+
+  #countLetter({ source, line, reason, detail }: Letter): void {
+    this.#report.deadLetters[reason] = (this.#report.deadLetters[reason] ?? 0) + 1;
+    this.#counters.deadLetters.inc({ reason });
+    this.#problem(`${source}:${line}: ${reason}: ${detail}`);
   }
 
   #countKey(key: string): void {
