@@ -40,7 +40,6 @@ const gzipAsync = promisify(gzip);
 const unzipAsync = promisify(unzip);
 const zstdCompressAsync = promisify(zstdCompress);
 const zstdDecompressAsync = promisify(zstdDecompress);
-const unpackLimit = { maxOutputLength: UNPACKED_BYTES_MAX };
 
 async function unpack(codec: string, work: () => Promise<Buffer>): Promise<Buffer> {
   try {
@@ -50,16 +49,31 @@ async function unpack(codec: string, work: () => Promise<Buffer>): Promise<Buffe
   }
 }
 
-export const gzipCodec: Codec = {
-  compress: (bytes) => gzipAsync(bytes),
-  decompress: (bytes) => unpack('gzip', () => unzipAsync(bytes, unpackLimit)),
-};
+export type CodecName = 'gzip' | 'snappy' | 'lz4' | 'zstd';
 
-export const zstdCodec: Codec = {
-  compress: (bytes) =>
-    zstdCompressAsync(bytes, { params: { [zlibConstants.ZSTD_c_compressionLevel]: 3 } }),
-  decompress: (bytes) => unpack('zstd', () => zstdDecompressAsync(bytes, unpackLimit)),
-};
+/** The codecs, each refusing to unpack more than `bytesMax`. */
+export function createCodecs(bytesMax: number): Record<CodecName, Codec> {
+  const limit = { maxOutputLength: bytesMax };
+  const zstdParams = { params: { [zlibConstants.ZSTD_c_compressionLevel]: 3 } };
+  return {
+    gzip: {
+      compress: (bytes) => gzipAsync(bytes),
+      decompress: (bytes) => unpack('gzip', () => unzipAsync(bytes, limit)),
+    },
+    snappy: {
+      compress: packSnappy,
+      decompress: (bytes) => unpack('snappy', () => unpackSnappy(bytes, bytesMax)),
+    },
+    lz4: {
+      compress: (bytes) => compressFrame(bytes),
+      decompress: (bytes) => unpack('lz4', () => unpackLz4(bytes, bytesMax)),
+    },
+    zstd: {
+      compress: (bytes) => zstdCompressAsync(bytes, zstdParams),
+      decompress: (bytes) => unpack('zstd', () => zstdDecompressAsync(bytes, limit)),
+    },
+  };
+}
 
 // --- snappy -------------------------------------------------------------------------------------
 
@@ -92,11 +106,11 @@ function xerialBlocks(bytes: Buffer): Buffer[] {
   return blocks;
 }
 
-async function unpackSnappy(bytes: Buffer): Promise<Buffer> {
+async function unpackSnappy(bytes: Buffer, bytesMax: number): Promise<Buffer> {
   const framed = bytes.subarray(0, XERIAL_MAGIC.length).equals(XERIAL_MAGIC);
   const blocks = framed ? xerialBlocks(bytes) : [bytes];
   const total = blocks.reduce((sum, block) => sum + snappyLength(block), 0);
-  if (total > UNPACKED_BYTES_MAX) throw new Error(`${total} bytes are over the limit`);
+  if (total > bytesMax) throw new Error(`${total} bytes are over the limit`);
   const parts = await Promise.all(
     blocks.map(async (block) => (await snappyUncompress(block, { asBuffer: true })) as Buffer),
   );
@@ -113,11 +127,6 @@ async function packSnappy(bytes: Buffer): Promise<Buffer> {
   }
   return Buffer.concat(parts);
 }
-
-export const snappyCodec: Codec = {
-  compress: packSnappy,
-  decompress: (bytes) => unpack('snappy', () => unpackSnappy(bytes)),
-};
 
 // --- lz4 ----------------------------------------------------------------------------------------
 
@@ -147,16 +156,11 @@ export function lz4LengthMax(frame: Buffer): number {
   throw new Error('the LZ4 frame is cut off');
 }
 
-async function unpackLz4(bytes: Buffer): Promise<Buffer> {
+async function unpackLz4(bytes: Buffer, bytesMax: number): Promise<Buffer> {
   const total = lz4LengthMax(bytes);
-  if (total > UNPACKED_BYTES_MAX) throw new Error(`up to ${total} bytes are over the limit`);
+  if (total > bytesMax) throw new Error(`up to ${total} bytes are over the limit`);
   return decompressFrame(bytes);
 }
-
-export const lz4Codec: Codec = {
-  compress: (bytes) => compressFrame(bytes),
-  decompress: (bytes) => unpack('lz4', () => unpackLz4(bytes)),
-};
 
 // --- registration -------------------------------------------------------------------------------
 
@@ -168,7 +172,8 @@ function register(type: number, codec: Codec): void {
   });
 }
 
-register(CompressionTypes.GZIP, gzipCodec);
-register(CompressionTypes.Snappy, snappyCodec);
-register(CompressionTypes.LZ4, lz4Codec);
-register(CompressionTypes.ZSTD, zstdCodec);
+const codecs = createCodecs(UNPACKED_BYTES_MAX);
+register(CompressionTypes.GZIP, codecs.gzip);
+register(CompressionTypes.Snappy, codecs.snappy);
+register(CompressionTypes.LZ4, codecs.lz4);
+register(CompressionTypes.ZSTD, codecs.zstd);
