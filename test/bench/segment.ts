@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import avsc from 'avsc';
+import type { WriterSchema } from '../../schemas/datum.ts';
 import { parseSpliceSchema, readSegment } from '../../schemas/segment.ts';
 import { assembleSegment, BlockBuilder, type RawBlock } from '../../schemas/segment-writer.ts';
 
@@ -14,8 +15,13 @@ const ROUNDS = 5;
 const text = readFileSync(new URL('../../schemas/audit-event.avsc', import.meta.url), 'utf8');
 const datum = avsc.Type.forSchema(JSON.parse(text)).toBuffer(event());
 const value = Buffer.concat([Buffer.from([0, 0, 0, 0, 7]), datum]);
-const schema = parseSpliceSchema(text);
-if ('problem' in schema) throw new Error(schema.problem);
+const schema = parse(text);
+
+function parse(writerSchema: string): WriterSchema {
+  const parsed = parseSpliceSchema(writerSchema);
+  if ('problem' in parsed) throw new Error(parsed.problem);
+  return parsed;
+}
 
 function event(): object {
   const raw = JSON.stringify({ version: '2.0', pad: 'x'.repeat(500) });
