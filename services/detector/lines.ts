@@ -10,7 +10,7 @@ export interface Line {
   /** From 1. */
   number: number;
   /** Without its line end; null where it is longer than the limit. */
-  text: string | null;
+  bytes: Buffer | null;
 }
 
 const NEWLINE = 0x0a;
@@ -33,12 +33,12 @@ export async function* linesOf(
   };
   const finish = (): Line => {
     number += 1;
-    const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
-    const end = bytes.at(-1) === CARRIAGE_RETURN ? bytes.length - 1 : bytes.length;
-    const text = lineBytes > lineBytesMax ? null : bytes.toString('utf8', 0, end);
+    const whole = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    const end = whole.at(-1) === CARRIAGE_RETURN ? whole.length - 1 : whole.length;
+    const bytes = lineBytes > lineBytesMax ? null : whole.subarray(0, end);
     pieces = [];
     lineBytes = 0;
-    return { number, text };
+    return { number, bytes };
   };
   for await (const bytes of decompressed(stream)) {
     const lines: Line[] = [];

@@ -8,7 +8,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
-import { type Decoded, decodeJson } from '../ingest/decode.ts';
+import { DECODE_LIMITS, type Decoded, decodeJson } from '../ingest/decode.ts';
 import type { AuditEvent } from '../ingest/event.ts';
 import { alertId, isoTime } from './alert.ts';
 import { type Line, linesOf } from './lines.ts';
@@ -49,8 +49,6 @@ export const EXIT_DONE = 0;
 export const EXIT_FAILED = 1;
 export const EXIT_UNDECODABLE = 2;
 
-/** Longest line, bytes: the largest record lakeseal's topics take. */
-const LINE_BYTES_MAX = 32 * 1024 * 1024;
 const PROGRESS_MS = 500;
 /** How a reading process that went away looks; nothing is left to be told to it. */
 const CLOSED_PIPE = 'EPIPE';
@@ -130,7 +128,7 @@ class Scan {
 
   async #file(file: string): Promise<void> {
     const stream = file === '-' ? this.#io.stdin : createReadStream(file);
-    for await (const lines of linesOf(stream, LINE_BYTES_MAX)) {
+    for await (const lines of linesOf(stream, DECODE_LIMITS.bytesMax)) {
       const found: string[] = [];
       for (const line of lines) await this.#line(file, line, found);
       if (found.length > 0) {
@@ -143,16 +141,19 @@ class Scan {
 
   async #line(file: string, line: Line, found: string[]): Promise<void> {
     this.#totals.lines += 1;
-    if (line.text !== null && line.text.trim() === '') return;
+    if (line.bytes !== null && isBlank(line.bytes)) return;
     const decoded: Decoded =
-      line.text === null
-        ? { ok: false, reason: 'oversized', detail: `more than ${LINE_BYTES_MAX} bytes` }
-        : decodeJson(line.text);
+      line.bytes === null
+        ? { ok: false, reason: 'oversized', detail: `more than ${DECODE_LIMITS.bytesMax} bytes` }
+        : decodeJson(line.bytes);
     if (!decoded.ok) {
       this.#totals.undecodable += 1;
-      this.#clearProgress();
-      await say(this.#io.stderr, `${file}:${line.number}: ${decoded.reason}: ${decoded.detail}`);
+      await this.#complain(`${file}:${line.number}: ${decoded.reason}: ${decoded.detail}`);
       return;
+    }
+    if (decoded.refused.length > 0) this.#totals.undecodable += 1;
+    for (const { index, reason, detail } of decoded.refused) {
+      await this.#complain(`${file}:${line.number}: event ${index + 1}: ${reason}: ${detail}`);
     }
     for (const event of decoded.events) {
       this.#totals.events += 1;
@@ -164,6 +165,11 @@ class Scan {
         this.#show(alert, event, found);
       }
     }
+  }
+
+  async #complain(text: string): Promise<void> {
+    this.#clearProgress();
+    await say(this.#io.stderr, printable(text));
   }
 
   #show(alert: ScanAlert, event: AuditEvent, found: string[]): void {
@@ -262,16 +268,25 @@ function say(stream: Writable, text: string): Promise<void> {
 
 const WIDTHS = [24, 13, 46, 32, 15];
 
-/** Columns for a terminal. Control characters of an event never reach it. */
+/** Columns for a terminal. */
 function row(...cells: string[]): string {
   return cells
     .map((cell, index) => {
       const width = WIDTHS[index];
-      const plain = cell.replace(/\p{C}/gu, '?');
+      const plain = printable(cell);
       if (width === undefined) return plain;
       return (plain.length > width ? `${plain.slice(0, width - 1)}…` : plain).padEnd(width);
     })
     .join('  ');
+}
+
+function isBlank(bytes: Buffer): boolean {
+  return bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d);
+}
+
+/** Control characters of an input never reach a terminal. */
+function printable(text: string): string {
+  return text.replace(/\p{C}/gu, '?');
 }
 
 function counted(count: number, noun: string): string {
