@@ -7,7 +7,7 @@
  * once: the second waits. When all are there, no client is called at all.
  */
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { chmod, readdir, rename } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -190,7 +190,8 @@ function pathOf(cache: string, artifact: Artifact): string {
   return join(cache, `${artifact.name}-${artifact.version}`);
 }
 
-async function makeOnce(
+/** Makes the artifact in the cache unless it is there, waiting for whoever makes it already. */
+export async function makeOnce(
   artifact: Artifact,
   cache: string,
   tools: ArtifactTools,
@@ -215,10 +216,8 @@ async function makeOnce(
 /** A lock is a folder that holds who took it; one whose holder is dead is taken over. */
 export async function lock(path: string): Promise<() => void> {
   for (;;) {
-    const self = identify(process.pid);
-    const own = `${path}.${process.pid}`;
-    mkdirSync(own, { recursive: true });
-    writeJson(join(own, 'holder.json'), self);
+    const own = mkdtempSync(`${path}.`);
+    writeJson(join(own, 'holder.json'), identify(process.pid));
     try {
       await rename(own, path);
       return () => removeLock(path, () => true);
@@ -233,10 +232,11 @@ export async function lock(path: string): Promise<() => void> {
 
 /** Moves the lock away in one step, then removes it; puts it back when it was another's by then. */
 function removeLock(path: string, mayRemove: (holder: ProcessIdentity) => boolean): void {
-  const aside = `${path}.gone.${process.pid}`;
+  const aside = mkdtempSync(`${path}.gone.`);
   try {
     renameSync(path, aside);
   } catch {
+    rmSync(aside, { recursive: true, force: true });
     return;
   }
   const holder = readIdentity(join(aside, 'holder.json'));

@@ -1,13 +1,8 @@
 /** The LAKESEAL_* environment that points a lakeseal process at a stack. Pure. */
+import { envName } from '../../services/runtime/config-keys.ts';
 import type { StackState } from './state.ts';
 
 export type Setting = string | number | boolean | readonly string[];
-
-/** `storage.accessKeyId` is `LAKESEAL_STORAGE_ACCESS_KEY_ID`. */
-export function environmentName(path: string): string {
-  const words = path.replaceAll('.', '_').replace(/([a-z0-9])([A-Z])/g, '$1_$2');
-  return `LAKESEAL_${words.toUpperCase()}`;
-}
 
 /**
  * `overrides` are settings by their path in the configuration (`archive.segmentAgeMsMax`); they win.
@@ -31,7 +26,7 @@ export function configEnv(
     ...overrides,
   };
   return Object.fromEntries(
-    Object.entries(settings).map(([path, value]) => [environmentName(path), String(value)]),
+    Object.entries(settings).map(([path, value]) => [envName(path), String(value)]),
   );
 }
 

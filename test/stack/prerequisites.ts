@@ -23,21 +23,38 @@ export interface Prerequisites {
   jdk: Jdk;
 }
 
+/** Where to look; the tests look elsewhere. */
+export interface Machine {
+  env: NodeJS.ProcessEnv;
+  /** Folders that hold one JDK in each of their folders. */
+  jdkFolders: string[];
+}
+
+const THIS_MACHINE: Machine = {
+  env: process.env,
+  jdkFolders: ['/usr/lib/jvm', '/Library/Java/JavaVirtualMachines'],
+};
+
 /** Throws one `Failure` that names every missing tool of those asked for. */
-export function findPrerequisites(tools: ReadonlySet<Tool>): Prerequisites {
+export function findPrerequisites(
+  tools: ReadonlySet<Tool>,
+  machine: Machine = THIS_MACHINE,
+): Prerequisites {
+  const { env } = machine;
   const missing: string[] = [];
-  const jdk = tools.has('java') ? findJdk(process.env) : undefined;
+  const jdk = tools.has('java') ? findJdk(machine) : undefined;
   if (jdk === null) {
     missing.push(
       `a JDK of version ${JAVA_VERSION_MIN} or later (package openjdk-${JAVA_VERSION_MIN}-jdk-headless, or Temurin; ` +
         'or set LAKESEAL_JAVA_HOME to one)',
     );
   }
-  if (tools.has('mvn') && !runs('mvn', ['-v'])) missing.push('Maven 3.6 or later (package maven)');
-  if (tools.has('go') && !hasGo()) {
+  if (tools.has('mvn') && !runs('mvn', ['-v'], env))
+    missing.push('Maven 3.6 or later (package maven)');
+  if (tools.has('go') && !hasGo(env)) {
     missing.push(`Go 1.${GO_MINOR_MIN} or later (package golang-go, or https://go.dev/dl)`);
   }
-  if (tools.has('tar') && !runs('tar', ['--version'])) missing.push('tar (package tar)');
+  if (tools.has('tar') && !runs('tar', ['--version'], env)) missing.push('tar (package tar)');
   if (missing.length > 0) {
     throw new Failure(
       `the servers need what is not installed here:\n  - ${missing.join('\n  - ')}`,
@@ -51,20 +68,20 @@ export function findPrerequisites(tools: ReadonlySet<Tool>): Prerequisites {
 }
 
 /** The first of the places, in the order of preference, that holds a JDK recent enough. */
-export function findJdk(env: NodeJS.ProcessEnv): Jdk | null {
-  for (const home of javaHomes(env)) {
+export function findJdk(machine: Machine = THIS_MACHINE): Jdk | null {
+  for (const home of javaHomes(machine)) {
     const version = javaVersion(home);
     if (version !== null && version >= JAVA_VERSION_MIN) return { home, version };
   }
   return null;
 }
 
-function* javaHomes(env: NodeJS.ProcessEnv): Generator<string> {
+function* javaHomes({ env, jdkFolders }: Machine): Generator<string> {
   if (env.LAKESEAL_JAVA_HOME) yield env.LAKESEAL_JAVA_HOME;
   if (env.JAVA_HOME) yield env.JAVA_HOME;
-  const onPath = javaHomeOf('java');
+  const onPath = javaProperty('java', 'java.home', env);
   if (onPath !== null) yield onPath;
-  for (const folder of ['/usr/lib/jvm', '/Library/Java/JavaVirtualMachines']) {
+  for (const folder of jdkFolders) {
     if (!existsSync(folder)) continue;
     for (const name of readdirSync(folder).sort()) {
       yield join(folder, name);
@@ -76,17 +93,18 @@ function* javaHomes(env: NodeJS.ProcessEnv): Generator<string> {
 /** The version of a JDK (it must have `jar`, which unpacks zip files), or null. */
 function javaVersion(home: string): number | null {
   if (!existsSync(join(home, 'bin', 'java')) || !existsSync(join(home, 'bin', 'jar'))) return null;
-  const version = javaProperty(join(home, 'bin', 'java'), 'java.specification.version');
+  const version = javaProperty(
+    join(home, 'bin', 'java'),
+    'java.specification.version',
+    process.env,
+  );
   return version === null ? null : Number.parseInt(version, 10);
 }
 
-function javaHomeOf(command: string): string | null {
-  return javaProperty(command, 'java.home');
-}
-
-function javaProperty(java: string, name: string): string | null {
+function javaProperty(java: string, name: string, env: NodeJS.ProcessEnv): string | null {
   const { stdout, stderr } = spawnSync(java, ['-XshowSettings:properties', '-version'], {
     encoding: 'utf8',
+    env,
   });
   return propertyIn(`${stdout ?? ''}\n${stderr ?? ''}`, name);
 }
@@ -99,14 +117,14 @@ function propertyIn(text: string, name: string): string | null {
   return null;
 }
 
-function hasGo(): boolean {
-  const { stdout } = spawnSync('go', ['version'], { encoding: 'utf8' });
+function hasGo(env: NodeJS.ProcessEnv): boolean {
+  const { stdout } = spawnSync('go', ['version'], { encoding: 'utf8', env });
   const minor = /go1\.(\d+)/.exec(stdout ?? '')?.[1];
   return minor !== undefined && Number(minor) >= GO_MINOR_MIN;
 }
 
-function runs(command: string, args: string[]): boolean {
-  return spawnSync(command, args, { stdio: 'ignore' }).status === 0;
+function runs(command: string, args: string[], env: NodeJS.ProcessEnv): boolean {
+  return spawnSync(command, args, { stdio: 'ignore', env }).status === 0;
 }
 
 /** `bin` of the chosen JDK first, so that tools that look for `java` find that one. */

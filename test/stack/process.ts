@@ -84,11 +84,16 @@ export async function endProcess(identity: ProcessIdentity, graceMs: number): Pr
   }
 }
 
+/** False where the system does not tell (anything but Linux). */
+export function isStopped(identity: ProcessIdentity): boolean {
+  return process.platform === 'linux' && procStat(identity.pid)?.[0] === 'T';
+}
+
 /** Waits until the system shows the process as stopped (or running again): signals take a moment. */
 export async function waitForStopped(identity: ProcessIdentity, stopped: boolean): Promise<void> {
   if (process.platform !== 'linux') return;
   const deadline = Date.now() + 5_000;
-  while (isAlive(identity) && (procStat(identity.pid)?.[0] === 'T') !== stopped) {
+  while (isAlive(identity) && isStopped(identity) !== stopped) {
     if (Date.now() > deadline) throw new Error(`process ${identity.pid} ignores the signal`);
     await sleep(10);
   }

@@ -9,6 +9,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import {
@@ -32,7 +33,9 @@ import {
 import { freePorts } from './ports.ts';
 import {
   endProcess,
+  identify,
   isAlive,
+  isStopped,
   launch,
   type ProcessIdentity,
   readIdentity,
@@ -48,6 +51,7 @@ import {
   type ServerName,
   type StackState,
   stateFileIn,
+  writeJson,
   writeState,
 } from './state.ts';
 import { stopNative } from './stop.ts';
@@ -112,6 +116,8 @@ export interface Stack {
   kill(server: ServerName, signal?: NodeJS.Signals): Promise<void>;
   /** Ends what may still run of it, starts it with the same ports and data, waits until ready. */
   restart(server: ServerName): Promise<void>;
+  /** Restarts what is down or stopped; gives the servers that needed it. */
+  heal(): Promise<ServerName[]>;
   /** Ends every server and removes the folder. */
   stop(): Promise<void>;
 }
@@ -158,8 +164,10 @@ async function startNative(
   const programs = await fetchPrograms(servers, progress);
   const context = await newContext(servers, options, programs);
   const stateFile = stateFileIn(context.dir);
+  const native = context.state.native!;
+  if (options.keep !== true) native.keeperPidFile = join(context.dir, 'keeper.pid.json');
   writeState(stateFile, context.state);
-  if (options.keep !== true) startKeeper(stateFile);
+  if (native.keeperPidFile !== undefined) startKeeper(stateFile, native.keeperPidFile);
   try {
     const started = servers.map((server) =>
       progress.step(`starting ${LABELS[server]}`, () => startServer(server, context)),
@@ -229,14 +237,17 @@ async function newContext(
 }
 
 /** The keeper holds the reading end of a pipe whose writing end is only here. */
-function startKeeper(stateFile: string): void {
+function startKeeper(stateFile: string, pidFile: string): void {
   const keeper = spawn(process.execPath, [join(import.meta.dirname, 'keeper.ts'), stateFile], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   });
   keeper.on('error', () => {});
   keeper.unref();
-  (keeper.stdin as unknown as { unref?: () => void } | null)?.unref?.();
+  (keeper.stdin as Socket).unref();
+  const identity = keeper.pid === undefined ? null : identify(keeper.pid);
+  if (identity === null) throw new Error('cannot start the keeper of the stack');
+  writeJson(pidFile, identity);
 }
 
 async function endServers(state: StackState): Promise<void> {
@@ -288,6 +299,12 @@ function attach(state: StackState, stateFile: string): Stack {
       if (state.mode === 'docker') return dockerRestart(state, server);
       await restartNative(server, state, native(state, server));
     },
+    async heal() {
+      if (state.mode === 'docker') return [];
+      const down = state.servers.filter((server) => !isServing(native(state, server)));
+      for (const server of down) await restartNative(server, state, native(state, server));
+      return down;
+    },
     async stop() {
       if (state.mode === 'docker') return stopDocker(state);
       await stopNative(stateFileIn(state.dir));
@@ -317,6 +334,11 @@ function native(state: StackState, server: ServerName): LaunchState {
   const how = state.native?.launch[server];
   if (how === undefined) throw new Error(`this stack has no ${server}`);
   return how;
+}
+
+function isServing(how: LaunchState): boolean {
+  const identity = readIdentity(how.pidFile);
+  return identity !== null && isAlive(identity) && !isStopped(identity);
 }
 
 function running(server: ServerName, how: LaunchState): ProcessIdentity {

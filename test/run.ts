@@ -1,0 +1,139 @@
+/**
+ * `npm test` and `npm run test:unit`: types, lint, the tests without servers, then (unless --unit)
+ * the real servers once for all tests that need them. Words after the options choose test files
+ * whose path holds one of them, and leave types and lint out.
+ *
+ * Goes on after a failure, so that one run shows them all. The last line is `N passed, N failed,
+ * N skipped`; type check and lint count as one each. The exit code is not zero when anything failed,
+ * and when nothing was run.
+ */
+import { spawnSync } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import type { Transform } from 'node:stream';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { parseArgs } from 'node:util';
+import { describeFailure } from '../services/runtime/errors.ts';
+import { attachStack, type Stack, startStack } from './stack/stack.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const BIN = join(ROOT, 'node_modules', '.bin');
+/** A file that runs longer hangs. */
+const FILE_MS_MAX = 20 * 60_000;
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+const skipped: string[] = [];
+
+function heading(text: string): void {
+  process.stdout.write(`\n== ${text}\n`);
+}
+
+function check(name: string, command: string, args: string[]): void {
+  heading(name);
+  const { status, error } = spawnSync(join(BIN, command), args, { cwd: ROOT, stdio: 'inherit' });
+  if (error !== undefined) console.error(error.message);
+  if (status === 0) total.passed++;
+  else total.failed++;
+}
+
+/** One report for all files, whose own summaries are left out. */
+async function runTests(files: string[], concurrency: number, before: () => Promise<void>) {
+  const reporter = new spec();
+  reporter.pipe(process.stdout, { end: false });
+  for (const group of concurrency === 1 ? files.map((file) => [file]) : [files]) {
+    await before();
+    await runFiles(group, concurrency, reporter);
+  }
+  const done = new Promise((resolve) => reporter.once('end', resolve));
+  reporter.end();
+  await done;
+}
+
+async function runFiles(files: string[], concurrency: number, reporter: Transform): Promise<void> {
+  const events = run({ files, concurrency, cwd: ROOT, timeout: FILE_MS_MAX });
+  for await (const event of events) {
+    if (event.type === 'test:summary') {
+      if (event.data.file === undefined) add(event.data.counts);
+      continue;
+    }
+    if (event.type === 'test:diagnostic' && event.data.nesting === 0) continue;
+    if (event.type === 'test:pass' && event.data.skip !== undefined) skipped.push(event.data.name);
+    reporter.write(event);
+  }
+}
+
+function add(counts: { passed: number; failed: number; cancelled: number; skipped: number }): void {
+  total.passed += counts.passed;
+  total.failed += counts.failed + counts.cancelled;
+  total.skipped += counts.skipped;
+}
+
+async function runStackTests(files: string[]): Promise<void> {
+  heading('tests on real servers');
+  let stack: Stack | undefined;
+  const given = process.env.LAKESEAL_STACK;
+  try {
+    stack = given ? attachStack(given) : await startStack();
+    process.env.LAKESEAL_STACK = stack.stateFile;
+    await runTests(files, 1, () => heal(stack!));
+  } catch (error) {
+    console.error(describeFailure('stack', error));
+    total.failed++;
+  } finally {
+    if (!given) await stack?.stop();
+  }
+}
+
+/** A file that failed with a server down must not fail those after it. */
+async function heal(stack: Stack): Promise<void> {
+  for (const server of await stack.heal()) {
+    console.error(`the test file before left ${server} down: restarted`);
+  }
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { unit: { type: 'boolean', default: false } },
+  });
+  // Whatever is started from here finds the Node of the checkout first.
+  process.env.PATH = [BIN, dirname(process.execPath), process.env.PATH].join(delimiter);
+  const chosen = globSync('test/**/*.test.ts', { cwd: ROOT })
+    .filter((file) => positionals.length === 0 || positionals.some((word) => file.includes(word)))
+    .sort();
+  const onServers = chosen.filter((file) => file.endsWith('.stack.test.ts'));
+  const alone = chosen.filter((file) => !file.endsWith('.stack.test.ts'));
+
+  if (positionals.length === 0) {
+    check('types', 'tsc', ['--noEmit']);
+    check('lint', 'biome', ['check']);
+  }
+  if (alone.length > 0) {
+    heading('tests without servers');
+    await runTests(alone, availableParallelism(), async () => {});
+  }
+  if (onServers.length > 0 && !values.unit) await runStackTests(onServers);
+  conclude();
+}
+
+function conclude(): void {
+  heading('result');
+  if (!process.env.LAKESEAL_SAMPLES) {
+    console.log('NOT TESTED: LAKESEAL_SAMPLES is not set, so no real audit events were read.');
+  }
+  for (const name of skipped) console.log(`skipped: ${name}`);
+  const { passed, failed } = total;
+  if (passed + failed === 0) console.error('no test was run');
+  console.log(`${passed} passed, ${failed} failed, ${total.skipped} skipped`);
+  process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+}
+
+await main();
