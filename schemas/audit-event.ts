@@ -6,6 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { type AvroType, parseAvroSchema } from './avro.ts';
+import { DatumReader, DatumWriter } from './datum-text.ts';
 
 /** The schema of an event, as JSON. `audit-event.avsc` is the source. */
 export const auditEventSchema: Record<string, unknown> = JSON.parse(
@@ -62,9 +63,132 @@ export interface AuditEventDatum {
   raw: string;
 }
 
-/** The datum of an event, without frame. The buffer is the caller's to keep. */
+const writer = new DatumWriter();
+
+/**
+ * The datum of an event, without frame: byte for byte what avsc writes. The buffer is the
+ * caller's to keep. Text that is no Unicode (half a surrogate pair) becomes U+FFFD.
+ */
 export function encodeAuditEvent(event: AuditEventDatum): Buffer {
-  return auditEventType.toBuffer(event);
+  writer.clear();
+  writer.text(event.eventId);
+  writer.text(event.eventIdSource);
+  writer.integer(event.eventTime);
+  writer.optionalText(event.eventTimeText);
+  writer.text(event.shape);
+  writer.optionalText(event.version);
+  writer.optionalText(event.auditLevel);
+  writer.optionalText(event.accountId);
+  writer.optionalText(event.workspaceId);
+  writer.optionalText(event.orgId);
+  writer.optionalText(event.shardName);
+  writer.optionalText(event.resourceId);
+  writer.optionalText(event.category);
+  writer.text(event.serviceName);
+  writer.text(event.actionName);
+  writer.optionalText(event.requestId);
+  writer.optionalText(event.sessionId);
+  writer.optionalText(event.userAgent);
+  writer.optionalText(event.sourceIp);
+  writer.optionalInteger(event.sourcePort);
+  writer.optionalText(event.sourceAddressText);
+  writeActor(event.actor);
+  writer.textMap(event.requestParams);
+  writer.boolean(event.requestParamsTruncated);
+  writeResponse(event.response);
+  writer.text(event.outcome);
+  writer.textList(event.decodeErrors);
+  writer.textMap(event.extra);
+  writer.text(event.raw);
+  return writer.take();
+}
+
+function writeActor(actor: AuditEventDatum['actor']): void {
+  writer.text(actor.name);
+  writer.text(actor.type);
+  writer.optionalText(actor.email);
+  writer.optionalText(actor.subjectName);
+  writer.optionalText(actor.runBy);
+  writer.optionalText(actor.runAs);
+  writer.optionalText(actor.runByDisplayName);
+  writer.optionalText(actor.runAsDisplayName);
+  writer.optionalText(actor.actingResource);
+}
+
+function writeResponse(response: AuditEventDatum['response']): void {
+  if (response === null) {
+    writer.integer(0);
+    return;
+  }
+  writer.integer(1);
+  writer.optionalInteger(response.statusCode);
+  writer.optionalText(response.errorMessage);
+  writer.optionalText(response.result);
+}
+
+const reader = new DatumReader();
+
+/**
+ * The event of a datum that `auditEventType` wrote, or null where the bytes are not exactly one:
+ * cut, longer, not UTF-8, or an integer out of its range. Maps have no prototype.
+ */
+export function readAuditEvent(datum: Buffer): AuditEventDatum | null {
+  reader.start(datum, 0);
+  // Values are read in the order of the schema, which is the order they are written in here.
+  const event: AuditEventDatum = {
+    eventId: reader.text(),
+    eventIdSource: reader.word(),
+    eventTime: reader.integer(),
+    eventTimeText: reader.optionalText(),
+    shape: reader.word(),
+    version: reader.optionalWord(),
+    auditLevel: reader.optionalWord(),
+    accountId: reader.optionalWord(),
+    workspaceId: reader.optionalWord(),
+    orgId: reader.optionalWord(),
+    shardName: reader.optionalWord(),
+    resourceId: reader.optionalText(),
+    category: reader.optionalWord(),
+    serviceName: reader.word(),
+    actionName: reader.word(),
+    requestId: reader.optionalText(),
+    sessionId: reader.optionalText(),
+    userAgent: reader.optionalText(),
+    sourceIp: reader.optionalText(),
+    sourcePort: reader.optionalInt(),
+    sourceAddressText: reader.optionalText(),
+    actor: readActor(),
+    requestParams: reader.textMap(),
+    requestParamsTruncated: reader.boolean(),
+    response: reader.isPresent() ? readResponse() : null,
+    outcome: reader.word(),
+    decodeErrors: reader.textList(),
+    extra: reader.textMap(),
+    raw: reader.text(),
+  };
+  return reader.finish() && Number.isSafeInteger(event.eventTime) ? event : null;
+}
+
+function readActor(): AuditEventDatum['actor'] {
+  return {
+    name: reader.text(),
+    type: reader.word(),
+    email: reader.optionalText(),
+    subjectName: reader.optionalText(),
+    runBy: reader.optionalText(),
+    runAs: reader.optionalText(),
+    runByDisplayName: reader.optionalText(),
+    runAsDisplayName: reader.optionalText(),
+    actingResource: reader.optionalText(),
+  };
+}
+
+function readResponse(): NonNullable<AuditEventDatum['response']> {
+  return {
+    statusCode: reader.optionalInt(),
+    errorMessage: reader.optionalText(),
+    result: reader.optionalText(),
+  };
 }
 
 /** First byte of a value framed the Confluent way; JSON text never starts with it. */

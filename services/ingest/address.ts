@@ -15,9 +15,12 @@ const DOT = 0x2e;
 const ZERO = 0x30;
 const NINE = 0x39;
 const PORT_MAX = 65_535;
+/** No address is written longer, zone and port included. */
+const ADDRESS_UNITS_MAX = 128;
 
 /** The parts of an address, or null where the text is none. */
 export function splitAddress(text: string): SourceAddress | null {
+  if (text.length > ADDRESS_UNITS_MAX) return null;
   const ipv4End = endOfIpv4(text);
   if (ipv4End === text.length) return { ip: text, port: null };
   if (ipv4End > 0) {

@@ -27,7 +27,7 @@ export const PARAMS_MAX = 10_000;
 const CUT_SUFFIX = '... truncated';
 const CUT_KEY = 'TRUNCATED';
 
-export type Refusal = 'no_action' | 'no_time';
+export type Refusal = 'no_action' | 'no_time' | 'too_deep';
 
 interface Scope {
   reading: JsonReading;
@@ -86,6 +86,7 @@ export function assembleEvent(
     extra: fields.extra,
     raw,
   };
+  if (reading.isTooDeep) return 'too_deep';
   if (event.eventIdSource === 'content_hash') event.eventId = contentHash(event);
   return event;
 }
@@ -111,6 +112,10 @@ function open(
       return undefined;
     }
     if (opened === null) return null;
+    if (isDeeperThan(opened, JSON_DEPTH_MAX)) {
+      unread(scope, field, 'too_deep', value);
+      return undefined;
+    }
   }
   if (typeof opened !== 'object' || opened === null || spelling(opened) !== null) {
     unread(scope, field, 'not an object', value);
@@ -191,9 +196,7 @@ function readParams(scope: Scope): Params {
   const params: Params = { requestParams: Object.create(null), isCut: false };
   const opened = open(scope, 'requestParams', scope.fields.requestParams);
   if (opened === null || opened === undefined) return params;
-  if (isDeeperThan(opened, JSON_DEPTH_MAX)) {
-    scope.decodeErrors.push('requestParams: too_deep');
-  } else if (Array.isArray(opened)) {
+  if (Array.isArray(opened)) {
     readPairs(scope, params, opened);
   } else {
     let left = PARAMS_MAX;
@@ -259,11 +262,14 @@ function readResponse(scope: Scope): EventResponse | null {
   };
 }
 
+/** Through the SQL API a status is text. */
+const STATUS = /^\s*-?\d{1,10}(?:\.0*)?\s*$/;
 const INT_MAX = 0x7fffffff;
 
 function readStatus(scope: Scope, value: unknown): number | null {
   if (value === null || value === undefined || value === '') return null;
-  const status = typeof value === 'string' && /^\s*-?\d+\s*$/.test(value) ? Number(value) : value;
+  const text = typeof value === 'string' ? value : spelling(value);
+  const status = text !== null && STATUS.test(text) ? Number(text) : value;
   if (typeof status === 'number' && Number.isInteger(status) && Math.abs(status) <= INT_MAX) {
     return status;
   }

@@ -10,24 +10,30 @@
  * alone. Decoding `raw` gives the same event again.
  */
 import { isUtf8 } from 'node:buffer';
+import { toUSVString } from 'node:util';
 import {
   type AuditEventDatum,
   auditEventType,
   CONFLUENT_MAGIC,
+  readAuditEvent,
   unframe,
 } from '../../schemas/audit-event.ts';
 import { type AvroResolver, type AvroType, datumValidator } from '../../schemas/avro.ts';
 import { assembleEvent, type Refusal } from './assemble.ts';
-import type { AuditEvent } from './event.ts';
+import type { ActorType, AuditEvent, EventIdSource, EventShape, Outcome } from './event.ts';
+import { EVENT_TIME_MS_MAX } from './event-time.ts';
 import {
   isObject,
   itemSpans,
   type JsonProblem,
   JsonReading,
   type Span,
+  spelling,
   valueStart,
 } from './json.ts';
+import type { ShapeReader } from './shapes/fields.ts';
 import { shapeOf } from './shapes/shape.ts';
+import { wellFormed } from './well-formed.ts';
 
 export type DecodeReason =
   /** A record without value. */
@@ -49,7 +55,9 @@ export type DecodeReason =
   | 'schema_not_loaded'
   /** Framed, but under a schema that is no audit event. */
   | 'wrong_schema'
-  | 'bad_avro';
+  | 'bad_avro'
+  /** An Avro event with a word that this version does not know, as `shape` or `outcome`. */
+  | 'unknown_word';
 
 /** One event of a text that could not be read, beside others that could. */
 export interface RefusedEvent {
@@ -90,7 +98,7 @@ export function decodeJson(input: string | Buffer, limits: DecodeLimits = DECODE
     return refuse('oversized', `${bytes} bytes, the limit is ${limits.bytesMax}`);
   }
   if (typeof input !== 'string' && !isUtf8(input)) return refuse('not_utf8', 'not valid UTF-8');
-  const text = trim(typeof input === 'string' ? input : input.toString('utf8'));
+  const text = trim(typeof input === 'string' ? toUSVString(input) : input.toString('utf8'));
   const reading = new JsonReading(false);
   const value = reading.parse(text);
   if (value === undefined) return refuse(reading.problem, describeProblem(reading.problem, text));
@@ -124,10 +132,12 @@ function isSpace(code: number): boolean {
   return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09 || code === BOM;
 }
 
-const DETAILS: Record<'no_event' | Refusal, string> = {
+const DETAILS: Record<'no_event' | 'unknown_word' | Refusal, string> = {
+  unknown_word: 'shape, outcome, actor type or id source is none that is known',
   no_event: 'no key tells that it is an audit event',
   no_action: 'serviceName or actionName is missing',
   no_time: 'the event time is missing or not a time',
+  too_deep: 'nested too deep',
 };
 
 function describeProblem(problem: JsonProblem, text: string): string {
@@ -166,16 +176,24 @@ function decodeOne(
   const reader = shapeOf(row);
   if (reader === null) return 'no_event';
   const event = assembleEvent(reader(row, reading), reading, raw);
-  if (!reading.isLossy(raw)) return event;
-  const exact = new JsonReading(true);
-  const again = unwrap(exact.parse(raw));
-  if (!isObject(again)) return event;
-  return assembleEvent(reader(again, exact), exact, raw);
+  if (reading.isLossy(raw)) return decodeExactly(raw, reader);
+  return typeof event === 'string' ? event : wellFormed(event);
+}
+
+/** Reads an event again, every number by its spelling. */
+function decodeExactly(raw: string, reader: ShapeReader): AuditEvent | Refusal {
+  const reading = new JsonReading(true);
+  const row = unwrap(reading.parse(raw));
+  // The text was read before: only nesting can be in the way now.
+  if (!isObject(row)) return 'too_deep';
+  const event = assembleEvent(reader(row, reading), reading, raw);
+  return typeof event === 'string' ? event : wellFormed(event);
 }
 
 /** Google Cloud Logging puts a line that was written to it under `jsonPayload`. */
 function unwrap(value: unknown): unknown {
-  return isObject(value) && isObject(value.jsonPayload) ? value.jsonPayload : value;
+  if (!isObject(value) || !isObject(value.jsonPayload)) return value;
+  return spelling(value.jsonPayload) === null ? value.jsonPayload : value;
 }
 
 /** The value of a Kafka record: framed Avro, or raw JSON. */
@@ -199,42 +217,78 @@ export function decodeRecord(
   return decodeDatum(type, datum, schemaId);
 }
 
-interface Writer {
-  isDatum: (bytes: Buffer, from: number) => boolean;
-  resolver: AvroResolver;
+const WORDS = {
+  eventIdSource: new Set<string>(['event_id', 'log_id', 'content_hash'] satisfies EventIdSource[]),
+  shape: new Set<string>([
+    'delivery',
+    'system_table',
+    'azure_record',
+    'log_analytics',
+  ] satisfies EventShape[]),
+  actorType: new Set<string>([
+    'user',
+    'service_principal',
+    'system',
+    'unknown',
+  ] satisfies ActorType[]),
+  outcome: new Set<string>(['success', 'failure', 'unknown'] satisfies Outcome[]),
+};
+
+/** What the schema allows and an event cannot be. */
+function valueProblem(event: AuditEventDatum): 'no_action' | 'no_time' | 'unknown_word' | null {
+  if (event.serviceName === '' || event.actionName === '') return 'no_action';
+  if (!(event.eventTime > 0 && event.eventTime <= EVENT_TIME_MS_MAX)) return 'no_time';
+  const isKnown =
+    WORDS.eventIdSource.has(event.eventIdSource) &&
+    WORDS.shape.has(event.shape) &&
+    WORDS.actorType.has(event.actor.type) &&
+    WORDS.outcome.has(event.outcome);
+  return isKnown ? null : 'unknown_word';
 }
 
-/** Readers by writer type; null where the type is no audit event. */
-const writers = new WeakMap<AvroType, Writer | null>();
+/** Reads a datum of one writer's type; null where it is none. */
+type DatumReader = (datum: Buffer) => AuditEventDatum | null;
 
-function writerOf(type: AvroType): Writer | null {
-  let writer = writers.get(type);
-  if (writer === undefined) {
-    try {
-      writer = { isDatum: datumValidator(type), resolver: auditEventType.createResolver(type) };
-    } catch {
-      writer = null;
-    }
-    writers.set(type, writer);
+/** By writer's type; null where the type is no audit event. */
+const readers = new WeakMap<AvroType, DatumReader | null>();
+
+function readerOf(type: AvroType): DatumReader | null {
+  let reader = readers.get(type);
+  if (reader === undefined) {
+    reader = makeReader(type);
+    readers.set(type, reader);
   }
-  return writer;
+  return reader;
+}
+
+function makeReader(type: AvroType): DatumReader | null {
+  if (type.equals(auditEventType)) return readAuditEvent;
+  try {
+    const isDatum = datumValidator(type);
+    const resolver = auditEventType.createResolver(type);
+    return (datum) => (isDatum(datum, 0) ? resolveDatum(datum, resolver) : null);
+  } catch {
+    return null;
+  }
+}
+
+function resolveDatum(datum: Buffer, resolver: AvroResolver): AuditEventDatum | null {
+  try {
+    const event = auditEventType.fromBuffer(datum, resolver) as AuditEventDatum;
+    const { actor, response } = event;
+    // avsc gives instances of its own record classes.
+    return { ...event, actor: { ...actor }, response: response === null ? null : { ...response } };
+  } catch {
+    return null;
+  }
 }
 
 function decodeDatum(type: AvroType, datum: Buffer, schemaId: number): Decoded {
-  const writer = writerOf(type);
-  if (writer === null) return refuse('wrong_schema', `schema ${schemaId} is no audit event`);
-  if (!writer.isDatum(datum, 0)) return refuse('bad_avro', `not a datum of schema ${schemaId}`);
-  let event: AuditEventDatum;
-  try {
-    event = auditEventType.fromBuffer(datum, writer.resolver) as AuditEventDatum;
-  } catch {
-    return refuse('bad_avro', `not a datum of schema ${schemaId}`);
-  }
-  return { ok: true, events: [plain(event) as AuditEvent], refused: NONE_REFUSED };
-}
-
-/** avsc gives instances of its own record classes. */
-function plain(event: AuditEventDatum): AuditEventDatum {
-  const { actor, response } = event;
-  return { ...event, actor: { ...actor }, response: response === null ? null : { ...response } };
+  const read = readerOf(type);
+  if (read === null) return refuse('wrong_schema', `schema ${schemaId} is no audit event`);
+  const event = read(datum);
+  if (event === null) return refuse('bad_avro', `not one datum of schema ${schemaId}`);
+  const problem = valueProblem(event);
+  if (problem !== null) return refuse(problem, DETAILS[problem]);
+  return { ok: true, events: [event as AuditEvent], refused: NONE_REFUSED };
 }

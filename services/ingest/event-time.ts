@@ -9,10 +9,14 @@ const SECONDS_BELOW = 1e11;
 /** The last millisecond of the year 9999: what a four-digit year can say. */
 export const EVENT_TIME_MS_MAX = 253_402_300_799_999;
 
+/** No time is written longer. */
+const TIME_UNITS_MAX = 64;
+
 /** Milliseconds since the epoch, or null where the value is no time after the epoch. */
 export function eventTimeMs(value: unknown): number | null {
   if (typeof value === 'number') return fromEpoch(value);
   if (typeof value !== 'string') return fromEpoch(Number(spelling(value) ?? Number.NaN));
+  if (value.length > TIME_UNITS_MAX) return null;
   const text = value.trim();
   if (/^\d+(?:\.\d+)?$/.test(text)) return fromEpoch(Number(text));
   return fromIso(text);

@@ -68,6 +68,8 @@ export class JsonReading {
   readonly exact: boolean;
   /** Why the last `parse` gave undefined. */
   problem: JsonProblem = 'not_json';
+  /** A value was nested too deep to be turned to text. */
+  isTooDeep = false;
   /** A number was turned to text whose spelling the event's text has to be asked about. */
   #hasNumber = false;
   /** A number was turned to text that a double does not hold. */
@@ -116,10 +118,16 @@ export class JsonReading {
     return typeof value === 'number' ? this.#number(value) : this.text(value);
   }
 
-  /** Any value as JSON text. */
+  /** Any value as JSON text; no text, and `isTooDeep`, where it is nested too deep to write. */
   json(value: unknown): string {
-    this.#hasNumber ||= typeof value === 'number' || typeof value === 'object';
-    if (typeof value === 'number') return this.#number(value);
+    if (typeof value === 'number' || typeof value === 'object') {
+      this.#hasNumber = true;
+      if (typeof value === 'number') return this.#number(value);
+      if (isDeeperThan(value, JSON_DEPTH_MAX)) {
+        this.isTooDeep = true;
+        return '';
+      }
+    }
     return JSON.stringify(value);
   }
 
