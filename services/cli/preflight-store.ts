@@ -347,11 +347,6 @@ function forbidden({ archiver, bucket, key, config, clock, store }: StoreContext
         archiver.send(new DeleteObjectCommand({ ...object, VersionId: await versionId() })),
     },
     {
-      what: 'put a delete marker',
-      right: 's3:DeleteObject',
-      run: () => archiver.send(new DeleteObjectCommand(object)),
-    },
-    {
       what: 'change a retention',
       right: 's3:PutObjectRetention',
       ...(retention === 'headers'
@@ -405,6 +400,12 @@ function forbidden({ archiver, bucket, key, config, clock, store }: StoreContext
             LifecycleConfiguration: { Rules: [] },
           }),
         ),
+    },
+    // Last: behind a delete marker the object answers to nothing else.
+    {
+      what: 'put a delete marker',
+      right: 's3:DeleteObject',
+      run: () => archiver.send(new DeleteObjectCommand(object)),
     },
   ];
 }

@@ -275,6 +275,9 @@ async function readAlerts(
   nowMs: number,
 ): Promise<AlertStatus & { detail: string }> {
   const client = openSearchClient(opensearch);
+  const byLevels: Record<string, unknown> = {
+    levels: { terms: { field: 'rule.level', size: LEVELS.length } },
+  };
   const since = new Date(nowMs - DAY_MS).toISOString();
   const lastDay: Record<string, unknown> = { range: { '@timestamp': { gte: since } } };
   try {
@@ -286,7 +289,7 @@ async function readAlerts(
         size: 0,
         track_total_hits: true,
         query: lastDay as Record<string, never>,
-        aggs: { levels: { terms: { field: 'rule.level', size: LEVELS.length } } },
+        aggs: byLevels as Record<string, never>,
       },
     });
     const { levels } = (body.aggregations ?? {}) as {

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { parse } from 'yaml';
+import { runCommandLine } from '../../services/cli/program.ts';
+import { configKeys, configSchema, loadConfig } from '../../services/runtime/config.ts';
+import { version } from '../../services/runtime/version.ts';
+import { createScreen } from './screen.ts';
+
+const COMMANDS = ['setup', 'preflight', 'status', 'collect', 'archive', 'detect', 'scan', 'config'];
+
+async function run(argv: string[], env: NodeJS.ProcessEnv = {}) {
+  const screen = createScreen(env);
+  const code = await runCommandLine(argv, screen);
+  return { code, out: screen.output(), err: screen.errors() };
+}
+
+function configFile(context: TestContext, text: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'lakeseal-cli-'));
+  context.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'lakeseal.yaml');
+  writeFileSync(file, text);
+  return file;
+}
+
+describe('help', () => {
+  test('names every command', async () => {
+    const { code, out } = await run(['--help']);
+    assert.equal(code, 0);
+    for (const command of COMMANDS) assert.match(out, new RegExp(`^  ${command} `, 'm'));
+  });
+
+  for (const command of COMMANDS) {
+    test(`${command} has a description, an example and the global options`, async () => {
+      const { code, out, err } = await run([command, '--help']);
+      assert.equal(code, 0);
+      assert.equal(err, '');
+      assert.match(out, new RegExp(`^Usage: lakeseal ${command}`));
+      assert.match(out, new RegExp(`Examples:\n  \\$ .*lakeseal ${command}`));
+      assert.match(out, /--config <file>/);
+    });
+  }
+
+  test('without a command help is what it says, and it is an error', async () => {
+    const { code, err } = await run([]);
+    assert.equal(code, 1);
+    assert.match(err, /^Usage: lakeseal/);
+  });
+
+  test('--version', async () => {
+    assert.deepEqual(await run(['--version']), { code: 0, out: `${version}\n`, err: '' });
+  });
+});
+
+describe('a wrong command line', () => {
+  const cases: Array<[string[], RegExp]> = [
+    [['confg'], /^lakeseal: error: unknown command 'confg' \(USAGE\)\nhint: .*config/],
+    [
+      ['config', '--efective'],
+      /^lakeseal config: error: unknown option '--efective' \(USAGE\)\nhint: .*--effective/,
+    ],
+    [
+      ['config', 'more'],
+      /^lakeseal config: error: too many arguments.*\(USAGE\)\nhint: lakeseal config --help/,
+    ],
+    [['scan'], /^lakeseal scan: error: missing required argument 'file' \(USAGE\)/],
+    [['scan', 'x', '--format', 'xml'], /^lakeseal scan: error: .*'xml' is invalid.*\(USAGE\)/],
+    [
+      ['collect', '--config'],
+      /^lakeseal: error: option '--config <file>' argument missing \(USAGE\)/,
+    ],
+  ];
+  for (const [argv, expected] of cases) {
+    test(argv.join(' '), async () => {
+      const { code, out, err } = await run(argv);
+      assert.equal(code, 1);
+      assert.equal(out, '');
+      assert.match(err, expected);
+    });
+  }
+
+  test('a wrong configuration is told under the name of the command', async () => {
+    const { code, err } = await run(['status'], { LAKESEAL_HTTP_PORT: 'x', LAKESEAL_NO: '1' });
+    assert.equal(code, 1);
+    assert.match(err, /^lakeseal status: error: the configuration has 2 problems:\n {2}LAKESEAL_/);
+    assert.match(err, /\(CONFIG_INVALID\)\nhint: lakeseal config /);
+  });
+
+  test('--config is taken before and after the command', async (context) => {
+    const file = configFile(context, 'log: {level: loud}');
+    for (const argv of [
+      ['--config', file, 'setup'],
+      ['setup', '--config', file],
+    ]) {
+      const { code, err } = await run(argv);
+      assert.equal(code, 1);
+      assert.ok(err.includes(`${file}:1:14: log.level`), err);
+    }
+  });
+});
+
+describe('config', () => {
+  test('lists every key with environment name and description', async () => {
+    const { out } = await run(['config']);
+    for (const key of configKeys) {
+      assert.ok(out.includes(key.env), key.env);
+      assert.ok(out.includes(key.description), key.path);
+    }
+    const json = JSON.parse((await run(['config', '--json'])).out) as Array<{ path: string }>;
+    assert.deepEqual(
+      json.map(({ path }) => path),
+      configKeys.map(({ path }) => path),
+    );
+  });
+
+  test('--effective is itself a configuration that gives the same values', async (context) => {
+    const env = { LAKESEAL_KAFKA_BROKERS: 'a:1,b:2', LAKESEAL_ARCHIVE_CODEC: 'null' };
+    const { out } = await run(['config', '--effective'], env);
+    const again = loadConfig(configFile(context, out), {});
+    assert.deepEqual(again, loadConfig(undefined, env));
+    assert.match(out, /brokers: \[ a:1, b:2 \] {2}# LAKESEAL_KAFKA_BROKERS/);
+  });
+
+  test('--effective shows no secret, neither in keys nor in URLs', async () => {
+    const env: NodeJS.ProcessEnv = {
+      LAKESEAL_KAFKA_SASL_MECHANISM: 'plain',
+      LAKESEAL_KAFKA_SASL_USERNAME: 'user',
+      LAKESEAL_REGISTRY_USERNAME: 'user',
+      LAKESEAL_OPENSEARCH_USERNAME: 'user',
+      LAKESEAL_STORAGE_ACCESS_KEY_ID: 'id',
+      LAKESEAL_SETUP_ACCESS_KEY_ID: 'id',
+      LAKESEAL_OPENSEARCH_NODES: 'http://me:hunter2@search:9200',
+    };
+    for (const key of configKeys) if (key.secret) env[key.env] = 'hunter2';
+    for (const argv of [
+      ['config', '--effective'],
+      ['config', '--effective', '--json'],
+    ]) {
+      const { code, out } = await run(argv, env);
+      assert.equal(code, 0);
+      assert.doesNotMatch(out, /hunter2/);
+      assert.match(out, /saslPassword"?: "?\[set\]"?/);
+    }
+    const { out } = await run(['config', '--effective'], env);
+    const shown = parse(out) as Record<string, Record<string, unknown>>;
+    assert.deepEqual(Object.keys(shown), Object.keys(configSchema.shape));
+    assert.equal(shown.opensearch?.username, 'user');
+  });
+});
+
+describe('the process', () => {
+  const main = join(import.meta.dirname, '..', '..', 'services', 'main.ts');
+
+  test('keeps output and errors apart, colours neither, and gives the exit code', () => {
+    const run = (...args: string[]) =>
+      spawnSync(process.execPath, [main, ...args], {
+        encoding: 'utf8',
+        env: { PATH: process.env.PATH },
+      });
+    const good = run('config');
+    assert.equal(good.status, 0);
+    assert.equal(good.stderr, '');
+    assert.ok(good.stdout.length > 1_000);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the start of a colour
+    assert.doesNotMatch(good.stdout, /\u001b/);
+    const bad = run('nonsense');
+    assert.equal(bad.status, 1);
+    assert.equal(bad.stdout, '');
+    assert.match(bad.stderr, /^lakeseal: error: /);
+  });
+
+  test('a reader that has seen enough is no failure', () => {
+    const script = `"${process.execPath}" "${main}" config | head -1; echo "\${PIPESTATUS[0]}"`;
+    const { stdout, stderr } = spawnSync('bash', ['-c', script], { encoding: 'utf8' });
+    assert.match(stdout, /^Every key.*\n0\n$/);
+    assert.equal(stderr, '');
+  });
+});
