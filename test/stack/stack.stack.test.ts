@@ -22,14 +22,14 @@ import {
   type S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3';
-import { type Admin, Kafka, logLevel } from 'kafkajs';
+import type { Admin, Kafka } from 'kafkajs';
+import { connectKafka } from '../../services/ingest/kafka.ts';
+import { loadConfig } from '../../services/runtime/config.ts';
+import { silentLog } from '../../services/runtime/log.ts';
 import { readIdentity, waitForExit } from './process.ts';
 import { attachStack, startStack } from './stack.ts';
 import { readState } from './state.ts';
 import { type Stack, useStack } from './use.ts';
-
-// Of kafkajs on this Node: a harmless negative timeout.
-process.removeAllListeners('warning');
 
 let stack: Stack;
 before(async () => {
@@ -58,7 +58,7 @@ describe('Kafka', () => {
   let admin: Admin;
   let kafka: Kafka;
   before(async () => {
-    kafka = new Kafka({ brokers: stack.brokers, logLevel: logLevel.NOTHING });
+    kafka = connectKafka(loadConfig(undefined, stack.configEnv()), silentLog);
     admin = kafka.admin();
     await admin.connect();
   });
