@@ -6,6 +6,7 @@
  * deterministic id makes that harmless (D1).
  */
 import { strict as assert } from 'node:assert';
+import type { KafkaRecord } from '../ingest/record.ts';
 import { backoffMs } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
@@ -16,6 +17,8 @@ export interface OutgoingAlert {
   id: string;
   /** The document, one line of JSON. */
   json: string;
+  /** Where the event is, without the record's bytes. */
+  record: KafkaRecord;
   /** Called once, when the alert needs no further care. */
   settled: () => void;
 }

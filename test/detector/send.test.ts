@@ -13,6 +13,7 @@ import {
   type OutgoingAlert,
   type SenderOptions,
 } from '../../services/detector/send.ts';
+import type { KafkaRecord } from '../../services/ingest/record.ts';
 import type { Clock } from '../../services/runtime/clock.ts';
 import { configSchema } from '../../services/runtime/config.ts';
 import { silentLog } from '../../services/runtime/log.ts';
@@ -25,6 +26,16 @@ const hastyClock: Clock = {
     time += ms;
     return new Promise((resolve) => setImmediate(resolve));
   },
+};
+
+const RECORD: KafkaRecord = {
+  topic: 'events',
+  partition: 0,
+  offset: 0n,
+  timestamp: 0n,
+  key: null,
+  value: null,
+  headers: [],
 };
 
 interface Outcome {
@@ -60,6 +71,7 @@ function senderOf(
       index: 'alerts-2026.11',
       id,
       json,
+      record: { ...RECORD },
       settled: () => outcome.settled.push(id),
     };
     return sender.add(alert);

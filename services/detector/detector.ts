@@ -1,0 +1,243 @@
+/**
+ * Records to alerts: the handlers of the detector's consumer. A record is passed when each of its
+ * events was judged; its offset may be committed when each alert it raised is settled and what
+ * could not be decoded is in the dead-letter topic (promises A2, D4, I1).
+ *
+ * Everything it touches comes in as an argument; `run.ts` brings the real things.
+ */
+import { unframe } from '../../schemas/audit-event.ts';
+import type {
+  Assignment,
+  ConsumerHandlers,
+  RecordBatch,
+  TopicPartition,
+} from '../ingest/consume-types.ts';
+import type { DeadLetter } from '../ingest/dead-letter.ts';
+import { type Decoded, type DecodeLimits, decodeRecord } from '../ingest/decode.ts';
+import type { AuditEvent } from '../ingest/event.ts';
+import type { KafkaRecord } from '../ingest/record.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { alertIndex, alertJson, alertOf } from './alert.ts';
+import type { BulkItem } from './bulk.ts';
+import type { Matcher } from './match.ts';
+import type { DetectorMetrics } from './metrics.ts';
+import { PartitionProgress } from './progress.ts';
+import type { SchemaSource } from './schema-source.ts';
+import type { AlertSender, OutgoingAlert } from './send.ts';
+
+/** Longest time without giving the event loop to others. */
+const SLICE_MS = 50;
+const DEAD_LETTERS_MAX = 500;
+/** How often a record whose schema cannot be had is tried again. */
+const SCHEMA_RETRY_MS = 1_000;
+
+export interface DetectorParts {
+  matcher: Matcher;
+  sender: Pick<AlertSender, 'add' | 'unsent'>;
+  schemas: Pick<SchemaSource, 'get' | 'warm' | 'away'>;
+  /** Durable when it resolves. */
+  deadLetter: (letters: DeadLetter[]) => Promise<void>;
+  limits: DecodeLimits;
+  alertIndexPrefix: string;
+  metrics: DetectorMetrics;
+  clock: Clock;
+  /** Lets other work run. */
+  breathe: () => Promise<unknown>;
+  ready: (check: 'kafka' | 'registry', ok: boolean, reason?: string) => void;
+}
+
+export interface Commit {
+  offsets: Array<TopicPartition & { offset: bigint }>;
+  generation: number;
+}
+
+interface Lane extends TopicPartition {
+  progress: PartitionProgress;
+  committed: bigint | null;
+}
+
+export class Detector implements ConsumerHandlers {
+  readonly #parts: DetectorParts;
+  readonly #stop = new AbortController();
+  #lanes = new Map<string, Lane>();
+  #generation = -1;
+
+  constructor(parts: DetectorParts) {
+    this.#parts = parts;
+    parts.ready('kafka', false, 'no partition is assigned yet');
+  }
+
+  /** Every partition starts at its committed offset: what was unsettled is judged again. */
+  assigned(assignments: Assignment[], generation: number): Promise<[]> {
+    const before = this.#lanes;
+    this.#generation = generation;
+    this.#lanes = new Map();
+    for (const { topic, partition } of assignments) {
+      const lane = { topic, partition, progress: new PartitionProgress(), committed: null };
+      this.#lanes.set(laneKey(lane), lane);
+    }
+    for (const [key, lane] of before) if (!this.#lanes.has(key)) this.#parts.metrics.revoked(lane);
+    this.#parts.ready('kafka', true);
+    return Promise.resolve([]);
+  }
+
+  async batch(batch: RecordBatch): Promise<void> {
+    const lane = this.#lanes.get(laneKey(batch));
+    if (lane === undefined || batch.generation !== this.#generation) return;
+    const slice = new Slice(this.#parts, batch);
+    try {
+      for (const record of batch.records) {
+        if (this.#isLeft(batch)) return;
+        const decoded = await this.#decode(record, batch);
+        if (decoded === null) return;
+        slice.letters.push(...this.#lettersOf(record, decoded));
+        for (const event of decoded.ok ? decoded.events : []) {
+          await this.#judge(record, event, lane);
+          if (slice.isOver()) await slice.end();
+          if (this.#isLeft(batch)) return;
+        }
+        if (slice.isOver()) await slice.end();
+      }
+      await slice.end();
+    } catch (error) {
+      // The dead-letter topic gives up when the process ends; nothing is passed then.
+      if (this.#stop.signal.aborted) return;
+      throw error;
+    }
+    if (this.#isLeft(batch)) return;
+    lane.progress.passed(batch.nextOffset);
+    this.#tellLag(batch);
+  }
+
+  #isLeft(batch: RecordBatch): boolean {
+    return this.#stop.signal.aborted || batch.stale();
+  }
+
+  /** What may be committed now and was not yet, for the generation it belongs to. */
+  committable(): Commit {
+    const offsets: Commit['offsets'] = [];
+    for (const { topic, partition, progress, committed } of this.#lanes.values()) {
+      const offset = progress.committable();
+      if (offset !== null && offset !== committed) offsets.push({ topic, partition, offset });
+    }
+    return { offsets, generation: this.#generation };
+  }
+
+  committed({ offsets, generation }: Commit): void {
+    if (generation !== this.#generation) return;
+    for (const at of offsets) this.#lanes.get(laneKey(at))!.committed = at.offset;
+  }
+
+  /** Handlers return at their next record and pass nothing any more. */
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  /** null where the batch is to be left: a later reading of the record will decode it. */
+  async #decode(record: KafkaRecord, batch: RecordBatch): Promise<Decoded | null> {
+    const { schemas, limits, clock, ready } = this.#parts;
+    for (let waited = false; ; waited = true) {
+      const decoded = decodeRecord(record.value, schemas.get, limits);
+      const reason = decoded.ok ? '' : decoded.reason;
+      if (reason === 'schema_not_loaded') {
+        await schemas.warm([unframe(record.value!)!.schemaId]);
+        continue;
+      }
+      if (reason !== 'schema_unavailable' || !schemas.away()) {
+        if (waited) ready('registry', true);
+        return decoded;
+      }
+      ready('registry', false, 'the schema registry does not answer');
+      await clock.sleep(SCHEMA_RETRY_MS, this.#stop.signal);
+      await batch.heartbeat();
+      if (this.#stop.signal.aborted || batch.stale()) return null;
+    }
+  }
+
+  #lettersOf(record: KafkaRecord, decoded: Decoded): DeadLetter[] {
+    const { metrics } = this.#parts;
+    if (!decoded.ok) {
+      metrics.undecodable(decoded.reason);
+      return [{ source: record, reason: decoded.reason, detail: decoded.detail }];
+    }
+    return decoded.refused.map(({ index, reason, detail, raw }) => {
+      metrics.undecodable(reason);
+      const source = { ...record, value: Buffer.from(raw) };
+      return { source, reason, detail: `event ${index + 1} of the record: ${detail}` };
+    });
+  }
+
+  async #judge(record: KafkaRecord, event: AuditEvent, lane: Lane): Promise<void> {
+    const { matcher, sender, metrics, alertIndexPrefix } = this.#parts;
+    metrics.events(1);
+    for (const rule of matcher.match(event)) {
+      // The sender may be gone already; the record is not passed and will be read again.
+      if (this.#stop.signal.aborted) return;
+      metrics.matched(rule.id);
+      const alert = alertOf(rule, event, record);
+      const pending = lane.progress.begin(record.offset);
+      const room = sender.add({
+        index: alertIndex(alertIndexPrefix, alert),
+        id: alert.id,
+        json: alertJson(alert),
+        record: { ...record, key: null, value: null, headers: [] },
+        settled: () => {
+          pending.settled = true;
+        },
+      });
+      metrics.unsent(sender.unsent);
+      await room;
+    }
+  }
+
+  #tellLag(batch: RecordBatch): void {
+    const last = batch.records.at(-1);
+    const behind = batch.nextOffset < batch.highWatermark && last !== undefined;
+    const ageMs = behind ? this.#parts.clock.now() - Number(last.timestamp) : 0;
+    this.#parts.metrics.lag(batch, Math.max(0, ageMs / 1000));
+  }
+}
+
+/** Work between two turns of the event loop, and the dead letters that came out of it. */
+class Slice {
+  letters: DeadLetter[] = [];
+  readonly #parts: DetectorParts;
+  readonly #batch: RecordBatch;
+  #endMs: number;
+
+  constructor(parts: DetectorParts, batch: RecordBatch) {
+    this.#parts = parts;
+    this.#batch = batch;
+    this.#endMs = parts.clock.now() + SLICE_MS;
+  }
+
+  isOver(): boolean {
+    return this.letters.length >= DEAD_LETTERS_MAX || this.#parts.clock.now() >= this.#endMs;
+  }
+
+  async end(): Promise<void> {
+    const { letters } = this;
+    this.letters = [];
+    if (letters.length > 0) await this.#parts.deadLetter(letters);
+    await this.#batch.heartbeat();
+    await this.#parts.breathe();
+    this.#endMs = this.#parts.clock.now() + SLICE_MS;
+  }
+}
+
+/** The dead letter of an alert that OpenSearch rejected: its value is the alert. */
+export function rejectedLetter(alert: OutgoingAlert, item: BulkItem): DeadLetter {
+  return {
+    source: {
+      ...alert.record,
+      value: Buffer.from(alert.json),
+      headers: [{ key: 'lakeseal.alert', value: Buffer.from(alert.id) }],
+    },
+    reason: 'alert_rejected',
+    detail: `${item.status} ${item.errorType ?? ''}: ${item.errorReason ?? ''}`,
+  };
+}
+
+function laneKey({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`;
+}
