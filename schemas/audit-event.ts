@@ -127,10 +127,12 @@ function writeResponse(response: AuditEventDatum['response']): void {
 }
 
 const reader = new DatumReader();
+/** Longs are exact up to here, and no calendar goes as far. */
+const EVENT_TIME_MAX = 2 ** 52;
 
 /**
  * The event of a datum that `auditEventType` wrote, or null where the bytes are not exactly one:
- * cut, longer, not UTF-8, or an integer out of its range. Maps have no prototype.
+ * cut, longer, not UTF-8, or an integer out of its range (the time: ± 2^52). Maps have no prototype.
  */
 export function readAuditEvent(datum: Buffer): AuditEventDatum | null {
   reader.start(datum, 0);
@@ -166,7 +168,7 @@ export function readAuditEvent(datum: Buffer): AuditEventDatum | null {
     extra: reader.textMap(),
     raw: reader.text(),
   };
-  return reader.finish() && Number.isSafeInteger(event.eventTime) ? event : null;
+  return reader.finish() && Math.abs(event.eventTime) <= EVENT_TIME_MAX ? event : null;
 }
 
 function readActor(): AuditEventDatum['actor'] {

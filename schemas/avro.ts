@@ -22,9 +22,9 @@ export type AvroResolver = ReturnType<AvroType['createResolver']>;
 const EMPTY_ITEMS_MAX = 10_000;
 /** Fields of no bytes in one record, nested records included: each is work that no byte pays. */
 const EMPTY_FIELDS_MAX = 256;
-/** Types in one schema, and how deep they may be nested. */
-const SCHEMA_TYPES_MAX = 20_000;
-const SCHEMA_DEPTH_MAX = 64;
+/** Objects and lists in the JSON of one schema, and how deep they may be nested. */
+const SCHEMA_PARTS_MAX = 20_000;
+const SCHEMA_DEPTH_MAX = 192;
 
 /**
  * A type from a schema (its JSON value, or the text of that JSON). Logical types read as their
@@ -33,7 +33,7 @@ const SCHEMA_DEPTH_MAX = 64;
  */
 export function parseAvroSchema(schemaJson: unknown): AvroType {
   const schema = typeof schemaJson === 'string' ? schemaFromText(schemaJson) : schemaJson;
-  checkSchema(schema, 0, { types: 0 });
+  checkSchema(schema, 0, { parts: 0 });
   const type = avsc.Type.forSchema(schema as avsc.Schema);
   checkEmptyFields(type);
   return type;
@@ -44,10 +44,13 @@ function schemaFromText(text: string): unknown {
 }
 
 /** Bounds what avsc walks recursively; whether it is Avro at all is for avsc to say. */
-function checkSchema(schema: unknown, depth: number, count: { types: number }): void {
+function checkSchema(schema: unknown, depth: number, count: { parts: number }): void {
   if (typeof schema !== 'object' || schema === null) return;
   if (depth > SCHEMA_DEPTH_MAX) throw new Error('schema nested too deep');
-  if (++count.types > SCHEMA_TYPES_MAX) throw new Error('schema with too many types');
+  if (++count.parts > SCHEMA_PARTS_MAX) throw new Error('schema with too many parts');
+  // avsc would assign what it reads to the prototype of the record.
+  if ((schema as { name?: unknown }).name === '__proto__')
+    throw new Error('a field named __proto__');
   for (const part of Object.values(schema)) checkSchema(part, depth + 1, count);
 }
 
@@ -199,8 +202,11 @@ function skipArray(this: { itemsType: Part }, tap: Tap): void {
   }
 }
 
-/** Doubles hold every integer up to here, and avsc's own reader is exact below it. */
-const EXACT_LONG_MAX = 2 ** 53 - 2;
+/**
+ * avsc adds up twice the value in a double, which is exact up to here. Beyond, stock avsc even
+ * loses the sign: it reads 1 - 2^53 as 2^53 - 2.
+ */
+const EXACT_LONG_MAX = 2 ** 52;
 
 function readLong(this: unknown, tap: Tap): number | bigint {
   const from = tap.pos;
@@ -222,11 +228,60 @@ function exactLong(tap: Tap, from: number): number | bigint {
   return Number.isSafeInteger(small) ? small : value;
 }
 
+/** A clone and a default keep what the reader keeps: every key, and no prototype. */
+function copyMap(
+  this: { valuesType: { _copy(value: unknown, options: unknown): unknown } },
+  value: unknown,
+  options: unknown,
+): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new Error('not a map');
+  }
+  const copy: Record<string, unknown> = Object.create(null);
+  for (const [key, part] of Object.entries(value)) copy[key] = this.valuesType._copy(part, options);
+  return copy;
+}
+
+/** Integers that take 64 bits. */
+const LONG_MAX = 2n ** 63n - 1n;
+
+/** What the reader gives, the writer takes. */
+function writeLong(this: unknown, tap: Tap, value: unknown): void {
+  if (Number.isSafeInteger(value) && Math.abs(value as number) <= EXACT_LONG_MAX) {
+    tap.writeLong(value as number);
+    return;
+  }
+  if (!isLong(value)) throw new Error('not a long');
+  const exact = BigInt(value);
+  let rest = BigInt.asUintN(64, (exact << 1n) ^ (exact >> 63n));
+  // Past the end of its buffer avsc counts on, and then writes again into a larger one.
+  for (; rest >= 0x80n; rest >>= 7n) tap.buf[tap.pos++] = Number(rest & 0x7fn) | 0x80;
+  tap.buf[tap.pos++] = Number(rest);
+}
+
+function isLong(value: unknown): value is number | bigint {
+  if (typeof value === 'bigint') return value >= -LONG_MAX - 1n && value <= LONG_MAX;
+  return Number.isSafeInteger(value);
+}
+
+function checkLong(
+  this: unknown,
+  value: unknown,
+  _flags: unknown,
+  hook: ((value: unknown, type: unknown) => void) | undefined,
+): boolean {
+  const isValid = isLong(value);
+  if (!isValid) hook?.(value, this);
+  return isValid;
+}
+
 function harden(): void {
   const { MapType, ArrayType, LongType } = avsc.types;
-  Object.assign(prototypeOf(MapType, ['_read', '_skip']), { _read: readMap, _skip: skipMap });
+  const map = { _read: readMap, _skip: skipMap, _copy: copyMap };
+  const long = { _read: readLong, _write: writeLong, _check: checkLong };
+  Object.assign(prototypeOf(MapType, Object.keys(map)), map);
   Object.assign(prototypeOf(ArrayType, ['_read', '_skip']), { _read: readArray, _skip: skipArray });
-  Object.assign(prototypeOf(LongType, ['_read']), { _read: readLong });
+  Object.assign(prototypeOf(LongType, Object.keys(long)), long);
 }
 
 harden();

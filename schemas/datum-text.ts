@@ -176,7 +176,7 @@ export class DatumReader {
     return 0;
   }
 
-  /** A long, rounded beyond 2^53. 0 where broken. */
+  /** A long, exact within ± 2^52 and rounded beyond. 0 where broken. */
   integer(): number {
     const bytes = this.#bytes;
     if (this.#at >= this.#end) return this.#break();

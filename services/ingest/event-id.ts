@@ -39,10 +39,19 @@ export function contentHash(event: AuditEvent): string {
   return hash('sha256', JSON.stringify(canonical), 'hex');
 }
 
-/** Databricks mostly writes the keys of an action in one order: a look is cheaper than a sort. */
+/** Few keys: sorting in place is twice as fast as a call into the engine. */
+const FEW_KEYS = 24;
+
 function inOrder(keys: string[]): string[] {
+  if (keys.length > FEW_KEYS) return keys.sort();
   for (let index = 1; index < keys.length; index++) {
-    if (keys[index - 1]! > keys[index]!) return keys.sort();
+    const key = keys[index]!;
+    let place = index;
+    while (place > 0 && keys[place - 1]! > key) {
+      keys[place] = keys[place - 1]!;
+      place--;
+    }
+    keys[place] = key;
   }
   return keys;
 }
