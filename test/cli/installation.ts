@@ -98,7 +98,7 @@ async function readBucket(stack: Stack, bucket: string) {
     return {
       lock: lock.ObjectLockConfiguration,
       versioning: versioning.Status,
-      policy: policy.Policy,
+      policy: inOrder(JSON.parse(policy.Policy ?? 'null')),
       encryption: encryption.ServerSideEncryptionConfiguration,
     };
   } catch (error) {
@@ -107,4 +107,15 @@ async function readBucket(stack: Stack, bucket: string) {
   } finally {
     root.destroy();
   }
+}
+
+/** MinIO keeps actions as a set and writes it in any order. */
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder).sort(byText);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, below]) => [name, inOrder(below)]));
+}
+
+function byText(a: unknown, b: unknown): number {
+  return JSON.stringify(a) < JSON.stringify(b) ? -1 : 1;
 }
