@@ -64,6 +64,7 @@ export interface BrokenSource {
 
 export interface CollectReport {
   dryRun: boolean;
+  follow: boolean;
   /** Files and objects read to their end. */
   sources: number;
   broken: BrokenSource[];

@@ -84,7 +84,7 @@ async function passOver(feed: Feed, session: Session): Promise<void> {
     return;
   }
   for await (const { object, opened } of openAhead(fresh, feed.delivery, context.signal)) {
-    if (context.signal.aborted) return;
+    if (context.signal.aborted) return session.stopBefore(nameOf(feed, object.key));
     await readObject(feed, object, opened, session);
     if (feed.ready.length > 0) await remember(feed);
   }
@@ -140,7 +140,7 @@ async function readObject(
   opened: Opened,
   session: Session,
 ): Promise<void> {
-  const name = `s3://${feed.place.bucket}/${object.key}`;
+  const name = nameOf(feed, object.key);
   try {
     const first = await opened();
     if (first === null) return;
@@ -160,6 +160,10 @@ async function readObject(
     if (!isObjectFailure(error)) throw error;
     session.unreadable(name, error);
   }
+}
+
+function nameOf(feed: Feed, key: string): string {
+  return `s3://${feed.place.bucket}/${key}`;
 }
 
 /** What is wrong with one object, not with the bucket, Kafka or the disk. */

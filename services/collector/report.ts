@@ -1,9 +1,12 @@
 /** What a collection has to say at its end. Pure. */
 import type { CollectReport } from './collect-types.ts';
 
-/** 0 everything collected; 2 some lines dead-lettered or files broken; 130 stopped half-way. */
+/**
+ * 0 everything collected; 2 some lines dead-lettered or files broken; 130 stopped half-way (where it
+ * follows a bucket, being stopped is how it ends).
+ */
 export function exitCodeOf(report: CollectReport): number {
-  if (report.stoppedAt !== null) return 130;
+  if (report.stoppedAt !== null && !report.follow) return 130;
   return report.broken.length > 0 || deadLetterCount(report) > 0 ? 2 : 0;
 }
 
@@ -59,8 +62,9 @@ function knownLines(report: CollectReport): string[] {
   return lines;
 }
 
-function stoppedLine(report: CollectReport): string {
-  return `stopped at ${report.stoppedAt}; everything before it is ${report.dryRun ? 'read' : 'sent'}. Collecting again sends files from their first line; events keep their ids, so nothing counts twice.`;
+function stoppedLine({ stoppedAt, dryRun }: CollectReport): string {
+  if (dryRun) return `stopped at ${stoppedAt}`;
+  return `stopped at ${stoppedAt}; everything before it is sent. Collecting again sends an unfinished file or object from its first line; events keep their ids, so nothing counts twice.`;
 }
 
 function count(n: number, noun: string): string {

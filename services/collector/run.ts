@@ -46,8 +46,8 @@ export async function collect(
   try {
     for (const file of files) session.expect(file.bytes);
     for (const file of files) {
-      if (context.signal.aborted) break;
-      await session.readFile(file);
+      if (!context.signal.aborted) await session.readFile(file);
+      else session.stopBefore(file.name);
     }
     if (places.length > 0) {
       await collectDelivery(places, openDelivery, session);

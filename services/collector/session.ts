@@ -63,7 +63,7 @@ export class Session {
     };
     this.#counters = createCounters(context.metrics);
     this.#startMs = context.clock.now();
-    this.#report = emptyReport(options.dryRun);
+    this.#report = emptyReport(options);
   }
 
   /** Announces a source, for the display. */
@@ -113,6 +113,11 @@ export class Session {
     this.#report.sources += 1;
     this.#report.linesKnown += input.before.doneLines;
     return { end: 'read', done: tracker.done };
+  }
+
+  /** The signal came before this source was begun. */
+  stopBefore(name: string): void {
+    this.#report.stoppedAt ??= `${name}:1`;
   }
 
   /** `reached` is called once everything read so far is durable. */
@@ -198,7 +203,7 @@ export class Session {
   }
 
   #stopped(splitter: LineSplitter): ReadOutcome {
-    this.#report.stoppedAt = `${this.#source}:${splitter.linesEnded + 1}`;
+    this.#report.stoppedAt ??= `${this.#source}:${splitter.linesEnded + 1}`;
     return { end: 'stopped' };
   }
 
@@ -311,9 +316,10 @@ function createCounters(metrics: Registry): Counters {
   };
 }
 
-function emptyReport(dryRun: boolean): CollectReport {
+function emptyReport({ dryRun, follow }: CollectOptions): CollectReport {
   return {
     dryRun,
+    follow,
     sources: 0,
     broken: [],
     objectsKnown: 0,
