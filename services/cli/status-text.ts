@@ -85,7 +85,9 @@ function describeRules(terminal: Terminal, { rules }: Status): string {
 
 function describeAlerts(terminal: Terminal, { alerts }: Status): string {
   if (alerts === null) return '';
-  const levels = Object.entries(alerts.byLevel).filter(([, count]) => count > 0);
+  const levels = Object.entries(alerts.byLevel)
+    .filter(([, count]) => count > 0)
+    .reverse();
   const split = levels.map(([level, count]) => `${count} ${level}`).join(', ');
   const title = paint(terminal, 'strong', 'Alerts of the last day:');
   return `${title} ${alerts.total}${split === '' ? '' : ` (${split})`}`;

@@ -103,6 +103,14 @@ interface Asked<T> {
   value: T | null;
 }
 
+/** For failures that carry none of their own. */
+const HINTS: Record<ServerStatus['server'], string> = {
+  kafka: 'is Kafka running, and is kafka.brokers right from here?',
+  registry: 'is the schema registry running, and is registry.url right?',
+  store: 'is the store running, and are storage.endpoint and storage.region right?',
+  opensearch: 'is OpenSearch running, and is opensearch.nodes right?',
+};
+
 async function asked<T extends { detail: string }>(
   server: ServerStatus['server'],
   ask: () => Promise<T>,
@@ -111,10 +119,9 @@ async function asked<T extends { detail: string }>(
     const value = await ask();
     return { server: { server, ok: true, detail: value.detail }, value };
   } catch (error) {
-    const { hint } = error as Partial<Failure>;
+    const hint = (error as Partial<Failure>).hint ?? HINTS[server];
     const detail = describeCause(error);
-    const told = hint === undefined ? {} : { hint };
-    return { server: { server, ok: false, detail, ...told }, value: null };
+    return { server: { server, ok: false, detail, hint }, value: null };
   }
 }
 
