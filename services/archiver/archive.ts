@@ -56,6 +56,8 @@ const RETIRE_MS = 10_000;
 /** Within the 30 s that an orchestrator usually grants. */
 export const STOP_MS = 18_000;
 const MEMORY_WAIT_MS = 250;
+/** An abort without a reason makes an error with a stack. */
+const OVER = 'over';
 /** Attempts after which a store in trouble makes the process unready. */
 const TROUBLE_ATTEMPTS = 3;
 
@@ -102,7 +104,6 @@ export class Archive implements ConsumerHandlers {
       if (kept !== undefined && continues(kept, assignment)) {
         before.delete(key);
         this.#owned.set(key, kept);
-        if (kept.archive.state === 'open') kept.archive.checkEnd(assignment.logEndOffset);
       }
     }
     for (const [key, owned] of before) this.#retire(key, owned);
@@ -171,7 +172,7 @@ export class Archive implements ConsumerHandlers {
     const deadline = clock.sleep(RETIRE_MS, done.signal).then(() => owned.abandon.abort());
     const work = owned.archive.flush('revoked').finally(() => {
       owned.archive.close();
-      done.abort();
+      done.abort(OVER);
     });
     const retired = Promise.all([work, deadline])
       .then(() => {})
@@ -186,22 +187,19 @@ export class Archive implements ConsumerHandlers {
     const opening = [...this.#owned.values()].filter(({ archive }) => archive.state === 'opening');
     if (opening.length === 0) return;
     const cancel = new AbortController();
-    const all = Promise.all(opening.map(({ opened }) => opened)).finally(() => cancel.abort());
+    const all = Promise.all(opening.map(({ opened }) => opened)).finally(() => cancel.abort(OVER));
     await Promise.race([all, this.#options.clock.sleep(OPEN_WAIT_MS, cancel.signal)]);
   }
 
   #start(assignment: Assignment): TopicPartition & { offset: bigint } {
     const { topic, partition, logEndOffset } = assignment;
     const { archive } = this.#owned.get(partitionName(assignment))!;
-    if (archive.state !== 'halted') this.#options.consumer.resume([{ topic, partition }]);
-    if (archive.state === 'open' && archive.readOffset <= logEndOffset) {
-      archive.placed();
-      return { topic, partition, offset: archive.readOffset };
-    }
+    const start = archive.start(logEndOffset);
+    const at = { topic, partition };
+    if (archive.state === 'halted') this.#options.consumer.pause([at]);
+    else this.#options.consumer.resume([at]);
     // Nothing of it is wanted, now or for good: the end of the log has nothing to fetch.
-    if (archive.state === 'opening') archive.misplace();
-    else this.#options.consumer.pause([{ topic, partition }]);
-    return { topic, partition, offset: logEndOffset };
+    return { ...at, offset: start ?? logEndOffset };
   }
 
   async #untilOpened(owned: Owned, batch: RecordBatch): Promise<void> {
@@ -237,7 +235,7 @@ export class Archive implements ConsumerHandlers {
       const cancel = new AbortController();
       const freed = new Promise<void>((resolve) => this.#freed.push(resolve));
       await Promise.race([freed, clock.sleep(MEMORY_WAIT_MS, cancel.signal)]);
-      cancel.abort();
+      cancel.abort(OVER);
       await batch.heartbeat();
     }
   }
@@ -355,7 +353,7 @@ export class Archive implements ConsumerHandlers {
     });
     const flushed = owned.map(({ archive }) => archive.flush('shutdown'));
     await Promise.all([...flushed, ...this.#retiring.values()]);
-    cancel.abort();
+    cancel.abort(OVER);
     await deadline;
     await this.#commit();
     for (const { archive, abandon } of owned) {

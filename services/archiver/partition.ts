@@ -79,6 +79,8 @@ const WAIT_MS = 250;
 /** Records between two looks at the clock. */
 const SLICE_RECORDS = 500;
 const HEARTBEAT_MS = 500;
+/** An abort without a reason makes an error with a stack, for each batch. */
+const OVER = 'over';
 
 interface Sealing {
   segment: OpenSegment | null;
@@ -106,6 +108,8 @@ export class PartitionArchive {
   /** Grows when the position moved under a batch: what it still holds must not be added. */
   #epoch = 0;
   #misplaced = false;
+  /** `readOffset` at the last assignment. */
+  #expected: bigint | null = null;
   #failure: unknown;
 
   constructor(address: PartitionAddress, options: PartitionOptions, hooks: PartitionHooks) {
@@ -179,7 +183,6 @@ export class PartitionArchive {
         gap = { to: logStartOffset, reason: 'before_archive' };
       }
       if (gap !== null) await this.#sealGap(gap.to, gap.reason, logStartOffset);
-      this.checkEnd(logEndOffset);
       if (this.#state === 'opening') this.#state = 'open';
       this.#log.info({ state: this.#state, next: String(this.#next) }, 'partition opened');
     } catch (error) {
@@ -187,17 +190,22 @@ export class PartitionArchive {
     }
   }
 
-  /** Halts where Kafka's log ends before what is sealed or read already. */
-  checkEnd(logEndOffset: bigint): void {
-    if (this.#state === 'closed' || this.#state === 'halted') return;
-    if (this.readOffset <= logEndOffset) return;
-    const fields = { next: String(this.readOffset), logEnd: String(logEndOffset) };
-    this.#halt('ahead_of_kafka', fields);
-  }
-
-  /** The consumer starts this partition at `readOffset` now. */
-  placed(): void {
-    this.#misplaced = false;
+  /**
+   * Where the consumer is to start, of a log that was seen to end at `logEndOffset`; null where
+   * nothing is wanted of it now, or no more.
+   *
+   * A position behind the end that was seen proves nothing yet: another writer may have sealed what
+   * came after the look. It is then sought, and if Kafka does not have it the consumer asks again
+   * with a new look: an end before a position that was known before that look is a log cut short.
+   */
+  start(logEndOffset: bigint): bigint | null {
+    if (this.#state === 'open' && this.#expected !== null && this.#expected > logEndOffset) {
+      const fields = { next: String(this.#expected), logEnd: String(logEndOffset) };
+      this.#halt('ahead_of_kafka', fields);
+    }
+    if (this.#state === 'open') this.#expected = this.readOffset;
+    this.#misplaced = this.#state !== 'open' || this.readOffset > logEndOffset;
+    return this.#misplaced ? null : this.readOffset;
   }
 
   /** The consumer was told another place than `readOffset`, or may have been. */
@@ -340,7 +348,7 @@ export class PartitionArchive {
     let settled = false;
     const done = work.finally(() => {
       settled = true;
-      cancel.abort();
+      cancel.abort(OVER);
     });
     done.catch(() => {});
     try {
@@ -352,7 +360,7 @@ export class PartitionArchive {
       }
       await done;
     } finally {
-      cancel.abort();
+      cancel.abort(OVER);
     }
     return this.#counts(batch, epoch);
   }

@@ -53,27 +53,25 @@ export async function readPosition(
   hint: bigint | null,
 ): Promise<Position> {
   const last = await findLastSlot(store, prefix, address, { hint });
-  if (last === null) {
-    return (await untouched(store, slotKey(prefix, { ...address, firstOffset: 0n }))) ?? EMPTY;
+  if (last !== null) {
+    const broken = await checkTiling(store, prefix, last);
+    if (broken !== null) return broken;
   }
-  const found = await readSlot(store, prefix, last);
-  if ('state' in found) return found;
-  // A deleted successor would leave this slot looking like the last one.
-  const { nextOffset } = found;
-  const next = await untouched(store, slotKey(prefix, { ...address, firstOffset: nextOffset }));
-  if (next !== null) return next;
-  const broken = await checkTiling(store, prefix, last);
-  return broken ?? { state: 'at', nextOffset, last: found };
-}
-
-const EMPTY: Position = { state: 'empty' };
-
-/** Null where the key never held anything. */
-async function untouched(store: Reader, key: string): Promise<Position | null> {
-  const versions = await store.versions(key);
-  if (versions.length === 0) return null;
-  const detail = `${versions.length} versions or delete markers where no segment should be`;
-  return { state: 'broken', reason: 'versions', key, detail };
+  // Another writer may go on while we look, so what follows is asked for until there is nothing.
+  // A deleted successor would leave a slot looking like the last one: its marker is found here.
+  let found: SegmentHeader | null = null;
+  let slot: Slot = last ?? { ...address, firstOffset: 0n };
+  for (;;) {
+    const header = await readSlot(store, prefix, slot);
+    if (header === null) break;
+    if ('state' in header) return header;
+    found = header;
+    slot = { ...address, firstOffset: header.nextOffset };
+  }
+  if (found !== null) return { state: 'at', nextOffset: found.nextOffset, last: found };
+  if (last === null) return { state: 'empty' };
+  const key = slotKey(prefix, last);
+  return { state: 'broken', reason: 'versions', key, detail: 'it is listed but holds nothing' };
 }
 
 /** A slot ahead of the chain would make the archiver skip what lies between: look back once. */
@@ -87,19 +85,21 @@ async function checkTiling(store: Reader, prefix: string, last: Slot): Promise<P
     return { state: 'broken', reason: 'tiling', key, detail };
   }
   const found = await readSlot(store, prefix, previous);
-  if ('state' in found) return found;
-  if (found.nextOffset === last.firstOffset) return null;
-  const detail = `the segment before it ends at ${found.nextOffset}`;
+  if (found !== null && 'state' in found) return found;
+  if (found?.nextOffset === last.firstOffset) return null;
+  const detail = `the segment before it ends at ${found?.nextOffset ?? 'no offset'}`;
   return { state: 'broken', reason: 'tiling', key, detail };
 }
 
+/** Null where the key never held anything. */
 async function readSlot(
   store: Reader,
   prefix: string,
   slot: Slot,
-): Promise<SegmentHeader | (Position & { state: 'broken' })> {
+): Promise<SegmentHeader | (Position & { state: 'broken' }) | null> {
   const key = slotKey(prefix, slot);
   const versions = await store.versions(key);
+  if (versions.length === 0) return null;
   if (versions.length !== 1 || versions[0]!.isDeleteMarker) {
     const detail = `${versions.length} versions or delete markers where one version should be`;
     return { state: 'broken', reason: 'versions', key, detail };
