@@ -12,6 +12,7 @@ import type { ServiceContext } from '../runtime/service.ts';
 import type { CollectOptions, CollectReport, CollectUi } from './collect-types.ts';
 import { collectDelivery } from './delivery.ts';
 import { expandInputs, type FileSource } from './files.ts';
+import type { PipelineLimits } from './pipeline.ts';
 import { createDelivery, type Delivery, type DeliveryPlace, parseDeliveryUrl } from './s3.ts';
 import { Session } from './session.ts';
 import { discard, type OpenTarget, openKafkaTarget } from './target.ts';
@@ -21,6 +22,8 @@ export interface CollectEdges {
   stdin: Readable;
   openTarget: OpenTarget;
   openDelivery: (place: DeliveryPlace) => Delivery;
+  /** How much is under way at once. */
+  limits: PipelineLimits;
 }
 
 /**
@@ -42,7 +45,7 @@ export async function collect(
   // A dry run asks Kafka only for its cluster id, and only where a ledger is to be read.
   const needsKafka = !options.dryRun || places.length > 0;
   const target = needsKafka ? await openTarget(context, options.dryRun) : discard;
-  const session = new Session(options, context, ui, target);
+  const session = new Session(options, context, ui, target, edges.limits);
   try {
     for (const file of files) session.expect(file.bytes);
     for (const file of files) {

@@ -11,7 +11,7 @@ import { type BuildContext, buildLine, type Letter } from './build.ts';
 import type { CollectOptions, CollectReport, CollectUi } from './collect-types.ts';
 import { decompress } from './decompress.ts';
 import type { FileSource } from './files.ts';
-import { PIPELINE_LIMITS, Pipeline } from './pipeline.ts';
+import { PIPELINE_LIMITS, Pipeline, type PipelineLimits } from './pipeline.ts';
 import { type Done, DoneTracker, NOTHING_DONE } from './resume.ts';
 import { FIRST_PART_BYTES, LINE_BYTES_MAX, type Line, LineSplitter } from './split.ts';
 import type { Target } from './target.ts';
@@ -48,12 +48,18 @@ export class Session {
   #problems = 0;
   #brokenInARow = 0;
 
-  constructor(options: CollectOptions, context: ServiceContext, ui: CollectUi, target: Target) {
+  constructor(
+    options: CollectOptions,
+    context: ServiceContext,
+    ui: CollectUi,
+    target: Target,
+    limits: PipelineLimits = PIPELINE_LIMITS,
+  ) {
     this.options = options;
     this.context = context;
     this.target = target;
     this.#ui = ui;
-    this.#pipeline = new Pipeline(target, PIPELINE_LIMITS, context.clock, (letter) =>
+    this.#pipeline = new Pipeline(target, limits, context.clock, (letter) =>
       this.#countLetter(letter),
     );
     this.#build = {

@@ -139,11 +139,13 @@ export class TestUi implements CollectUi {
   readonly problems: string[] = [];
   readonly seen: CollectProgress[] = [];
   ended = false;
+  onProgress: (now: CollectProgress) => void = () => {};
   problem(text: string): void {
     this.problems.push(text);
   }
   progress(now: CollectProgress): void {
     this.seen.push(now);
+    this.onProgress(now);
   }
   done(): void {
     this.ended = true;
