@@ -1,0 +1,179 @@
+/**
+ * The architecture as a test: `schemas ← runtime ← ingest ← {collector, archiver, detector} ←
+ * {verifier, replay} ← cli`. Siblings never import each other, nothing goes in a circle, and only
+ * the files named here touch the outside world: everything else is a decision that can be tested
+ * with values.
+ */
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { join, normalize } from 'node:path';
+import { describe, test } from 'node:test';
+
+const ROOT = join(import.meta.dirname, '..');
+
+/** An area may import itself and any area of a lower rank; equal ranks are siblings. */
+const RANKS: Record<string, number> = {
+  schemas: 0,
+  'services/runtime': 1,
+  'services/ingest': 2,
+  'services/collector': 3,
+  'services/archiver': 3,
+  'services/detector': 3,
+  'services/verifier': 4,
+  'services/replay': 4,
+  'services/cli': 5,
+  'services/main.ts': 6,
+};
+
+/** What touches the outside world, and the only files that may load it. */
+const EDGES: Record<string, string[]> = {
+  '@aws-sdk/client-s3': [
+    'services/archiver/s3.ts',
+    'services/cli/bucket.ts',
+    'services/cli/preflight-store.ts',
+    'services/cli/store-client.ts',
+    'services/collector/s3.ts',
+  ],
+  '@opensearch-project/opensearch': ['services/detector/opensearch.ts'],
+  kafkajs: [
+    'services/cli/kafka-topics.ts',
+    'services/ingest/codecs.ts',
+    'services/ingest/consume.ts',
+    'services/ingest/kafka.ts',
+    'services/ingest/produce.ts',
+    'services/ingest/topic-ids.ts',
+  ],
+  'node:fs': [
+    'schemas/audit-event.ts',
+    'services/collector/files.ts',
+    'services/detector/opensearch.ts',
+    'services/detector/rules.ts',
+    'services/detector/scan.ts',
+    'services/ingest/kafka.ts',
+    'services/ingest/registry-client.ts',
+    'services/runtime/config.ts',
+    'services/runtime/version.ts',
+  ],
+  'node:fs/promises': [
+    'services/collector/files.ts',
+    'services/collector/ledger.ts',
+    'services/detector/scan.ts',
+  ],
+  'node:http': ['services/ingest/registry-client.ts', 'services/runtime/http.ts'],
+  'node:https': ['services/ingest/registry-client.ts'],
+  'node:child_process': [],
+  'node:cluster': [],
+  'node:dgram': [],
+  'node:dns': [],
+  'node:http2': [],
+  'node:tls': [],
+  'node:worker_threads': [],
+};
+
+interface Import {
+  from: string;
+  /** Another file of the product by its path, or a module by its name. */
+  to: string;
+  /** Erased before it runs. */
+  typeOnly: boolean;
+}
+
+const STATEMENT =
+  /^(?:import|export)\s+(type\s)?(?:[\w*{][^'";]*?\sfrom\s+)?'([^']+)'|\bimport\(\s*'([^']+)'\s*\)/gm;
+
+function importsOf(file: string): Import[] {
+  const text = readFileSync(join(ROOT, file), 'utf8');
+  return [...text.matchAll(STATEMENT)].map((match) => {
+    const name = (match[2] ?? match[3])!;
+    const to = name.startsWith('.') ? normalize(join(file, '..', name)) : name;
+    return { from: file, to, typeOnly: match[1] !== undefined };
+  });
+}
+
+const files = globSync(['schemas/**/*.ts', 'services/**/*.ts'], { cwd: ROOT }).sort();
+const imports = files.flatMap(importsOf);
+
+function areaOf(file: string): string {
+  const parts = file.split('/');
+  return parts[0] === 'schemas' ? 'schemas' : parts.slice(0, 2).join('/');
+}
+
+function isLocal({ to }: Import): boolean {
+  return to.startsWith('schemas/') || to.startsWith('services/');
+}
+
+const line = ({ from, to }: Import): string => `${from} → ${to}`;
+
+describe('imports', () => {
+  test('are found at all', () => {
+    assert.ok(files.length >= 60, String(files.length));
+    assert.ok(imports.filter(isLocal).length >= 200);
+    assert.ok(
+      imports.some(({ from, to }) => from === 'services/main.ts' && to.endsWith('program.ts')),
+    );
+    assert.deepEqual(
+      importsOf('services/runtime/service.ts').map(({ typeOnly }) => typeOnly),
+      [true, true, true, true],
+    );
+  });
+
+  test('every area has a rank, and every relative import leads to a file of the product', () => {
+    const areas = new Set(files.map(areaOf));
+    assert.deepEqual(
+      [...areas].filter((area) => RANKS[area] === undefined),
+      [],
+    );
+    const known = new Set(files);
+    const lost = imports.filter((one) => /^\.|\.ts$/.test(one.to) && !known.has(one.to));
+    assert.deepEqual(lost.map(line), []);
+  });
+
+  test('go from a higher rank to a lower one, never to a sibling', () => {
+    const wrong = imports.filter(isLocal).filter(({ from, to }) => {
+      const [above, below] = [areaOf(from), areaOf(to)];
+      return above !== below && RANKS[above]! <= RANKS[below]!;
+    });
+    assert.deepEqual(wrong.map(line), []);
+  });
+
+  test('never go in a circle', () => {
+    const next = new Map(files.map((file) => [file, [] as string[]]));
+    for (const one of imports.filter((one) => isLocal(one) && !one.typeOnly)) {
+      next.get(one.from)?.push(one.to);
+    }
+    const done = new Set<string>();
+    const visit = (file: string, path: string[]): void => {
+      assert.ok(!path.includes(file), [...path, file].join(' → '));
+      if (done.has(file)) return;
+      for (const to of next.get(file) ?? []) visit(to, [...path, file]);
+      done.add(file);
+    };
+    for (const file of files) visit(file, []);
+  });
+
+  for (const [module, edges] of Object.entries(EDGES)) {
+    test(`${module}: only by ${edges.length === 0 ? 'nobody' : edges.join(', ')}`, () => {
+      const users = imports.filter(({ to, typeOnly }) => to === module && !typeOnly);
+      assert.deepEqual([...new Set(users.map(({ from }) => from))].sort(), edges);
+    });
+  }
+
+  test('built-in modules are imported with node:, packages only where they are dependencies', () => {
+    const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      dependencies: Record<string, string>;
+    };
+    const wrong = imports.filter(({ to }) => {
+      if (to.startsWith('node:') || /^(schemas|services)\//.test(to)) return false;
+      return builtinModules.includes(to) || manifest.dependencies[packageOf(to)] === undefined;
+    });
+    assert.deepEqual(wrong.map(line), []);
+  });
+});
+
+function packageOf(name: string): string {
+  return name
+    .split('/')
+    .slice(0, name.startsWith('@') ? 2 : 1)
+    .join('/');
+}
