@@ -10,7 +10,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { chmod, readdir, rename } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Failure } from '../../services/runtime/errors.ts';
@@ -23,6 +23,7 @@ const run = promisify(execFile);
 
 const MAVEN_DEPENDENCY = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1';
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
+const PARTIAL = '.partial.';
 const LOCK_POLL_MS = 300;
 
 export interface ArtifactTools {
@@ -202,15 +203,23 @@ export async function makeOnce(
     const release = await lock(`${path}.lock`);
     try {
       if (existsSync(path)) return;
-      const temporary = `${path}.partial`;
-      rmSync(temporary, { recursive: true, force: true });
-      mkdirSync(temporary);
+      await removeLeftovers(path);
+      const temporary = mkdtempSync(`${path}${PARTIAL}`);
       await artifact.make(temporary, tools);
       await rename(temporary, path);
     } finally {
       release();
     }
   });
+}
+
+/** What an interrupted make left, whose client may even write there still: hence the new names. */
+async function removeLeftovers(path: string): Promise<void> {
+  const folder = dirname(path);
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(`${basename(path)}${PARTIAL}`)) continue;
+    rmSync(join(folder, name), { recursive: true, force: true });
+  }
 }
 
 /** A lock is a folder that holds who took it; one whose holder is dead is taken over. */

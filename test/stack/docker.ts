@@ -4,12 +4,12 @@
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Failure } from '../../services/runtime/errors.ts';
 import { freePorts } from './ports.ts';
-import { type ServerName, type StackState, stateFileIn, writeState } from './state.ts';
+import type { Progress } from './progress.ts';
+import { NAME_PREFIX, type ServerName, type StackState, stateFileIn, writeState } from './state.ts';
 
 const run = promisify(execFile);
 
@@ -30,8 +30,27 @@ export async function dockerAnswers(): Promise<boolean> {
 export async function startDocker(
   servers: ServerName[],
   dir: string,
-  id: string,
+  progress: Progress,
 ): Promise<StackState> {
+  const state = await newState(servers, dir);
+  writeState(stateFileIn(dir), state);
+  const services: string[] = [...servers];
+  if (state.dashboards !== undefined) services.push('dashboards');
+  try {
+    await progress.step('starting the servers by Docker Compose', () =>
+      compose(state, 'up', '-d', '--wait', ...services),
+    );
+    // Apart from the others: --wait takes a service that ends, and that none depends on, as failed.
+    if (servers.includes('minio')) await compose(state, 'run', '--rm', '--no-deps', 'minio-init');
+  } catch (error) {
+    await stopDocker(state).catch(() => {});
+    throw error;
+  }
+  return state;
+}
+
+async function newState(servers: ServerName[], dir: string): Promise<StackState> {
+  const id = randomBytes(3).toString('hex');
   const [kafka, registry, minio, opensearch, dashboards] = await freePorts(5);
   const rootPassword = randomBytes(16).toString('hex');
   const archiverPassword = randomBytes(16).toString('hex');
@@ -50,7 +69,7 @@ export async function startDocker(
       kmsKeyId: 'lakeseal',
       root: { accessKeyId: 'root', secretAccessKey: rootPassword },
       archiver: { accessKeyId: 'archiver', secretAccessKey: archiverPassword },
-      bucketPrefix: 'lakeseal-',
+      bucketPrefix: NAME_PREFIX,
     },
     opensearch: { url: `http://127.0.0.1:${opensearch}` },
     docker: {
@@ -67,19 +86,13 @@ export async function startDocker(
       },
     },
   };
-  const services: string[] = [...servers];
   if (servers.includes('opensearch')) {
-    services.push('dashboards');
     state.dashboards = { url: `http://127.0.0.1:${dashboards}` };
   }
-  writeState(stateFileIn(dir), state);
-  await compose(state, 'up', '-d', '--wait', ...services);
-  // Apart from the others: --wait takes a service that ends, and that none depends on, as failed.
-  if (servers.includes('minio')) await compose(state, 'run', '--rm', '--no-deps', 'minio-init');
   return state;
 }
 
-export async function dockerSignal(
+export async function signalDocker(
   state: StackState,
   server: ServerName,
   signal: NodeJS.Signals,
@@ -90,22 +103,33 @@ export async function dockerSignal(
   else await compose(state, 'kill', '-s', signal, server);
 }
 
-export async function dockerRestart(state: StackState, server: ServerName): Promise<void> {
+export async function restartDocker(state: StackState, server: ServerName): Promise<void> {
+  // A frozen container is not started again by `up`.
+  await compose(state, 'kill', server);
   await compose(state, 'up', '-d', '--wait', '--no-deps', server);
+}
+
+export async function isDownDocker(state: StackState, server: ServerName): Promise<boolean> {
+  const running = await compose(state, 'ps', '--services', '--status', 'running');
+  return !running.split('\n').includes(server);
 }
 
 export async function stopDocker(state: StackState): Promise<void> {
   await compose(state, 'down', '--volumes', '--timeout', '3');
-  rmSync(state.dir, { recursive: true, force: true });
 }
 
-async function compose(state: StackState, ...args: string[]): Promise<void> {
+async function compose(state: StackState, ...args: string[]): Promise<string> {
   const { project, env } = state.docker!;
   try {
-    await run('docker', ['compose', '-p', project, '-f', COMPOSE_FILE, ...args], {
-      env: { ...process.env, ...env },
-      maxBuffer: OUTPUT_BYTES_MAX,
-    });
+    const { stdout } = await run(
+      'docker',
+      ['compose', '-p', project, '-f', COMPOSE_FILE, ...args],
+      {
+        env: { ...process.env, ...env },
+        maxBuffer: OUTPUT_BYTES_MAX,
+      },
+    );
+    return stdout;
   } catch (error) {
     const { stderr = '' } = error as { stderr?: string };
     throw new Failure(`docker compose ${args[0]} failed:\n${stderr.trim()}`, {

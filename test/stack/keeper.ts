@@ -3,8 +3,7 @@
  * pipe from that process, and when the pipe closes, however that process ended (kill -9 too), the
  * servers are ended and their folder is removed. Run as `node keeper.ts STATE_FILE`.
  */
-import { existsSync } from 'node:fs';
-import { stopNative } from './stop.ts';
+import { stopStack } from './stop.ts';
 
 const stateFile = process.argv[2];
 if (stateFile === undefined) throw new Error('usage: node keeper.ts STATE_FILE');
@@ -15,6 +14,5 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 process.stdin.resume();
 process.stdin.on('error', () => {});
 process.stdin.on('close', () => {
-  const done = existsSync(stateFile) ? stopNative(stateFile) : Promise.resolve();
-  void done.finally(() => process.exit(0));
+  void stopStack(stateFile).finally(() => process.exit(0));
 });

@@ -31,7 +31,7 @@ const run = promisify(execFile);
 
 /** Largest record that the broker takes; a topic of lakeseal asks for as much. */
 export const RECORD_BYTES_MAX = 32 * 1024 * 1024;
-const READY_MS_MAX = 180_000;
+const READY_MS_MAX = 300_000;
 const LOG_TAIL_LINES = 25;
 /** Where /etc/passwd names no `nobody`. */
 const NOBODY_ID = 65_534;

@@ -28,7 +28,7 @@ import { loadConfig } from '../../services/runtime/config.ts';
 import { silentLog } from '../../services/runtime/log.ts';
 import { readIdentity, waitForExit } from './process.ts';
 import { attachStack, startStack } from './stack.ts';
-import { readState } from './state.ts';
+import { keeperFileIn, readState } from './state.ts';
 import { type Stack, useStack } from './use.ts';
 
 let stack: Stack;
@@ -229,14 +229,14 @@ describe('MinIO', () => {
     } as const;
     const rule = { DefaultRetention: { Mode: 'COMPLIANCE', Days: 1 } } as const;
     const configuration = { ObjectLockEnabled: 'Enabled', Rule: rule } as const;
-    const elsewhere = { Bucket: `other-${randomBytes(4).toString('hex')}`, Key: 'x', Body: '' };
+    const elsewhere = { Bucket: `other-${randomBytes(4).toString('hex')}`, Key: 'x', Body: 'x' };
     const calls = {
       delete: archiver.send(new DeleteObjectCommand(object)),
       deleteVersion: archiver.send(new DeleteObjectCommand(version)),
       retention: archiver.send(new PutObjectRetentionCommand({ ...version, Retention })),
       legalHold: archiver.send(new PutObjectLegalHoldCommand({ ...version, LegalHold })),
       lockHeaders: archiver.send(
-        new PutObjectCommand({ Bucket, Key: 'headers', Body: '', ...lock }),
+        new PutObjectCommand({ Bucket, Key: 'headers', Body: 'x', ...lock }),
       ),
       bucketPolicy: archiver.send(new PutBucketPolicyCommand({ Bucket, Policy: '{}' })),
       lockConfiguration: archiver.send(
@@ -270,7 +270,7 @@ describe('life of a stack', () => {
     for await (const chunk of owner.stdout) if (String(chunk).includes('ctrl-C')) break;
     const state = readState(stateFile);
     const minio = readIdentity(state.native!.launch.minio!.pidFile);
-    const keeper = readIdentity(state.native!.keeperPidFile!);
+    const keeper = readIdentity(keeperFileIn(state.dir));
     assert.ok(minio !== null && keeper !== null);
     const gone = once(owner, 'exit');
     owner.kill('SIGKILL');

@@ -13,9 +13,10 @@ import { configKeys } from '../../services/runtime/config.ts';
 import { Failure } from '../../services/runtime/errors.ts';
 import { type Artifact, cacheFolder, lock, makeOnce } from './artifacts.ts';
 import { configEnv, rootSettings } from './environment.ts';
+import { waitUntilReady } from './native.ts';
 import { freePorts } from './ports.ts';
 import { findJdk, findPrerequisites, JAVA_VERSION_MIN } from './prerequisites.ts';
-import { endProcess, identify, isAlive, isStopped, signalProcess } from './process.ts';
+import { endProcess, identify, isAlive, isStopped, launch, signalProcess } from './process.ts';
 import { createProgress } from './progress.ts';
 import { uniqueName } from './stack.ts';
 import type { StackState } from './state.ts';
@@ -113,6 +114,7 @@ describe('cache', () => {
     const whole = artifact('program', (folder) => writeFile(join(folder, 'program'), ''));
     await makeOnce(whole, cache, tools, quiet);
     assert.deepEqual(readdirSync(join(cache, 'program-1')), ['program']);
+    assert.deepEqual(readdirSync(cache), ['program-1'], 'what was half made is gone');
   });
 
   test('the lock of a dead process is taken over, that of a live one is waited for', async () => {
@@ -163,6 +165,25 @@ describe('processes', () => {
     await gone;
     assert.equal(isAlive(identity), false);
     assert.equal(isStopped(identity), false);
+  });
+});
+
+test('a server that ends at its start is reported with the end of its log and where it lies', async () => {
+  const how = {
+    command: process.execPath,
+    args: ['-e', 'console.error("first"); console.error("cannot bind port 1"); process.exit(3)'],
+    env: {},
+    cwd: dir,
+    log: join(dir, 'registry.log'),
+    pidFile: join(dir, 'registry.pid.json'),
+  };
+  const state = { registry: { url: 'http://127.0.0.1:1' } } as StackState;
+  await assert.rejects(waitUntilReady('registry', state, how, launch(how), 0), (error: unknown) => {
+    assert.ok(error instanceof Failure);
+    assert.equal(error.code, 'STACK_SERVER_DIED');
+    assert.match(error.message, /first\n.*cannot bind port 1/);
+    assert.ok(error.hint?.includes(how.log));
+    return true;
   });
 });
 

@@ -8,7 +8,7 @@
  */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, mkdtempSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -17,35 +17,14 @@ import {
   PutObjectLockConfigurationCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
-import { Failure } from '../../services/runtime/errors.ts';
-import { fetchPrograms, type Programs } from './artifacts.ts';
-import { dockerAnswers, dockerRestart, dockerSignal, startDocker, stopDocker } from './docker.ts';
+import { dockerAnswers, isDownDocker, restartDocker, signalDocker, startDocker } from './docker.ts';
 import { configEnv, rootSettings, type Setting } from './environment.ts';
+import { isDownNative, restartNative, signalNative, startNative } from './native-stack.ts';
+import { identify } from './process.ts';
+import { createProgress } from './progress.ts';
 import {
-  createArchiverUser,
-  logLength,
-  type NativeContext,
-  PORT_NAMES,
-  type Ports,
-  prepare,
-  waitUntilReady,
-} from './native.ts';
-import { freePorts } from './ports.ts';
-import {
-  endProcess,
-  identify,
-  isAlive,
-  isStopped,
-  launch,
-  type ProcessIdentity,
-  readIdentity,
-  signalProcess,
-  waitForExit,
-  waitForStopped,
-} from './process.ts';
-import { createProgress, type Progress } from './progress.ts';
-import {
-  type LaunchState,
+  keeperFileIn,
+  NAME_PREFIX,
   readState,
   SERVERS,
   type ServerName,
@@ -54,20 +33,10 @@ import {
   writeJson,
   writeState,
 } from './state.ts';
-import { stopNative } from './stop.ts';
+import { stopStack } from './stop.ts';
 
-/** Every bucket, topic and index of `Stack.unique` starts so; the archiver may reach such buckets. */
-export const NAME_PREFIX = 'lakeseal-';
 /** Where `up.ts` and `down.ts` meet, one for each checkout. */
 export const DEFAULT_STATE_FILE = join(import.meta.dirname, '..', '..', '.lakeseal', 'stack.json');
-const RESTART_GRACE_MS = 10_000;
-const LABELS: Record<ServerName, string> = {
-  kafka: 'Kafka',
-  registry: 'schema registry',
-  minio: 'MinIO',
-  opensearch: 'OpenSearch',
-};
-
 export interface StackOptions {
   /** Default: all four. */
   servers?: readonly ServerName[];
@@ -122,122 +91,53 @@ export interface Stack {
   stop(): Promise<void>;
 }
 
+/** Throws a `Failure` that says which server did not start and how its log ends. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const progress = createProgress(options.report);
   const servers = SERVERS.filter((server) => options.servers?.includes(server) ?? true);
-  const mode = await chooseMode();
-  const stack =
-    mode === 'docker'
-      ? await startWithDocker(servers, options, progress)
-      : await startNative(servers, options, progress);
+  const start = (await chooseMode()) === 'docker' ? startDocker : startNative;
+  const dir = makeFolder(options.dir);
+  const stateFile = stateFileIn(dir);
+  if (options.keep !== true) startKeeper(dir, stateFile);
+  let state: StackState;
+  try {
+    state = await start(servers, dir, progress);
+  } catch (error) {
+    // Without a state the keeper leaves the folder, and with it the logs that tell why, if any.
+    for (const file of [stateFile, keeperFileIn(dir)]) rmSync(file, { force: true });
+    if (readdirSync(dir).length === 0) rmdirSync(dir);
+    throw error;
+  }
   if (options.stateFile !== undefined) {
     mkdirSync(dirname(options.stateFile), { recursive: true });
-    writeState(options.stateFile, stack.state);
+    writeState(options.stateFile, state);
   }
-  return stack;
+  return attach(state, stateFile);
 }
 
-async function chooseMode(): Promise<'native' | 'docker'> {
+async function chooseMode(): Promise<StackState['mode']> {
   const wanted = process.env.LAKESEAL_STACK_MODE;
   if (wanted === 'native' || wanted === 'docker') return wanted;
   if (wanted) throw new Error('LAKESEAL_STACK_MODE must be native or docker');
   return (await dockerAnswers()) ? 'docker' : 'native';
 }
 
-async function startWithDocker(
-  servers: ServerName[],
-  options: StackOptions,
-  progress: Progress,
-): Promise<Stack> {
-  const { dir, id } = makeFolder(options);
-  const state = await progress.step('servers by Docker Compose', () =>
-    startDocker(servers, dir, id),
-  );
-  return attach(state, stateFileIn(dir));
-}
-
-async function startNative(
-  servers: ServerName[],
-  options: StackOptions,
-  progress: Progress,
-): Promise<Stack> {
-  const programs = await fetchPrograms(servers, progress);
-  const context = await newContext(servers, options, programs);
-  const stateFile = stateFileIn(context.dir);
-  const native = context.state.native!;
-  if (options.keep !== true) native.keeperPidFile = join(context.dir, 'keeper.pid.json');
-  writeState(stateFile, context.state);
-  if (native.keeperPidFile !== undefined) startKeeper(stateFile, native.keeperPidFile);
-  try {
-    const started = servers.map((server) =>
-      progress.step(`starting ${LABELS[server]}`, () => startServer(server, context)),
-    );
-    const failed = (await Promise.allSettled(started)).find(({ status }) => status === 'rejected');
-    if (failed?.status === 'rejected') throw failed.reason;
-  } catch (error) {
-    await endServers(context.state);
-    throw error;
-  }
-  return attach(context.state, stateFile);
-}
-
-async function startServer(server: ServerName, context: NativeContext): Promise<void> {
-  const how = await prepare(server, context);
-  context.state.native!.launch[server] = how;
-  // Written before the process is born, so that whoever ends the stack finds it.
-  writeState(stateFileIn(context.dir), context.state);
-  await waitUntilReady(server, context.state, how, launch(how), 0);
-  if (server === 'minio') await createArchiverUser(context);
-}
-
-function makeFolder(options: StackOptions): { dir: string; id: string } {
-  const id = randomBytes(3).toString('hex');
-  if (options.dir === undefined) {
-    const dir = mkdtempSync(join(tmpdir(), `lakeseal-${id}-`));
+function makeFolder(wanted: string | undefined): string {
+  if (wanted === undefined) {
+    const dir = mkdtempSync(join(tmpdir(), 'lakeseal-'));
     // OpenSearch may run as another user, who has to pass through, not to look around.
     chmodSync(dir, 0o711);
-    return { dir, id };
+    return dir;
   }
-  const dir = resolve(options.dir);
+  const dir = resolve(wanted);
   mkdirSync(dir, { recursive: true, mode: 0o711 });
-  return { dir, id };
-}
-
-async function newContext(
-  servers: ServerName[],
-  options: StackOptions,
-  programs: Programs,
-): Promise<NativeContext> {
-  const numbers = await freePorts(PORT_NAMES.length);
-  const ports = Object.fromEntries(
-    PORT_NAMES.map((name, index) => [name, numbers[index]]),
-  ) as unknown as Ports;
-  const { dir, id } = makeFolder(options);
-  const state: StackState = {
-    version: 1,
-    mode: 'native',
-    id,
-    dir,
-    startedAt: new Date().toISOString(),
-    servers,
-    kafka: { brokers: [`127.0.0.1:${ports.kafka}`] },
-    registry: { url: `http://127.0.0.1:${ports.registry}/apis/ccompat/v7` },
-    s3: {
-      endpoint: `http://127.0.0.1:${ports.minio}`,
-      region: 'us-east-1',
-      kmsKeyId: 'lakeseal',
-      root: { accessKeyId: 'root', secretAccessKey: randomBytes(16).toString('hex') },
-      archiver: { accessKeyId: 'archiver', secretAccessKey: randomBytes(16).toString('hex') },
-      bucketPrefix: NAME_PREFIX,
-    },
-    opensearch: { url: `http://127.0.0.1:${ports.opensearch}` },
-    native: { launch: {} },
-  };
-  return { dir, ports, programs, state, kmsKey: randomBytes(32).toString('base64') };
+  // It is removed with all that is in it when the stack stops.
+  if (readdirSync(dir).length > 0) throw new Error(`not empty: ${dir}`);
+  return dir;
 }
 
 /** The keeper holds the reading end of a pipe whose writing end is only here. */
-function startKeeper(stateFile: string, pidFile: string): void {
+function startKeeper(dir: string, stateFile: string): void {
   const keeper = spawn(process.execPath, [join(import.meta.dirname, 'keeper.ts'), stateFile], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
@@ -247,14 +147,7 @@ function startKeeper(stateFile: string, pidFile: string): void {
   (keeper.stdin as Socket).unref();
   const identity = keeper.pid === undefined ? null : identify(keeper.pid);
   if (identity === null) throw new Error('cannot start the keeper of the stack');
-  writeJson(pidFile, identity);
-}
-
-async function endServers(state: StackState): Promise<void> {
-  const identities = Object.values(state.native?.launch ?? {})
-    .map(({ pidFile }) => readIdentity(pidFile))
-    .filter((identity) => identity !== null);
-  await Promise.all(identities.map((identity) => endProcess(identity, 1_000)));
+  writeJson(keeperFileIn(dir), identity);
 }
 
 /** A stack that some process started, by its state file. */
@@ -292,23 +185,22 @@ function attach(state: StackState, stateFile: string): Stack {
       return name;
     },
     async kill(server, signal = 'SIGKILL') {
-      if (state.mode === 'docker') return dockerSignal(state, server, signal);
-      await signalNative(server, native(state, server), signal);
+      await (state.mode === 'docker' ? signalDocker : signalNative)(state, server, signal);
     },
     async restart(server) {
-      if (state.mode === 'docker') return dockerRestart(state, server);
-      await restartNative(server, state, native(state, server));
+      await (state.mode === 'docker' ? restartDocker : restartNative)(state, server);
     },
     async heal() {
-      if (state.mode === 'docker') return [];
-      const down = state.servers.filter((server) => !isServing(native(state, server)));
-      for (const server of down) await restartNative(server, state, native(state, server));
+      const isDown = state.mode === 'docker' ? isDownDocker : isDownNative;
+      const down: ServerName[] = [];
+      for (const server of state.servers) {
+        if (!(await isDown(state, server))) continue;
+        await this.restart(server);
+        down.push(server);
+      }
       return down;
     },
-    async stop() {
-      if (state.mode === 'docker') return stopDocker(state);
-      await stopNative(stateFileIn(state.dir));
-    },
+    stop: () => stopStack(stateFileIn(state.dir)),
   };
 }
 
@@ -328,48 +220,6 @@ async function createLockedBucket(
       ObjectLockConfiguration: configuration,
     }),
   );
-}
-
-function native(state: StackState, server: ServerName): LaunchState {
-  const how = state.native?.launch[server];
-  if (how === undefined) throw new Error(`this stack has no ${server}`);
-  return how;
-}
-
-function isServing(how: LaunchState): boolean {
-  const identity = readIdentity(how.pidFile);
-  return identity !== null && isAlive(identity) && !isStopped(identity);
-}
-
-function running(server: ServerName, how: LaunchState): ProcessIdentity {
-  const identity = readIdentity(how.pidFile);
-  if (identity !== null && isAlive(identity)) return identity;
-  throw new Failure(`${server} is not running`, { code: 'STACK_SERVER_DOWN' });
-}
-
-async function signalNative(
-  server: ServerName,
-  how: LaunchState,
-  signal: NodeJS.Signals,
-): Promise<void> {
-  const identity = running(server, how);
-  signalProcess(identity, signal);
-  if (signal === 'SIGSTOP') return waitForStopped(identity, true);
-  if (signal === 'SIGCONT') return waitForStopped(identity, false);
-  if (!(await waitForExit(identity, 30_000))) {
-    throw new Failure(`${server} does not end on ${signal}`, { code: 'STACK_SERVER_ALIVE' });
-  }
-}
-
-async function restartNative(
-  server: ServerName,
-  state: StackState,
-  how: LaunchState,
-): Promise<void> {
-  const before = readIdentity(how.pidFile);
-  if (before !== null) await endProcess(before, RESTART_GRACE_MS);
-  const logFrom = logLength(how.log);
-  await waitUntilReady(server, state, how, launch(how), logFrom);
 }
 
 const UNIQUE_NAME_MAX = 40;

@@ -56,12 +56,16 @@ export interface StackState {
   };
   opensearch: { url: string };
   dashboards?: { url: string };
-  native?: {
-    launch: Partial<Record<ServerName, LaunchState>>;
-    /** Watches over a stack that is not to outlive the process that started it. */
-    keeperPidFile?: string;
-  };
+  native?: { launch: Partial<Record<ServerName, LaunchState>> };
   docker?: { project: string; env: Record<string, string> };
+}
+
+/** Every bucket, topic and index of `Stack.unique` starts so; the archiver may reach such buckets. */
+export const NAME_PREFIX = 'lakeseal-';
+
+/** Who watches over a stack that is not to outlive the process that started it. */
+export function keeperFileIn(dir: string): string {
+  return join(dir, 'keeper.pid.json');
 }
 
 export function stateFileIn(dir: string): string {

@@ -10,20 +10,23 @@ import { attachStack, type Stack, startStack } from './stack.ts';
 export type { Stack } from './stack.ts';
 
 let shared: Promise<Stack> | undefined;
+let own: Promise<Stack> | undefined;
 
-/** The same stack for every call in one process. Call it at the top level or in `before`. */
+// Here and not in `useStack`: a hook belongs to the test or hook that is running when it is made.
+after(async () => {
+  const stack = await own?.catch(() => undefined);
+  await stack?.stop();
+});
+
+/** The same stack for every call in one process. */
 export function useStack(): Promise<Stack> {
   shared ??= find();
   return shared;
 }
 
-async function find(): Promise<Stack> {
+function find(): Promise<Stack> {
   const stateFile = process.env.LAKESEAL_STACK;
-  if (stateFile) return attachStack(stateFile);
-  const starting = startStack();
-  after(async () => {
-    const stack = await starting.catch(() => undefined);
-    await stack?.stop();
-  });
-  return starting;
+  if (stateFile) return Promise.resolve(attachStack(stateFile));
+  own = startStack();
+  return own;
 }
