@@ -268,8 +268,13 @@ function parameterName(name: string): string {
     .join('.');
 }
 
-/** At most `charsMax` characters, never half a surrogate pair, and always encodable as UTF-8. */
+/** At most `charsMax` characters, not cut inside a surrogate pair, always encodable as UTF-8. */
 function shortened(text: string, charsMax: number): string {
-  const short = text.length <= charsMax ? text : text.slice(0, charsMax);
-  return (short as string & { toWellFormed(): string }).toWellFormed();
+  let end = Math.min(text.length, charsMax);
+  if (end < text.length && isHighSurrogate(text.charCodeAt(end - 1))) end -= 1;
+  return (text.slice(0, end) as string & { toWellFormed(): string }).toWellFormed();
+}
+
+function isHighSurrogate(unit: number): boolean {
+  return unit >= 0xd800 && unit <= 0xdbff;
 }

@@ -36,7 +36,8 @@ export function sortProblems(problems: readonly Problem[]): Problem[] {
 /** The candidate nearest to `word`, or null where none is near enough to be meant. */
 export function nearest(word: string, candidates: Iterable<string>): string | null {
   let best: string | null = null;
-  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
+  // Two letters swapped are two edits, and in a word of three that is too far.
+  let bestDistance = (word.length <= 3 ? 1 : Math.max(2, Math.floor(word.length / 3))) + 1;
   const lower = word.toLowerCase();
   for (const candidate of candidates) {
     if (Math.abs(candidate.length - word.length) >= bestDistance) continue;

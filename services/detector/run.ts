@@ -119,7 +119,9 @@ async function consumeUntil(
     await Promise.race([consuming, committing(), aborted]);
     end.abort();
     detector.stop();
-    await Promise.race([sender.drain(), clock.sleep(DRAIN_MS)]);
+    const drained = new AbortController();
+    await Promise.race([sender.drain(), clock.sleep(DRAIN_MS, drained.signal)]);
+    drained.abort();
     if (sender.unsent > 0) {
       log.warn({ unsent: sender.unsent }, 'alerts are unsent at the end; they will be found again');
     }
