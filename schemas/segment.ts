@@ -92,6 +92,8 @@ export interface SealedRecord {
 export interface Segment {
   header: SegmentHeader;
   codec: SegmentCodec;
+  /** Of the spliced datums, as JSON text; null where there are none. */
+  writerSchema: string | null;
   records: SealedRecord[];
   /** Set exactly where `header.kind` is `gap`. */
   gap: Gap | null;
@@ -405,8 +407,11 @@ function innerSchema(text: string): string | null {
 export function readSegment(bytes: Buffer): Segment {
   const parsed = readSegmentHeader(bytes);
   const { header, codec } = parsed;
-  if (header.kind === 'gap') return { header, codec, records: [], gap: readGap(bytes, parsed) };
-  return { header, codec, records: [...scanRecords(bytes, parsed)], gap: null };
+  const writerSchema = parsed.writerSchema?.text ?? null;
+  const isGap = header.kind === 'gap';
+  const gap = isGap ? readGap(bytes, parsed) : null;
+  const records = isGap ? [] : [...scanRecords(bytes, parsed)];
+  return { header, codec, writerSchema, records, gap };
 }
 
 /**
@@ -510,15 +515,18 @@ function* readBlocks(bytes: Buffer, parsed: ParsedHeader): Generator<Block, void
   }
 }
 
+/** With `info`, which the types do not know: the bytes that were used up tell of any behind them. */
+type Decompress = (
+  bytes: Buffer,
+  options: { maxOutputLength: number; info: true },
+) => { buffer: Buffer; engine: { bytesWritten: number } };
+
 function expand(stored: Buffer, codec: SegmentCodec, at: number): Buffer {
   if (codec === 'null') return stored;
   const options = { maxOutputLength: BLOCK_BYTES_MAX };
   try {
-    if (codec === 'zstandard') return zstdDecompressSync(stored, options);
-    const { buffer, engine } = inflateRawSync(stored, { ...options, info: true }) as unknown as {
-      buffer: Buffer;
-      engine: { bytesWritten: number };
-    };
+    const decompress: unknown = codec === 'zstandard' ? zstdDecompressSync : inflateRawSync;
+    const { buffer, engine } = (decompress as Decompress)(stored, { ...options, info: true });
     if (engine.bytesWritten !== stored.length) throw new RangeError('bytes after the stream');
     return buffer;
   } catch (error) {
