@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
@@ -152,6 +152,15 @@ describe('images', () => {
     const last = dockerfile.slice(dockerfile.lastIndexOf('FROM '));
     assert.match(last, /^USER node$/m);
     assert.match(last, /^HEALTHCHECK [\s\S]*\/livez/m);
+  });
+
+  test('what the build reads is sent to the engine', () => {
+    const allowed = readFileSync(join(ROOT, '.dockerignore'), 'utf8').split('\n');
+    const own = readdirSync(ROOT).filter((name) => /^(tsconfig.*|package.*)\.json$/.test(name));
+    assert.ok(own.includes('tsconfig.build.json'));
+    for (const name of [...own, 'LICENSE', 'services', 'schemas', 'test/build.ts']) {
+      assert.ok(allowed.includes(`!${name}`), name);
+    }
   });
 });
 

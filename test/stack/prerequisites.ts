@@ -9,8 +9,9 @@ import { Failure } from '../../services/runtime/errors.ts';
 
 /** OpenSearch 3 and Apicurio Registry 3 need this Java. */
 export const JAVA_VERSION_MIN = 21;
-/** From 1.21 on, Go fetches the newer toolchain that a module asks for. */
-const GO_MINOR_MIN = 21;
+/** What MinIO asks for. From 1.21 on Go fetches that by itself, unless it is told not to. */
+const GO_MINOR_MIN = 24;
+const GO_MINOR_MIN_FETCHING = 21;
 
 export interface Jdk {
   home: string;
@@ -52,7 +53,7 @@ export function findPrerequisites(
   if (tools.has('mvn') && !runs('mvn', ['-v'], env))
     missing.push('Maven 3.6 or later (package maven)');
   if (tools.has('go') && !hasGo(env)) {
-    missing.push(`Go 1.${GO_MINOR_MIN} or later (package golang-go, or https://go.dev/dl)`);
+    missing.push(`Go 1.${GO_MINOR_MIN} or later (package golang-go, where it is as new as that)`);
   }
   if (tools.has('tar') && !runs('tar', ['--version'], env)) missing.push('tar (package tar)');
   if (missing.length > 0) {
@@ -118,9 +119,12 @@ function propertyIn(text: string, name: string): string | null {
 }
 
 function hasGo(env: NodeJS.ProcessEnv): boolean {
-  const { stdout } = spawnSync('go', ['version'], { encoding: 'utf8', env });
-  const minor = /go1\.(\d+)/.exec(stdout ?? '')?.[1];
-  return minor !== undefined && Number(minor) >= GO_MINOR_MIN;
+  const go = (...args: string[]): string =>
+    spawnSync('go', args, { encoding: 'utf8', env }).stdout ?? '';
+  const minor = /go1\.(\d+)/.exec(go('version'))?.[1];
+  if (minor === undefined) return false;
+  const fetches = go('env', 'GOTOOLCHAIN').trim() !== 'local';
+  return Number(minor) >= (fetches ? GO_MINOR_MIN_FETCHING : GO_MINOR_MIN);
 }
 
 function runs(command: string, args: string[], env: NodeJS.ProcessEnv): boolean {

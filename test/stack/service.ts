@@ -24,8 +24,8 @@ export interface ServiceProcess {
   readonly exited: Promise<Exit>;
   /** Resolves when /readyz says yes; rejects with the end of the log when the process ends first. */
   ready(timeoutMs?: number): Promise<void>;
-  /** One sample of /metrics by name (with labels as printed), summed where several match; 0 if none. */
-  metric(name: string): Promise<number>;
+  /** The sum of the samples of /metrics that have this name and these labels; 0 if none. */
+  metric(name: string, labels?: Record<string, string>): Promise<number>;
   signal(signal: NodeJS.Signals): void;
   /** SIGTERM, then waits for the end. */
   stop(): Promise<Exit>;
@@ -53,7 +53,8 @@ export function startService(
     logFile,
     exited,
     ready: (timeoutMs = START_MS_MAX) => waitReady(child, logFile, timeoutMs),
-    metric: async (name) => sumMetric(await fetchText(logFile, '/metrics'), name),
+    metric: async (name, labels = {}) =>
+      sumMetric(await fetchText(logFile, '/metrics'), name, labels),
     signal: (signal) => void child.kill(signal),
     async stop() {
       child.kill('SIGTERM');
@@ -97,13 +98,15 @@ function portOf(logFile: string): number {
   throw new Error('the health port is not known yet');
 }
 
-function sumMetric(text: string, name: string): number {
+function sumMetric(text: string, name: string, labels: Record<string, string>): number {
+  const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
   let sum = 0;
   for (const line of text.split('\n')) {
-    if (!line.startsWith(name)) continue;
-    const rest = line.slice(name.length);
+    const rest = line.startsWith(name) ? line.slice(name.length) : '';
     if (rest[0] !== ' ' && rest[0] !== '{') continue;
-    sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+    if (wanted.every((label) => rest.includes(label))) {
+      sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+    }
   }
   return sum;
 }

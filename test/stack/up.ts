@@ -17,9 +17,14 @@ const { values, positionals } = parseArgs({
 function addresses(stack: Stack): string {
   const table = new Table({ head: ['server', 'address'], style: { head: [], border: [] } });
   const { state } = stack;
-  table.push(['Kafka', state.kafka.brokers.join(',')], ['schema registry', state.registry.url]);
-  table.push(['MinIO', state.s3.endpoint], ['OpenSearch', state.opensearch.url]);
-  if (state.dashboards !== undefined) table.push(['Dashboards', state.dashboards.url]);
+  const addressOf: Record<ServerName, string> = {
+    kafka: state.kafka.brokers.join(','),
+    registry: state.registry.url,
+    minio: state.s3.endpoint,
+    opensearch: state.opensearch.url,
+  };
+  for (const server of state.servers) table.push([server, addressOf[server]]);
+  if (state.dashboards !== undefined) table.push(['dashboards', state.dashboards.url]);
   table.push(['folder', state.dir], ['state file', stack.stateFile]);
   return table.toString();
 }
