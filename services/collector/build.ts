@@ -1,10 +1,13 @@
 /**
  * One line of input becomes Kafka records and, for what of it cannot be read, dead letters. Pure.
  *
- * The record: value = Confluent frame of the Avro event, key = workspace or account, time = when it
- * happened. The dedupe key of everything downstream is the event id, which is in the datum; it is
- * not repeated as a header, because reading headers halves the rate at which kafkajs decodes
- * batches.
+ * The record: value = Confluent frame of the Avro event, key = workspace or account. The dedupe key
+ * of everything downstream is the event id, which is in the datum; it is not repeated as a header,
+ * because reading headers halves the rate at which kafkajs decodes batches.
+ *
+ * The record's time is when it is sent, never when the event happened: Kafka's retention counts from
+ * the record's time, and would delete last month's events minutes after they were collected, before
+ * the archiver has sealed them.
  */
 import { auditEventType, encodeAuditEvent, frame, unframe } from '../../schemas/audit-event.ts';
 import { DECODE_LIMITS, type DecodeReason, decodeJson } from '../ingest/decode.ts';
@@ -14,8 +17,6 @@ import type { Line } from './split.ts';
 export interface EventRecord {
   key: Buffer | null;
   value: Buffer;
-  /** When the event happened, milliseconds since the epoch. */
-  timestampMs: number;
   /** Where it was read: file, `stdin` or `s3://bucket/key`, and the line, counted from 1. */
   source: string;
   line: number;
@@ -103,7 +104,6 @@ function buildRecord(
   return {
     key: key === null ? null : Buffer.from(key),
     value: frame(schemaId, encodeAuditEvent(event)),
-    timestampMs: event.eventTime,
     source,
     line,
   };

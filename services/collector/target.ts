@@ -64,7 +64,7 @@ function kafkaTarget(
     schemaId,
     async sendEvents(records) {
       const refused = await producer.produceBatch(
-        records.map(({ key, value, timestampMs }) => ({ key, value, timestamp: timestampMs })),
+        records.map(({ key, value }) => ({ key, value })),
       );
       return refused.map(({ index }) => index);
     },

@@ -14,7 +14,7 @@ const LIMITS: PipelineLimits = {
 };
 
 function record(line: number): EventRecord {
-  return { key: null, value: Buffer.from([line]), timestampMs: 0, source: 's', line };
+  return { key: null, value: Buffer.from([line]), source: 's', line };
 }
 
 const letter: Letter = {
