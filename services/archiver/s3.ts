@@ -374,18 +374,26 @@ function byStatus(status: number | undefined): Diagnosis {
   };
 }
 
+/** The SDK calls a broken connection a timeout too; the operator should know which it was. */
+const CONNECTION = /^(ECONN|EPIPE|ENOTFOUND|EAI_|EHOST|ENET)/;
+
 interface SdkError {
   name?: unknown;
+  code?: unknown;
   Code?: unknown;
   message?: unknown;
   $metadata?: { httpStatusCode?: number };
 }
 
 function toFailure(what: string, error: unknown, storage: Config['storage']): Failure {
-  const { name, Code, $metadata } = (error ?? {}) as SdkError;
+  const { name, code, Code, $metadata } = (error ?? {}) as SdkError;
+  const isBroken = typeof code === 'string' && CONNECTION.test(code);
   const names = [Code, name].filter((text): text is string => typeof text === 'string');
-  const known = BY_NAME.find(([pattern]) => names.some((text) => pattern.test(text)));
-  const { text, ...diagnosis } = known?.[1] ?? byStatus($metadata?.httpStatusCode);
+  const known = isBroken
+    ? undefined
+    : BY_NAME.find(([pattern]) => names.some((text) => pattern.test(text)));
+  const status = isBroken ? undefined : $metadata?.httpStatusCode;
+  const { text, ...diagnosis } = known?.[1] ?? byStatus(status);
   const where =
     storage.endpoint === undefined ? storage.bucket : `${storage.bucket} at ${storage.endpoint}`;
   return new Failure(`cannot ${what} in ${where}: ${text}`, { ...diagnosis, cause: error });
