@@ -27,6 +27,19 @@ export interface FoundTopic {
 /** A dead letter holds the record it is about, and headers beside it. */
 const DEAD_LETTER_MARGIN_BYTES = 1024 * 1024;
 
+/**
+ * Records carry the time of their event, which may be long ago (files delivered late, an export of
+ * last year). Kafka's retention goes by that time unless it stamps records itself: it would delete
+ * them before they are sealed.
+ */
+export const TIMESTAMP_SETTING = 'message.timestamp.type';
+export const ARRIVAL_TIME = 'LogAppendTime';
+
+/** Settings of a topic, as one command for a person. */
+export function alterCommand(topic: string, setting: string): string {
+  return `kafka-configs.sh --alter --topic ${topic} --add-config ${setting}`;
+}
+
 export function wantedTopics({ topics }: Config): WantedTopic[] {
   const { partitions, replicationFactor, recordBytesMax } = topics;
   const deadLetterBytesMax = recordBytesMax + DEAD_LETTER_MARGIN_BYTES;
@@ -64,9 +77,12 @@ export function decideTopic(wanted: WantedTopic, found: FoundTopic | null): Deci
   const bytes = Number(found.settings.get('max.message.bytes'));
   if (bytes < wanted.recordBytesMax) {
     differences.push(`records up to ${bytes} bytes instead of ${wanted.recordBytesMax}`);
-    remedies.push(
-      `kafka-configs.sh --alter --topic ${wanted.topic} --add-config max.message.bytes=${wanted.recordBytesMax}`,
-    );
+    remedies.push(alterCommand(wanted.topic, `max.message.bytes=${wanted.recordBytesMax}`));
+  }
+  const stamped = found.settings.get(TIMESTAMP_SETTING);
+  if (stamped !== undefined && stamped !== ARRIVAL_TIME) {
+    differences.push(`retention by ${stamped} instead of ${ARRIVAL_TIME}`);
+    remedies.push(alterCommand(wanted.topic, `${TIMESTAMP_SETTING}=${ARRIVAL_TIME}`));
   }
   if (differences.length === 0) return { step: 'found', detail: shape(found) };
   return { step: 'differs', detail: differences.join('; '), hint: remedies.join('; ') };
@@ -128,7 +144,10 @@ function spec({ topic, partitions, replicationFactor, recordBytesMax }: WantedTo
     topic,
     numPartitions: partitions,
     replicationFactor,
-    configEntries: [{ name: 'max.message.bytes', value: String(recordBytesMax) }],
+    configEntries: [
+      { name: 'max.message.bytes', value: String(recordBytesMax) },
+      { name: TIMESTAMP_SETTING, value: ARRIVAL_TIME },
+    ],
   };
 }
 

@@ -5,7 +5,13 @@ import { NO_TOPIC_ID, topicIds } from '../ingest/topic-ids.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import { type Check, check, type Finding, failed, ok, unknown } from './checks.ts';
-import { type FoundTopic, findTopics } from './kafka-topics.ts';
+import {
+  ARRIVAL_TIME,
+  alterCommand,
+  type FoundTopic,
+  findTopics,
+  TIMESTAMP_SETTING,
+} from './kafka-topics.ts';
 
 /** A group that is not joined by then has a coordinator that does not work. */
 const JOIN_MS_MAX = 45_000;
@@ -54,18 +60,18 @@ const MAKE_TOPIC = 'run lakeseal setup';
 async function checkTopic(admin: Admin, config: Config, topic: string): Promise<Finding> {
   const found = (await findTopics(admin, [topic])).get(topic);
   if (found === undefined) return failed('it does not exist', MAKE_TOPIC);
-  return judgeTopic(found, config);
+  return judgeTopic(topic, found, config);
 }
 
 /** Pure. */
-export function judgeTopic(found: FoundTopic, config: Config): Finding {
+export function judgeTopic(topic: string, found: FoundTopic, config: Config): Finding {
   const setting = (name: string): string => found.settings.get(name) ?? '';
   const recordBytes = Number(setting('max.message.bytes'));
   const retentionMs = Number(setting('retention.ms'));
   if (setting('cleanup.policy').includes('compact')) {
     return failed(
       'it is compacted: Kafka deletes records before they are sealed',
-      'kafka-configs.sh --alter --add-config cleanup.policy=delete',
+      alterCommand(topic, 'cleanup.policy=delete'),
     );
   }
   if (recordBytes < config.collect.batchBytesMax) {
@@ -77,7 +83,14 @@ export function judgeTopic(found: FoundTopic, config: Config): Finding {
   if (retentionMs >= 0 && retentionMs < RETENTION_MS_MIN) {
     return failed(
       `retention.ms is ${retentionMs}: an archiver that stands still that long loses records`,
-      `set retention.ms to ${RETENTION_MS_MIN} (a day) or more`,
+      alterCommand(topic, `retention.ms=${7 * RETENTION_MS_MIN}`),
+    );
+  }
+  const stamped = setting(TIMESTAMP_SETTING);
+  if (retentionMs >= 0 && stamped !== '' && stamped !== ARRIVAL_TIME) {
+    return failed(
+      `retention goes by ${stamped}: Kafka deletes records of old events before they are sealed`,
+      alterCommand(topic, `${TIMESTAMP_SETTING}=${ARRIVAL_TIME}`),
     );
   }
   const kept = retentionMs < 0 ? 'without end' : `${Math.floor(retentionMs / 3_600_000)} hours`;

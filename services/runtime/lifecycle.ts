@@ -28,6 +28,8 @@ const LAG_WINDOWS_MAX = 3;
 export interface RunOptions {
   /** Serve /livez, /readyz and /metrics; a command that ends by itself needs none. */
   http: boolean;
+  /** Instead of `STOP_MS_MAX`. */
+  stopMsMax?: number;
   /** Instead of `log.level`, for a command that talks to a person. */
   logLevel?: LogLevel;
   /** Where a failure is told; standard error by default. */
@@ -46,7 +48,7 @@ export async function runService(
   const metrics = createMetrics(name);
   const stop = new AbortController();
   const complain = options.complain ?? ((text) => process.stderr.write(`${text}\n`));
-  const release = [listenForSignals(log, health, stop), listenForCrashes(log)];
+  const release = [listenForSignals(log, health, stop, options), listenForCrashes(log)];
   if (options.http) release.push(watchEventLoop(health));
   let http: HttpServer | undefined;
   try {
@@ -68,18 +70,23 @@ export async function runService(
   }
 }
 
-function listenForSignals(log: Log, health: HealthState, stop: AbortController): () => void {
+function listenForSignals(
+  log: Log,
+  health: HealthState,
+  stop: AbortController,
+  { stopMsMax = STOP_MS_MAX }: RunOptions,
+): () => void {
   let deadline: NodeJS.Timeout | undefined;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (stop.signal.aborted) {
       log.warn({ signal }, 'second signal, ending at once');
       process.exit(1);
     }
-    log.info({ signal, stopMsMax: STOP_MS_MAX }, 'stopping');
+    log.info({ signal, stopMsMax }, 'stopping');
     deadline = setTimeout(() => {
-      log.error({ stopMsMax: STOP_MS_MAX }, 'did not stop in time, ending at once');
+      log.error({ stopMsMax }, 'did not stop in time, ending at once');
       process.exit(1);
-    }, STOP_MS_MAX);
+    }, stopMsMax);
     health.stopping();
     stop.abort();
   };

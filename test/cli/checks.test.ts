@@ -13,6 +13,7 @@ const good = {
   'max.message.bytes': String(config.topics.recordBytesMax + 1024 * 1024),
   'cleanup.policy': 'delete',
   'retention.ms': '604800000',
+  'message.timestamp.type': 'LogAppendTime',
 };
 
 function topic(settings: Record<string, string> = {}, partitions = 8, replicationFactor = 1) {
@@ -33,7 +34,10 @@ describe('topics', () => {
     const [events] = wantedTopics(config);
     assert.equal(decideTopic(events!, null).step, 'make');
     assert.equal(decideTopic(events!, topic()).step, 'found');
-    const decision = decideTopic(events!, topic({ 'max.message.bytes': '1000' }, 4, 3));
+    const decision = decideTopic(
+      events!,
+      topic({ 'max.message.bytes': '1000', 'message.timestamp.type': 'CreateTime' }, 4, 3),
+    );
     assert.equal(decision.step, 'differs');
     assert.match(
       decision.detail,
@@ -47,11 +51,21 @@ describe('topics', () => {
     ['kept for ever', { 'retention.ms': '-1' }, null],
     ['compacted', { 'cleanup.policy': 'compact,delete' }, /compacted/],
     ['too small records', { 'max.message.bytes': '100000' }, /max\.message\.bytes is 100000/],
+    [
+      'kept for ever by event time',
+      { 'retention.ms': '-1', 'message.timestamp.type': 'CreateTime' },
+      null,
+    ],
+    [
+      'kept by event time',
+      { 'message.timestamp.type': 'CreateTime' },
+      /retention goes by CreateTime/,
+    ],
     ['too short retention', { 'retention.ms': '3600000' }, /retention\.ms is 3600000/],
   ];
   for (const [name, settings, expected] of cases) {
     test(`preflight: ${name}`, () => {
-      const { outcome, detail } = judgeTopic(topic(settings), config);
+      const { outcome, detail } = judgeTopic('t', topic(settings), config);
       assert.equal(outcome, expected === null ? 'ok' : 'failed');
       if (expected !== null) assert.match(detail, expected);
     });

@@ -172,6 +172,22 @@ describe('the process', () => {
     assert.match(bad.stderr, /^lakeseal: error: /);
   });
 
+  test('an old Node is told what is needed, before anything else is loaded', () => {
+    const older =
+      "Object.defineProperty(process,'versions',{value:{...process.versions,node:'22.14.0'}})";
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--import', `data:text/javascript,${older}`, main, '--version'],
+      { encoding: 'utf8' },
+    );
+    assert.equal(status, 1);
+    assert.equal(stdout, '');
+    assert.match(
+      stderr,
+      /^lakeseal: error: needs Node 22\.15 or later, this is 22\.14\.0 \(NODE_TOO_OLD\)\nhint: /,
+    );
+  });
+
   test('a reader that has seen enough is no failure', () => {
     const script = `"${process.execPath}" "${main}" config | head -1; echo "\${PIPESTATUS[0]}"`;
     const { stdout, stderr } = spawnSync('bash', ['-c', script], { encoding: 'utf8' });

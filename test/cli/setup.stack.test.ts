@@ -158,6 +158,22 @@ describe('setup', () => {
     assert.equal(tellChecks(createScreen(), checks, config, true), 1);
   });
 
+  test('records of old events are kept as long as new ones: Kafka goes by their arrival', async () => {
+    const { events } = installation.config().topics;
+    const producer = installation.kafka.producer();
+    const admin = installation.kafka.admin();
+    await Promise.all([producer.connect(), admin.connect()]);
+    const lastYear = String(Date.now() - 365 * 86_400_000);
+    await producer.send({
+      topic: events,
+      messages: [{ partition: 0, value: '{}', timestamp: lastYear }],
+    });
+    // The first offset of an hour ago or later: there is none where the record kept its own time.
+    const found = await admin.fetchTopicOffsetsByTimestamp(events, Date.now() - 3_600_000);
+    await Promise.all([producer.disconnect(), admin.disconnect()]);
+    assert.equal(found.find(({ partition }) => partition === 0)?.offset, '0');
+  });
+
   test('a longer default retention is set, a shorter one never', async () => {
     const retention = async (days: number) => {
       const items = await runSetup(

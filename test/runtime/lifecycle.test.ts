@@ -13,9 +13,9 @@ interface Probe {
   ended: Promise<number | null>;
 }
 
-function start(context: TestContext, behaviour: string): Probe {
+function start(context: TestContext, ...behaviour: string[]): Probe {
   const program = join(import.meta.dirname, 'programs', 'service.ts');
-  const child = spawn(process.execPath, [program, behaviour], {
+  const child = spawn(process.execPath, [program, ...behaviour], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   context.after(() => child.kill('SIGKILL'));
@@ -60,6 +60,14 @@ describe('a service', () => {
     probe.child.kill('SIGTERM');
     assert.equal(await probe.ended, 1);
     assert.match(probe.err(), /second signal/);
+  });
+
+  test('one that hangs is ended when the time to stop is over, with code 1', async (context) => {
+    const probe = start(context, 'hangs', '50');
+    await probe.said(/running/);
+    probe.child.kill('SIGTERM');
+    assert.equal(await probe.ended, 1);
+    assert.match(probe.err(), /did not stop in time/);
   });
 
   test('its failure is told with code and hint, exit code 1', async (context) => {

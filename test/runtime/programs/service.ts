@@ -1,6 +1,6 @@
 /**
  * A service in a process of its own, for the tests of the lifecycle. The first argument says how it
- * behaves; it prints `running` on standard output when it runs.
+ * behaves, the second how long a stop may take; it prints `running` on standard output when it runs.
  */
 import { configSchema } from '../../../services/runtime/config.ts';
 import { Failure } from '../../../services/runtime/errors.ts';
@@ -46,5 +46,5 @@ process.exitCode = await runService(
     await behaviour(context);
     return undefined;
   },
-  { http: true },
+  { http: true, ...(process.argv[3] === undefined ? {} : { stopMsMax: Number(process.argv[3]) }) },
 );
