@@ -23,7 +23,7 @@ export class PartitionProgress {
     return pending;
   }
 
-  /** Every record before `nextOffset` was looked at. */
+  /** Every record before `nextOffset` was judged, and what could not be read is dead-lettered. */
   passed(nextOffset: bigint): void {
     assert(this.#next === null || nextOffset >= this.#next, 'a partition only moves on');
     this.#next = nextOffset;
@@ -34,6 +34,9 @@ export class PartitionProgress {
     let done = 0;
     while (done < this.#pending.length && this.#pending[done]!.settled) done += 1;
     if (done > 0) this.#pending = this.#pending.slice(done);
-    return this.#pending[0]?.offset ?? this.#next;
+    const waiting = this.#pending[0]?.offset;
+    if (waiting === undefined || this.#next === null) return this.#next;
+    // An alert may wait in a batch whose earlier records are not all passed yet.
+    return waiting < this.#next ? waiting : this.#next;
   }
 }

@@ -1,0 +1,294 @@
+/** The detector's handlers with everything around them faked: what is passed, kept and dead-lettered. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { auditEventSchema, encodeAuditEvent, frame } from '../../schemas/audit-event.ts';
+import { parseAvroSchema } from '../../schemas/avro.ts';
+import { Detector, type DetectorParts, rejectedLetter } from '../../services/detector/detector.ts';
+import { Matcher } from '../../services/detector/match.ts';
+import type { OutgoingAlert } from '../../services/detector/send.ts';
+import type { RecordBatch } from '../../services/ingest/consume-types.ts';
+import type { DeadLetter } from '../../services/ingest/dead-letter.ts';
+import { DECODE_LIMITS } from '../../services/ingest/decode.ts';
+import type { KafkaRecord } from '../../services/ingest/record.ts';
+import { auditEvent, rulesOf, ruleText } from './events.ts';
+
+const rules = rulesOf(ruleText('sel:\n  actionName: setAdmin\ncondition: sel'));
+const type = parseAvroSchema(auditEventSchema);
+
+interface Scene {
+  detector: Detector;
+  alerts: OutgoingAlert[];
+  letters: DeadLetter[];
+  ready: Map<string, boolean>;
+  counts: Record<string, number>;
+}
+
+function scene(changes: Partial<DetectorParts> = {}): Scene {
+  const alerts: OutgoingAlert[] = [];
+  const letters: DeadLetter[] = [];
+  const ready = new Map<string, boolean>();
+  const counts: Record<string, number> = {};
+  const count = (name: string, by = 1): void => {
+    counts[name] = (counts[name] ?? 0) + by;
+  };
+  let time = 1_000_000;
+  const detector = new Detector({
+    matcher: new Matcher(rules),
+    sender: {
+      add: async (alert) => void alerts.push(alert),
+      get unsent() {
+        return alerts.length;
+      },
+    },
+    schemas: { get: () => type, warm: async () => {}, away: () => false },
+    deadLetter: async (more) => void letters.push(...more),
+    limits: DECODE_LIMITS,
+    alertIndexPrefix: 'alerts',
+    metrics: {
+      events: (by) => count('events', by),
+      undecodable: (reason) => count(reason),
+      matched: () => count('matched'),
+      alerts: () => {},
+      unsent: () => {},
+      rulesLoaded: () => {},
+      lag: (_, seconds) => count('lag', seconds),
+      revoked: () => count('revoked'),
+    },
+    clock: {
+      now: () => (time += 1),
+      sleep: (ms) => {
+        time += ms;
+        return new Promise((resolve) => setImmediate(resolve));
+      },
+    },
+    breathe: async () => {},
+    ready: (check, ok) => void ready.set(check, ok),
+    ...changes,
+  });
+  return { detector, alerts, letters, ready, counts };
+}
+
+async function assign(detector: Detector, generation = 1): Promise<void> {
+  const at = { topic: 'events', topicId: '-', logStartOffset: 0n, logEndOffset: 0n };
+  await detector.assigned([{ ...at, partition: 0, committedOffset: null }], generation);
+}
+
+function batchOf(
+  values: Array<string | Buffer | null>,
+  changes: Partial<RecordBatch> = {},
+): RecordBatch {
+  const records = values.map(
+    (value, n): KafkaRecord => ({
+      topic: 'events',
+      partition: 0,
+      offset: BigInt(100 + n),
+      timestamp: 1_000_000n,
+      key: null,
+      value: typeof value === 'string' ? Buffer.from(value) : value,
+      headers: [],
+    }),
+  );
+  return {
+    topic: 'events',
+    partition: 0,
+    generation: 1,
+    records,
+    nextOffset: BigInt(100 + values.length),
+    highWatermark: BigInt(100 + values.length),
+    logStartOffset: 0n,
+    heartbeat: async () => {},
+    stale: () => false,
+    ...changes,
+  };
+}
+
+function line(requestId: string, actionName = 'setAdmin'): string {
+  const timestamp = 1_795_512_600_000;
+  return JSON.stringify({ timestamp, serviceName: 'accounts', actionName, requestId });
+}
+
+const offsets = (detector: Detector): bigint[] =>
+  detector.committable().offsets.map(({ offset }) => offset);
+
+describe('detector', () => {
+  it('commits past records without alerts at once, and past alerts when they are settled', async () => {
+    const { detector, alerts } = scene();
+    await assign(detector);
+    await detector.batch(batchOf([line('a', 'login'), line('b'), line('c')]));
+    assert.deepEqual(offsets(detector), [101n]);
+    assert.deepEqual(
+      alerts.map(({ record }) => record.offset),
+      [101n, 102n],
+    );
+    alerts[1]!.settled();
+    assert.deepEqual(offsets(detector), [101n]);
+    alerts[0]!.settled();
+    assert.deepEqual(offsets(detector), [103n]);
+  });
+
+  it('offers an offset again until it is committed, and then no more', async () => {
+    const { detector } = scene();
+    await assign(detector);
+    await detector.batch(batchOf([line('a', 'login')]));
+    const commit = detector.committable();
+    assert.deepEqual(offsets(detector), [101n]);
+    detector.committed({ ...commit, generation: 0 });
+    assert.deepEqual(offsets(detector), [101n]);
+    detector.committed(commit);
+    assert.deepEqual(offsets(detector), []);
+  });
+
+  it('judges framed Avro and raw JSON alike, and several events of one record', async () => {
+    const { detector, alerts, counts } = scene();
+    await assign(detector);
+    const event = auditEvent({ actionName: 'setAdmin', eventId: 'avro' });
+    const framed = frame(7, encodeAuditEvent(event));
+    await detector.batch(batchOf([framed, line('a'), `[${line('b')},${line('c', 'login')}]`]));
+    assert.equal(alerts.length, 3);
+    assert.deepEqual(counts, { events: 4, matched: 3, lag: 0 });
+    assert.equal(JSON.parse(alerts[0]!.json).evidence[0].eventId, 'avro');
+  });
+
+  it('dead-letters what it cannot read before it passes it', async () => {
+    const order: string[] = [];
+    const { detector, letters } = scene({
+      deadLetter: async (more) => {
+        order.push(...more.map(({ reason }) => reason));
+        assert.deepEqual(offsets(detector), []);
+        letters.push(...more);
+      },
+    });
+    await assign(detector);
+    await detector.batch(batchOf([null, 'x', Buffer.from([0, 1]), `[${line('a')},{}]`]));
+    assert.deepEqual(order, ['tombstone', 'not_json', 'bad_avro', 'no_event']);
+    assert.equal(letters[3]!.detail.startsWith('event 2 of the record: '), true);
+    assert.equal((letters[3]!.source as KafkaRecord).value?.toString(), '{}');
+  });
+
+  it('does not pass what the dead-letter topic did not take', async () => {
+    const { detector } = scene({
+      deadLetter: async () => {
+        throw new Error('no rights');
+      },
+    });
+    await assign(detector);
+    await assert.rejects(detector.batch(batchOf(['x'])), /no rights/);
+    assert.deepEqual(offsets(detector), []);
+  });
+
+  it('waits for a registry that is away, and then goes on', async () => {
+    let asked = 0;
+    const { detector, alerts, letters, ready } = scene({
+      schemas: {
+        get: () => (asked < 4 ? 'unavailable' : type),
+        warm: async () => {},
+        away: () => {
+          asked += 1;
+          return true;
+        },
+      },
+    });
+    await assign(detector);
+    const framed = frame(7, encodeAuditEvent(auditEvent({ actionName: 'setAdmin' })));
+    await detector.batch(batchOf([framed]));
+    assert.equal(asked, 4);
+    assert.equal(alerts.length, 1);
+    assert.deepEqual(letters, []);
+    assert.equal(ready.get('registry'), true);
+  });
+
+  it('does not wait when the registry answers and only records claim too many schemas', async () => {
+    const { detector, letters } = scene({
+      schemas: { get: () => 'unavailable', warm: async () => {}, away: () => false },
+    });
+    await assign(detector);
+    await detector.batch(batchOf([frame(7, Buffer.from([1]))]));
+    assert.deepEqual(
+      letters.map(({ reason }) => reason),
+      ['schema_unavailable'],
+    );
+    assert.deepEqual(offsets(detector), [101n]);
+  });
+
+  it('loads a schema it has not seen', async () => {
+    const loaded = new Set<number>();
+    const { detector, alerts } = scene({
+      schemas: {
+        get: (id) => (loaded.has(id) ? type : undefined),
+        warm: async (ids) => {
+          for (const id of ids) loaded.add(id);
+        },
+        away: () => false,
+      },
+    });
+    await assign(detector);
+    await detector.batch(
+      batchOf([frame(9, encodeAuditEvent(auditEvent({ actionName: 'setAdmin' })))]),
+    );
+    assert.deepEqual([...loaded], [9]);
+    assert.equal(alerts.length, 1);
+  });
+
+  it('passes nothing of a batch that turned stale, or of another generation', async () => {
+    const { detector, alerts } = scene();
+    await assign(detector);
+    let asked = 0;
+    const stale = (): boolean => {
+      asked += 1;
+      return asked > 2;
+    };
+    await detector.batch(batchOf([line('a'), line('b'), line('c')], { stale }));
+    assert.equal(alerts.length, 1);
+    await detector.batch(batchOf([line('a', 'login')], { generation: 0 }));
+    assert.deepEqual(offsets(detector), []);
+    await assign(detector, 2);
+    alerts[0]!.settled();
+    assert.deepEqual(offsets(detector), []);
+  });
+
+  it('adds no alert and passes nothing once it is stopped', async () => {
+    const { detector, alerts } = scene({
+      sender: {
+        add: async (alert) => {
+          alerts.push(alert);
+          detector.stop();
+        },
+        unsent: 0,
+      },
+    });
+    await assign(detector);
+    await detector.batch(batchOf([`[${line('a')},${line('b')}]`, line('c')]));
+    assert.equal(alerts.length, 1);
+    assert.deepEqual(offsets(detector), []);
+  });
+
+  it('gives way to other work within long batches', async () => {
+    let breaths = 0;
+    const { detector } = scene({
+      breathe: async () => {
+        breaths += 1;
+      },
+    });
+    await assign(detector);
+    await detector.batch(batchOf(Array.from({ length: 1_000 }, () => line('a', 'login'))));
+    assert.ok(breaths >= 10, `${breaths} breaths`);
+  });
+
+  it('dead-letters a rejected alert as the alert, with the address of its record', () => {
+    const alert: OutgoingAlert = {
+      index: 'alerts-2026.11',
+      id: 'the-id',
+      json: '{"id":"the-id"}',
+      record: { ...batchOf(['x']).records[0]!, value: null },
+      settled: () => {},
+    };
+    const item = { status: 400, errorType: 'mapper_parsing_exception', errorReason: 'why' };
+    const letter = rejectedLetter(alert, item);
+    const source = letter.source as KafkaRecord;
+    assert.equal(letter.reason, 'alert_rejected');
+    assert.equal(letter.detail, '400 mapper_parsing_exception: why');
+    assert.equal(source.value?.toString(), '{"id":"the-id"}');
+    assert.equal(source.offset, 100n);
+    assert.equal(source.headers[0]!.value!.toString(), 'the-id');
+  });
+});
