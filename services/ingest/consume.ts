@@ -319,6 +319,8 @@ class GroupMember implements RecordConsumer {
     this.#wake();
     if (!(await settlesWithin(this.#consumer.disconnect(), DISCONNECT_MS))) {
       this.#log.warn({}, 'the consumer did not disconnect in time');
+      // Its fetch loop hangs: at least close the connections, so that the process can end.
+      await settlesWithin(this.#cluster!.disconnect(), DISCONNECT_MS);
     }
     for (const lane of this.#lanes.values()) this.#metrics.revoked(lane);
   }

@@ -129,6 +129,8 @@ export class SchemaCache {
       if (text === null) return this.#remember(id);
       this.#learn(id, text);
     } catch (error) {
+      // Only a call fails with a Failure; anything else is a schema that cannot be put together.
+      if (!(error instanceof Failure)) return this.#unusable(id, error);
       this.#closedUntilMs = this.#clock.now() + BREAK_MS;
       this.#log.warn({ err: error, schemaId: id }, 'schema registry unavailable');
     }
@@ -141,10 +143,14 @@ export class SchemaCache {
       this.#known.set(id, { type, text });
       this.#unknown.delete(id);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#log.warn({ schemaId: id, reason }, 'a registered schema cannot be used');
-      this.#remember(id);
+      this.#unusable(id, error);
     }
+  }
+
+  #unusable(id: number, error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#log.warn({ schemaId: id, reason }, 'a registered schema cannot be used');
+    this.#remember(id);
   }
 
   #remember(id: number): void {

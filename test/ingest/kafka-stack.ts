@@ -37,8 +37,9 @@ export async function createTopic(
   const admin = kafka.admin();
   await admin.connect();
   try {
+    // `waitForLeaders` of kafkajs fails where the brokers do not know the new topic at once.
     await admin.createTopics({
-      waitForLeaders: true,
+      waitForLeaders: false,
       topics: [
         {
           topic,
@@ -47,6 +48,11 @@ export async function createTopic(
           configEntries: Object.entries(settings).map(([name, value]) => ({ name, value })),
         },
       ],
+    });
+    await until(`leaders of ${topic}`, async () => {
+      const found = await admin.fetchTopicMetadata({ topics: [topic] }).catch(() => null);
+      const partitions = found?.topics[0]?.partitions ?? [];
+      return partitions.length === numPartitions && partitions.every(({ leader }) => leader >= 0);
     });
   } finally {
     await admin.disconnect();
