@@ -31,11 +31,15 @@ export interface ServiceProcess {
   stop(): Promise<Exit>;
 }
 
-/** Starts `lakeseal COMMAND …` with exactly this environment beside PATH and HOME. */
+/**
+ * Starts `lakeseal COMMAND …` with exactly this environment beside PATH and HOME. It is killed when
+ * this process ends before it, unless it is kept.
+ */
 export function startService(
   command: string[],
   env: Record<string, string>,
   logFile: string,
+  options: { keep?: boolean } = {},
 ): ServiceProcess {
   const log = openSync(logFile, 'a', 0o600);
   const child = spawn(process.execPath, [LAKESEAL_MAIN, ...command], {
@@ -43,9 +47,14 @@ export function startService(
     stdio: ['ignore', log, log],
   });
   closeSync(log);
+  const orphan = (): void => void child.kill('SIGKILL');
+  if (!options.keep) process.once('exit', orphan);
   const exited = new Promise<Exit>((resolve, reject) => {
     child.once('error', reject);
-    child.once('exit', (code, signal) => resolve({ code, signal }));
+    child.once('exit', (code, signal) => {
+      process.off('exit', orphan);
+      resolve({ code, signal });
+    });
   });
   exited.catch(() => {});
   return {

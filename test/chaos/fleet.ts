@@ -1,0 +1,63 @@
+/**
+ * Processes of one kind that are killed and started again. Whoever ends without having been told to
+ * is a surprise, and remembered.
+ */
+import type { Exit, ServiceProcess } from '../stack/service.ts';
+
+export interface Surprise {
+  name: string;
+  exit: Exit;
+  logFile: string;
+}
+
+export class Fleet {
+  readonly surprises: Surprise[] = [];
+  readonly #start: (name: string, life: number) => ServiceProcess;
+  readonly #members = new Map<string, { service: ServiceProcess; doomed: boolean }>();
+  #lives = 0;
+  #kills = 0;
+
+  constructor(start: (name: string, life: number) => ServiceProcess) {
+    this.#start = start;
+  }
+
+  get kills(): number {
+    return this.#kills;
+  }
+
+  get names(): string[] {
+    return [...this.#members.keys()];
+  }
+
+  member(name: string): ServiceProcess {
+    return this.#members.get(name)!.service;
+  }
+
+  start(name: string): ServiceProcess {
+    const service = this.#start(name, ++this.#lives);
+    const member = { service, doomed: false };
+    this.#members.set(name, member);
+    void service.exited.then((exit) => {
+      if (!member.doomed) this.surprises.push({ name, exit, logFile: service.logFile });
+    });
+    return service;
+  }
+
+  /** SIGKILL; resolves when the process is gone. One that was gone already does not count. */
+  async kill(name: string): Promise<void> {
+    const member = this.#members.get(name)!;
+    member.doomed = true;
+    member.service.signal('SIGKILL');
+    const { signal } = await member.service.exited;
+    if (signal === 'SIGKILL') this.#kills++;
+  }
+
+  /** SIGTERM to all; their exits by name. */
+  async stop(): Promise<Map<string, Exit>> {
+    const exits = [...this.#members].map(async ([name, member]) => {
+      member.doomed = true;
+      return [name, await member.service.stop()] as const;
+    });
+    return new Map(await Promise.all(exits));
+  }
+}
