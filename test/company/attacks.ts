@@ -4,6 +4,7 @@
  *
  * `single` attacks are decided by one event each; the others only by several together (a count, a
  * number of distinct values, an order), which a rule about single events cannot see.
+ * Each event of a `single` attack that has a rule raises one alert.
  */
 import type { Company, Principal, Workspace } from './company.ts';
 import type { Action, Json, Response } from './line.ts';
@@ -23,6 +24,8 @@ export interface Attack {
   behaviour: string;
   title: string;
   kind: 'single' | 'several';
+  /** File name, without ending, of the shipped rule that raises; null where none does yet. */
+  rule: string | null;
   events: AttackEvent[];
 }
 
@@ -37,7 +40,7 @@ interface Stage {
 }
 
 type Params = { [key: string]: Json };
-type Plot = (stage: Stage) => Omit<Attack, 'behaviour'>;
+type Plot = (stage: Stage) => Omit<Attack, 'behaviour' | 'rule'>;
 
 const INTRUDER_ADDRESS = '192.0.2.66';
 const INTRUDER_AGENT = 'python-requests/2.31.0';
@@ -299,6 +302,30 @@ const PLOTS: Record<string, Plot> = {
       response: { statusCode: 200, result: '/tmp/.x/miner: Unix.Malware.Example FOUND' },
     },
   ),
+  workspace_admin_set: single('Workspace administrator set', 'accounts.setAdmin', ({ victim }) => ({
+    targetUserName: victim.name,
+    targetUserId: victim.userId,
+    endpoint: 'adminConsole',
+  })),
+  ip_access_lists_disabled: single(
+    'Enforcement of IP access lists switched off',
+    'workspace.workspaceConfEdit',
+    () => ({ workspaceConfKeys: 'enableIpAccessLists', workspaceConfValues: 'false' }),
+  ),
+  secret_acl_changed: single('Secret scope opened to all users', 'secrets.putAcl', () => ({
+    scope: 'etl',
+    principal: 'users',
+    permission: 'READ',
+  })),
+  password_changed_by_another: single(
+    'Password of somebody else changed',
+    'accounts.changePassword',
+    ({ victim }) => ({ targetUserName: victim.name, newPasswordSource: 'admin' }),
+  ),
+  archive_exported: single('Workspace exported as an archive', 'workspace.workspaceExport', () => ({
+    workspaceExportFormat: 'DBC',
+    notebookFullPath: '/',
+  })),
   failed_logins: series('Password guessing on one account', 'several', 9, 20_000, (stage) =>
     act(
       stage,
@@ -356,7 +383,39 @@ const PLOTS: Record<string, Plot> = {
   ),
 };
 
-/** The names of all attacks, in the order they happen. */
+/**
+ * The shipped rule that sees an attack, by the name of its file. A long-lived token needs the
+ * difference of two times, and what several events decide needs windows: no rule for those yet.
+ */
+const RULES: Record<string, string> = {
+  verbose_audit_logging_disabled: 'verbose_audit_logging_disabled',
+  ip_access_list_deleted: 'ip_access_list_deleted',
+  account_admin_granted: 'account_admin_granted',
+  workspace_admin_granted: 'admin_group_member_added',
+  token_without_expiry: 'personal_access_token_without_expiry',
+  sso_config_changed: 'sso_configuration_changed',
+  secret_scanner: 'secret_scanner_user_agent',
+  global_init_script_created: 'global_init_script_changed',
+  library_on_all_clusters: 'library_installed_on_all_clusters',
+  mount_point_created: 'storage_mounted',
+  storage_credential_created: 'storage_credential_changed',
+  recipient_without_ip_acl: 'share_recipient_without_ip_access_list',
+  log_delivery_disabled: 'log_delivery_changed',
+  metastore_owner_changed: 'metastore_owner_changed',
+  all_privileges_granted: 'unity_catalog_full_control_granted',
+  encoded_command: 'encoded_command',
+  support_window_extended: 'support_access_window_changed',
+  mfa_key_removed: 'mfa_key_removed',
+  container_escape: 'container_escape',
+  infected_file: 'malware_found',
+  workspace_admin_set: 'workspace_admin_granted',
+  ip_access_lists_disabled: 'ip_access_lists_disabled',
+  secret_acl_changed: 'secret_scope_acl_changed',
+  password_changed_by_another: 'password_changed_by_another',
+  archive_exported: 'workspace_archive_exported',
+};
+
+/** The names of all attacks. */
 export const BEHAVIOURS: readonly string[] = Object.keys(PLOTS);
 
 /** Every attack once, each in a workspace and by people of its own choosing. */
@@ -375,6 +434,6 @@ export function planAttacks(company: Company, random: Random): Attack[] {
     const victim = people[(taken + 2) % people.length]!;
     const workspace = own.pick(company.workspaces);
     const stage: Stage = { company, random: own, workspace, intruder, insider, victim };
-    return { behaviour, ...PLOTS[behaviour]!(stage) };
+    return { behaviour, rule: RULES[behaviour] ?? null, ...PLOTS[behaviour]!(stage) };
   });
 }

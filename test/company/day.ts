@@ -43,6 +43,8 @@ export interface ToldAttack {
   behaviour: string;
   title: string;
   kind: Attack['kind'];
+  /** File name, without ending, of the shipped rule that raises; null where none does yet. */
+  rule: string | null;
   /** Who does it, as the events name them. */
   actors: string[];
   workspaceIds: string[];
@@ -124,6 +126,7 @@ function tell({ attack, startMs }: PlacedAttack): ToldAttack {
     behaviour: attack.behaviour,
     title: attack.title,
     kind: attack.kind,
+    rule: attack.rule,
     actors: [...new Set(attack.events.map(({ action }) => action.email ?? 'unknown'))],
     workspaceIds: [
       ...new Set(attack.events.map((event) => placeOf(event.workspace, event.action))),

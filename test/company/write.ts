@@ -1,11 +1,13 @@
 /**
  * A company day as a delivery folder:
  * `OUT/workspaceId=<id>/date=<yyyy-mm-dd>/auditlogs_<workspace>_<number>.json.gz`, gzipped JSON
- * lines, and `OUT/told.json`, which tells the attacks. The same options give the same bytes.
+ * lines, and `OUT/told.json`, which tells the attacks with the rules that should raise. The same
+ * options (and rules) give the same bytes.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { parse } from 'yaml';
 import { companyDay, type DayLine, type DayOptions, type ToldAttack } from './day.ts';
 
 export interface DeliveryFile {
@@ -13,6 +15,13 @@ export interface DeliveryFile {
   path: string;
   bytes: Buffer;
   lines: number;
+}
+
+/** A told attack beside the shipped rule that should raise on it. */
+export interface ToldWithRule extends ToldAttack {
+  ruleId: string | null;
+  ruleTitle: string | null;
+  level: string | null;
 }
 
 export interface DeliverySummary {
@@ -23,9 +32,10 @@ export interface DeliverySummary {
   lines: number;
   /** Distinct events. */
   events: number;
-  told: ToldAttack[];
+  told: ToldWithRule[];
 }
 
+const RULES = new URL('../../services/detector/rules/', import.meta.url);
 const LINES_PER_FILE = 2_000;
 const GZIP_LEVEL = 6;
 
@@ -57,12 +67,24 @@ export function* deliveryFiles(
   for (const [folder, file] of open) if (file.lines.length > 0) yield close(folder);
 }
 
+function withRule(attack: ToldAttack): ToldWithRule {
+  if (attack.rule === null) return { ...attack, ruleId: null, ruleTitle: null, level: null };
+  const rule = parse(readFileSync(new URL(`${attack.rule}.yml`, RULES), 'utf8'));
+  return { ...attack, ruleId: rule.id, ruleTitle: rule.title, level: rule.level };
+}
+
 /** Writes the day below `out`. */
 export function writeDelivery(
   options: DayOptions & { out: string; linesPerFile?: number },
 ): DeliverySummary {
   const day = companyDay(options);
-  const summary: DeliverySummary = { files: 0, bytes: 0, lines: 0, events: 0, told: day.told };
+  const summary: DeliverySummary = {
+    files: 0,
+    bytes: 0,
+    lines: 0,
+    events: 0,
+    told: day.told.map(withRule),
+  };
   const counted = function* (): Generator<DayLine> {
     for (const line of day.lines()) {
       summary.lines += 1;
@@ -78,7 +100,7 @@ export function writeDelivery(
     summary.bytes += file.bytes.length;
   }
   const { seed, days = 1 } = options;
-  const told = { seed, days, lines: summary.lines, events: summary.events, attacks: day.told };
+  const told = { seed, days, lines: summary.lines, events: summary.events, attacks: summary.told };
   mkdirSync(options.out, { recursive: true });
   writeFileSync(join(options.out, 'told.json'), `${JSON.stringify(told, null, 2)}\n`);
   return summary;
