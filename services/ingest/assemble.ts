@@ -19,7 +19,7 @@ import {
   spelling,
 } from './json.ts';
 import { outcomeOf } from './outcome.ts';
-import { collectExtra, type EventFields } from './shapes/fields.ts';
+import { collectExtra, type EventFields, EXTRA_MAX } from './shapes/fields.ts';
 
 /** Keys of one event's request parameters that are read; of more, the event says so. */
 export const PARAMS_MAX = 10_000;
@@ -27,7 +27,7 @@ export const PARAMS_MAX = 10_000;
 const CUT_SUFFIX = '... truncated';
 const CUT_KEY = 'TRUNCATED';
 
-export type Refusal = 'no_action' | 'no_time' | 'too_deep';
+export type Refusal = 'no_action' | 'no_time' | 'too_deep' | 'too_many_values';
 
 interface Scope {
   reading: JsonReading;
@@ -86,6 +86,7 @@ export function assembleEvent(
     extra: fields.extra,
     raw,
   };
+  if (reading.isExtraCut) decodeErrors.push(`extra: more than ${EXTRA_MAX} keys`);
   if (reading.isTooDeep) return 'too_deep';
   if (event.eventIdSource === 'content_hash') event.eventId = contentHash(event);
   return event;

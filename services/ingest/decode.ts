@@ -80,7 +80,7 @@ export interface DecodeLimits {
   eventsMax: number;
 }
 
-export const DECODE_LIMITS: DecodeLimits = { bytesMax: 8 * 1024 * 1024, eventsMax: 20_000 };
+export const DECODE_LIMITS: DecodeLimits = { bytesMax: 8 * 1024 * 1024, eventsMax: 10_000 };
 
 /** A writer's schema by its id; undefined where it was not loaded yet. */
 export type SchemaLookUp = (schemaId: number) => AvroType | 'unknown' | 'unavailable' | undefined;
@@ -138,11 +138,11 @@ const DETAILS: Record<'no_event' | 'unknown_word' | Refusal, string> = {
   no_action: 'serviceName or actionName is missing',
   no_time: 'the event time is missing or not a time',
   too_deep: 'nested too deep',
+  too_many_values: 'more values than an event can have',
 };
 
 function describeProblem(problem: JsonProblem, text: string): string {
-  if (problem === 'too_deep') return 'nested too deep';
-  if (problem === 'too_many_values') return 'more values than an event can have';
+  if (problem !== 'not_json') return DETAILS[problem];
   return text === '' ? 'empty' : 'not valid JSON';
 }
 
@@ -184,8 +184,8 @@ function decodeOne(
 function decodeExactly(raw: string, reader: ShapeReader): AuditEvent | Refusal {
   const reading = new JsonReading(true);
   const row = unwrap(reading.parse(raw));
-  // The text was read before: only nesting can be in the way now.
-  if (!isObject(row)) return 'too_deep';
+  // The text was read before: only nesting and numbers can be too much now.
+  if (!isObject(row)) return reading.problem === 'too_deep' ? 'too_deep' : 'too_many_values';
   const event = assembleEvent(reader(row, reading), reading, raw);
   return typeof event === 'string' ? event : wellFormed(event);
 }

@@ -12,8 +12,10 @@
 
 /** Levels of objects and lists in one text. */
 export const JSON_DEPTH_MAX = 128;
-/** Values and keys in one text, roughly: its commas, colons and brackets. */
-export const JSON_VALUES_MAX = 600_000;
+/** Values in one text: its commas and opening brackets. */
+export const JSON_VALUES_MAX = 250_000;
+/** Numbers of one event that need their spelling kept: each costs a microsecond. */
+export const JSON_EXACT_NUMBERS_MAX = 50_000;
 /** Shorter texts cannot be slow to parse, whatever they hold. */
 const SCAN_CHARS_MIN = 65_536;
 
@@ -26,11 +28,13 @@ interface RawNumber {
   readonly rawJSON: string;
 }
 
+type Reviver = (key: string, value: unknown, context: { source: string }) => unknown;
+
 /** The language has these; the compiler's library does not know them yet. */
 const exactJson = JSON as unknown as {
   rawJSON(text: string): RawNumber;
   isRawJSON(value: unknown): value is RawNumber;
-  parse(text: string, reviver: typeof keepSpelling): unknown;
+  parse(text: string, reviver: Reviver): unknown;
 };
 
 /** The spelling of a number that was read exactly, or null for any other value. */
@@ -52,15 +56,27 @@ const RISKY_NUMBER =
 /** Integers below are exact and are spelled one way only by any ordinary writer. */
 const ORDINARY_MAX = 9e15;
 
-/** What `JSON.parse` throws on deep nesting when it has a reviver, and `stringify` always. */
-function isStackOverflow(error: unknown): boolean {
-  return error instanceof RangeError;
+function isOrdinary(value: number): boolean {
+  return Number.isInteger(value) && Math.abs(value) < ORDINARY_MAX && !Object.is(value, -0);
 }
 
-/** Keeps the spelling of a number that a double would spell otherwise. */
-function keepSpelling(_key: string, value: unknown, context: { source: string }): unknown {
-  if (typeof value !== 'number' || String(value) === context.source) return value;
-  return exactJson.rawJSON(context.source);
+/** With a reviver, the parser runs out of stack on deep nesting: a RangeError. */
+function problemOf(error: unknown): JsonProblem {
+  if (error instanceof TooManyNumbers) return 'too_many_values';
+  return error instanceof RangeError ? 'too_deep' : 'not_json';
+}
+
+/** Thrown and caught in this file only: the parser has no other way out. */
+class TooManyNumbers extends Error {}
+
+/** A reviver that keeps the spelling of numbers that a double would spell otherwise. */
+function spellingKeeper(): Reviver {
+  let left = JSON_EXACT_NUMBERS_MAX;
+  return (_key, value, context) => {
+    if (typeof value !== 'number' || String(value) === context.source) return value;
+    if (left-- === 0) throw new TooManyNumbers();
+    return exactJson.rawJSON(context.source);
+  };
 }
 
 export class JsonReading {
@@ -68,8 +84,11 @@ export class JsonReading {
   readonly exact: boolean;
   /** Why the last `parse` gave undefined. */
   problem: JsonProblem = 'not_json';
+  readonly #reviver: Reviver | null;
   /** A value was nested too deep to be turned to text. */
   isTooDeep = false;
+  /** Fields that no shape knows were left out, for there were too many. */
+  isExtraCut = false;
   /** A number was turned to text whose spelling the event's text has to be asked about. */
   #hasNumber = false;
   /** A number was turned to text that a double does not hold. */
@@ -77,6 +96,7 @@ export class JsonReading {
 
   constructor(exact: boolean) {
     this.exact = exact;
+    this.#reviver = exact ? spellingKeeper() : null;
   }
 
   /** The value of a text, or undefined (which no text has as its value) with `problem` set. */
@@ -89,9 +109,9 @@ export class JsonReading {
       }
     }
     try {
-      return this.exact ? exactJson.parse(text, keepSpelling) : JSON.parse(text);
+      return this.#reviver !== null ? exactJson.parse(text, this.#reviver) : JSON.parse(text);
     } catch (error) {
-      this.problem = isStackOverflow(error) ? 'too_deep' : 'not_json';
+      this.problem = problemOf(error);
       return undefined;
     }
   }
@@ -113,8 +133,11 @@ export class JsonReading {
     return this.json(value);
   }
 
-  /** An id as text: like `text`, but an ordinary integer is spelled without a look at the text. */
+  /** An id as text: like `text`, but an ordinary integer is always spelled as one (`7`, not `7.0`). */
   idText(value: unknown): string | null {
+    if (typeof value === 'string') return value;
+    const spelled = typeof value === 'object' ? spelling(value) : null;
+    if (spelled !== null && isOrdinary(Number(spelled))) return String(Number(spelled));
     return typeof value === 'number' ? this.#number(value) : this.text(value);
   }
 
@@ -132,9 +155,7 @@ export class JsonReading {
   }
 
   #number(value: number): string {
-    if (!Number.isInteger(value) || Math.abs(value) >= ORDINARY_MAX || Object.is(value, -0)) {
-      this.#isUnsafe = true;
-    }
+    if (!isOrdinary(value)) this.#isUnsafe = true;
     return String(value);
   }
 }
@@ -151,7 +172,6 @@ export function isDeeperThan(value: unknown, levels: number): boolean {
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
-const COLON = 0x3a;
 const OPEN_LIST = 0x5b;
 const CLOSE_LIST = 0x5d;
 const OPEN_OBJECT = 0x7b;
@@ -186,7 +206,6 @@ export function scanSize(text: string): JsonProblem | null {
         depth--;
         break;
       case COMMA:
-      case COLON:
         if (++values > JSON_VALUES_MAX) return 'too_many_values';
         break;
     }

@@ -36,6 +36,9 @@ export interface EventFields {
 /** Reads one row of a shape. */
 export type ShapeReader = (row: JsonObject, reading: JsonReading) => EventFields;
 
+/** Unknown keys of one object that are kept; of more, the event says so. */
+export const EXTRA_MAX = 1_000;
+
 /** Copies to `extra` what `known` does not name, under `prefix` and the key. */
 export function collectExtra(
   extra: Record<string, string>,
@@ -44,7 +47,13 @@ export function collectExtra(
   prefix: string,
   reading: JsonReading,
 ): void {
+  let left = EXTRA_MAX;
   for (const key in row) {
-    if (!known.has(key) && row[key] !== null) extra[prefix + key] = reading.json(row[key]);
+    if (known.has(key) || row[key] === null) continue;
+    if (left-- === 0) {
+      reading.isExtraCut = true;
+      return;
+    }
+    extra[prefix + key] = reading.json(row[key]);
   }
 }
