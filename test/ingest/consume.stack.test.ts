@@ -285,6 +285,106 @@ function gate(): { open: () => void; passed: Promise<void> } {
 
 const SESSION_MS = 6_000;
 
+describe('fences', () => {
+  test('what a fetch from before a seek brings is dropped', async () => {
+    const topic = await freshTopic(1);
+    await produce(topic, numbered(80, 0));
+    const member = join({
+      topic,
+      group: topic,
+      batch: async (batch) => assert.equal(batch.stale(), false),
+    });
+    let brought = 0;
+    const restore = replaceFetch(topic, async (fetch) => {
+      const batches = await fetch();
+      if (batches.length > 0 && brought++ === 0) {
+        member.consumer.seek({ topic, partition: 0 }, 50n);
+      }
+      return batches;
+    });
+    await until('from 50 on', () => member.seen.records >= 30);
+    restore();
+    assert.ok(brought >= 2, `${brought}`);
+    assert.equal(member.seen.batches[0]!.records[0]!.offset, 50n);
+    assert.equal(member.seen.records, 30);
+    await leave(member);
+  });
+
+  test('nothing is delivered before assigned resolves, whatever is fetched', async () => {
+    const topic = await freshTopic(2);
+    for (const partition of [0, 1]) await produce(topic, numbered(10, partition));
+    const { open, passed } = gate();
+    let fetches = 0;
+    const restore = replaceFetch(topic, (fetch) => {
+      fetches++;
+      return fetch();
+    });
+    const member = join({
+      topic,
+      group: topic,
+      assigned: async () => {
+        await passed;
+        return [{ topic, partition: 0, offset: 6n }];
+      },
+    });
+    await until('some fetches', () => fetches > 5);
+    assert.equal(member.seen.batches.length, 0);
+    open();
+    await until('read', () => member.seen.records === 4 + 10);
+    restore();
+    await leave(member);
+  });
+
+  test('a rebalance while assigned is at work: its answer is for nothing, it is asked again', async () => {
+    const topic = await freshTopic(2);
+    for (const partition of [0, 1]) await produce(topic, numbered(10, partition));
+    const { open, passed } = gate();
+    const first = join({
+      topic,
+      group: topic,
+      assigned: async (_, generation) => {
+        if (generation > 1) return [];
+        await passed;
+        return [
+          { topic, partition: 0, offset: 9n },
+          { topic, partition: 1, offset: 9n },
+        ];
+      },
+    });
+    await until('first asked', () => first.seen.assigned.length === 1);
+    const second = join({ topic, group: topic });
+    await until('second reads', () => second.seen.records === 10);
+    assert.equal(first.seen.assigned.length, 1);
+    open();
+    await until('first reads', () => first.seen.records === 10);
+    assert.ok(first.seen.batches.every(({ generation }) => generation > 1));
+    assert.equal(first.seen.assigned.at(-1)!.assignments.length, 1);
+    await leave(first);
+    await leave(second);
+  });
+
+  test('a pause lasts while the partition stays, and is forgotten when it goes', async () => {
+    const topic = await freshTopic(2);
+    const first = join({ topic, group: topic });
+    await until('assigned', () => first.seen.assigned.length === 1);
+    first.consumer.pause([
+      { topic, partition: 0 },
+      { topic, partition: 1 },
+    ]);
+    const second = join({ topic, group: topic });
+    await until('one each', () => first.seen.assigned.at(-1)!.assignments.length === 1);
+    const kept = first.seen.assigned.at(-1)!.assignments[0]!.partition;
+    await leave(second);
+    await until('both again', () => first.seen.assigned.at(-1)!.assignments.length === 2);
+    await produce(topic, [...numbered(5, 0), ...numbered(5, 1)]);
+    await until('the one that came back', () => first.seen.records === 5);
+    assert.equal(first.seen.batches[0]!.partition, 1 - kept);
+    first.consumer.resume([{ topic, partition: kept }]);
+    await until('the other', () => first.seen.records === 10);
+    await leave(first);
+  });
+});
+
 describe('slow handlers', () => {
   test('one that takes longer than the session keeps the membership and holds up no other', async () => {
     const topic = await freshTopic(3);
@@ -583,22 +683,28 @@ describe('the log moves under the reader', () => {
 });
 
 interface GroupPrototype {
-  fetch(this: ClientGroup, nodeId: unknown): Promise<unknown>;
+  fetch(this: ClientGroup, nodeId: unknown): Promise<unknown[]>;
 }
 const groups = createRequire(import.meta.url)('kafkajs/src/consumer/consumerGroup') as {
   prototype: GroupPrototype;
 };
+type Fetch = () => Promise<unknown[]>;
 
-/** A member whose client does `instead` when it should fetch. */
-function withFetch(group: string, instead: () => Promise<unknown>): Member {
+/** From now on the client of `group` does `instead` when it should fetch; gives the way back. */
+function replaceFetch(group: string, instead: (fetch: Fetch) => Promise<unknown[]>): () => void {
   const { fetch } = groups.prototype;
-  groups.prototype.fetch = function (nodeId) {
-    return this.groupId === group ? (async () => instead())() : fetch.call(this, nodeId);
+  groups.prototype.fetch = async function (nodeId) {
+    const stock: Fetch = () => fetch.call(this, nodeId);
+    return this.groupId === group ? instead(stock) : stock();
   };
-  const member = join({ topic: group, group });
-  const restore = (): void => {
+  return () => {
     groups.prototype.fetch = fetch;
   };
+}
+
+function withFetch(group: string, instead: () => Promise<unknown[]>): Member {
+  const restore = replaceFetch(group, instead);
+  const member = join({ topic: group, group });
   member.running.then(restore, restore);
   return member;
 }
