@@ -23,6 +23,7 @@ import { openSchemaSource } from './schema-source.ts';
 import { AlertSender } from './send.ts';
 
 const COMMIT_MS = 1_000;
+const ALERT_INDEX_RETRY_MS = 5_000;
 /** Longest a stop waits for OpenSearch to take what is unsent; the rest is read again. */
 const DRAIN_MS = 10_000;
 
@@ -75,9 +76,7 @@ export async function detect(context: ServiceContext): Promise<void> {
     log,
     metrics: context.metrics,
   });
-  const obstacle = await alertIndex.obstacle();
-  health.ready('opensearch', obstacle === null, obstacle ?? '');
-  if (obstacle !== null) log.warn({ reason: obstacle }, 'OpenSearch takes no alerts yet');
+  void watchAlertIndex(alertIndex, context, ending.signal);
   log.info({ rules: rules.length, topic: config.topics.events }, 'detector starts');
   try {
     await consumeUntil(context, consumer, detector, sender, ending);
@@ -134,6 +133,24 @@ async function consumeUntil(
     await consumer.stop();
   }
   await consuming;
+}
+
+/** Readiness tells of an OpenSearch that is away or not set up, before there is any alert. */
+async function watchAlertIndex(
+  index: AlertIndex,
+  { health, log, clock }: ServiceContext,
+  signal: AbortSignal,
+): Promise<void> {
+  let told = false;
+  while (!signal.aborted) {
+    const obstacle = await index.obstacle();
+    if (signal.aborted) return;
+    health.ready('opensearch', obstacle === null, obstacle ?? '');
+    if (obstacle === null) return;
+    if (!told) log.warn({ reason: obstacle }, 'OpenSearch takes no alerts yet');
+    told = true;
+    await clock.sleep(ALERT_INDEX_RETRY_MS, signal);
+  }
 }
 
 function rulesInForce(config: Config, { log }: ServiceContext): Rule[] {

@@ -206,7 +206,7 @@ class Scan {
       `${counted(lines, 'line')}, ${counted(events, 'event')}, ` +
         `${counted(total, 'alert')}${levels.length > 0 ? ` (${levels.join(', ')})` : ''}, ` +
         `${grouped(undecodable)} undecodable, ${counted(this.#matcher.rules.length, 'rule')}, ` +
-        `${seconds.toFixed(1)} s (${grouped(Math.round(events / seconds))} events/s)`,
+        `${seconds.toFixed(1)} s${seconds < 1 ? '' : ` (${grouped(Math.round(events / seconds))} events/s)`}`,
     ].join('\n');
   }
 
