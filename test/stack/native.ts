@@ -31,6 +31,11 @@ const run = promisify(execFile);
 
 /** Largest record that the broker takes; a topic of lakeseal asks for as much. */
 export const RECORD_BYTES_MAX = 32 * 1024 * 1024;
+/**
+ * The quick compiler only. Halves the processor time of a start (OpenSearch: 22 s to 10 s), which is
+ * what two busy cores wait for. Not for Kafka: its throughput is measured against.
+ */
+const QUICK_START = '-XX:TieredStopAtLevel=1';
 const READY_MS_MAX = 300_000;
 const LOG_TAIL_LINES = 25;
 /** Where /etc/passwd names no `nobody`. */
@@ -99,7 +104,7 @@ async function prepareKafka({ ports, programs }: NativeContext, cwd: string): Pr
   const classPath = ['-cp', join(programs.kafkaLib, '*')];
   const clusterId = randomBytes(16).toString('base64url');
   const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties];
-  await run(java, [...common, '-Xmx128m', ...classPath, ...format]);
+  await run(java, [...common, '-Xmx128m', QUICK_START, ...classPath, ...format]);
   return {
     command: java,
     args: ['-Xms256m', '-Xmx512m', ...common, ...classPath, 'kafka.Kafka', properties],
@@ -168,7 +173,14 @@ function prepareRegistry({ ports, programs }: NativeContext, cwd: string): Launc
   const flags = Object.entries(properties).map(([key, value]) => `-D${key}=${value}`);
   return {
     command: join(programs.jdk.home, 'bin', 'java'),
-    args: ['-Xms64m', '-Xmx384m', ...flags, '-jar', join(programs.registryHome, 'quarkus-run.jar')],
+    args: [
+      '-Xms64m',
+      '-Xmx384m',
+      QUICK_START,
+      ...flags,
+      '-jar',
+      join(programs.registryHome, 'quarkus-run.jar'),
+    ],
     env: baseEnv(cwd),
   };
 }
@@ -213,7 +225,7 @@ function prepareOpensearch({ ports, programs, dir }: NativeContext, cwd: string)
     env: {
       ...baseEnv(cwd),
       OPENSEARCH_JAVA_HOME: programs.jdk.home,
-      OPENSEARCH_JAVA_OPTS: '-Xms512m -Xmx1g',
+      OPENSEARCH_JAVA_OPTS: `-Xms512m -Xmx1g ${QUICK_START}`,
       OPENSEARCH_PATH_CONF: config,
       OPENSEARCH_TMPDIR: join(cwd, 'tmp'),
     },
