@@ -131,7 +131,7 @@ function sqlText(scene: Scene): string {
     `MERGE INTO ${from} t USING ${table(scene)} s ON t.id = s.id WHEN MATCHED THEN UPDATE SET *`,
     `INSERT INTO ${from} SELECT * FROM ${table(scene)} WHERE day = current_date()`,
   ]);
-  if (!random.chance(0.03)) return text;
+  if (!random.chance(0.08)) return text;
   const long = `${text} -- ${'column list, '.repeat(random.between(400, 4_000))}`;
   return random.chance(0.3) ? `${long.slice(0, 16_384)}${TRUNCATION_MARK}` : long;
 }
