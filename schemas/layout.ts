@@ -7,7 +7,7 @@
  * before it and 0 for the first: not the offset of its first record. So two writers that stand at
  * the same position always contend for the same key, whatever they hold.
  *
- *   PREFIX data/CLUSTER/TOPIC/TOPIC_ID/PARTITION(5)/FIRST_OFFSET(20).avro
+ *   PREFIX+data/CLUSTER/TOPIC/TOPIC_ID/PARTITION(5)/FIRST_OFFSET(20).avro
  */
 
 export interface PartitionAddress {

@@ -55,6 +55,8 @@ const OPEN_WAIT_MS = 10_000;
 const RETIRE_MS = 10_000;
 /** Within the 30 s that an orchestrator usually grants. */
 export const STOP_MS = 18_000;
+/** How long the end waits for the last commit, which is advisory. */
+const LAST_COMMIT_MS = 3_000;
 const MEMORY_WAIT_MS = 250;
 /** An abort without a reason makes an error with a stack. */
 const OVER = 'over';
@@ -77,6 +79,8 @@ export class Archive implements ConsumerHandlers {
   #heldBytes = 0;
   #freed: Array<() => void> = [];
   #stopping = false;
+  #committing: Promise<void> | null = null;
+  #commitFailure: unknown;
   /** Store calls that have failed and are being repeated, by call. */
   readonly #troubles = new Map<StoreCall, number>();
 
@@ -242,8 +246,8 @@ export class Archive implements ConsumerHandlers {
 
   // --- time, commits, health ---------------------------------------------------------------------
 
-  /** To be called every `TICK_MS`. Rejects where a partition met a defect. */
-  async tick(): Promise<void> {
+  /** To be called every `TICK_MS`. Throws where a partition met a defect. */
+  tick(): void {
     const { clock, metrics, consumer } = this.#options;
     let oldestMs = clock.now();
     for (const owned of this.#owned.values()) {
@@ -254,7 +258,20 @@ export class Archive implements ConsumerHandlers {
       if (archive.state === 'open' && archive.misplaced) consumer.seek(owned, archive.readOffset);
     }
     metrics.oldestMs(clock.now() - oldestMs);
-    await this.#commit();
+    if (this.#commitFailure !== undefined) throw this.#commitFailure;
+    this.#startCommit();
+  }
+
+  /** One at a time and not waited for: Kafka being away must not keep segments from closing. */
+  #startCommit(): Promise<void> {
+    this.#committing ??= this.#commit()
+      .catch((error: unknown) => {
+        this.#commitFailure = error;
+      })
+      .finally(() => {
+        this.#committing = null;
+      });
+    return this.#committing;
   }
 
   async #commit(): Promise<void> {
@@ -355,7 +372,11 @@ export class Archive implements ConsumerHandlers {
     await Promise.all([...flushed, ...this.#retiring.values()]);
     cancel.abort(OVER);
     await deadline;
-    await this.#commit();
+    const last = new AbortController();
+    const committed = Promise.resolve(this.#committing)
+      .then(() => this.#startCommit())
+      .finally(() => last.abort(OVER));
+    await Promise.race([committed, clock.sleep(LAST_COMMIT_MS, last.signal)]);
     for (const { archive, abandon } of owned) {
       archive.close();
       abandon.abort();

@@ -104,6 +104,7 @@ export class PartitionArchive {
   /** Where the segment that is being sealed ends: the one after it starts there. */
   #sealingNext: bigint | null = null;
   #sealingBytes = 0;
+  #sealingSinceMs: number | null = null;
   #heldBytes = 0;
   /** Grows when the position moved under a batch: what it still holds must not be added. */
   #epoch = 0;
@@ -155,7 +156,7 @@ export class PartitionArchive {
 
   /** When the oldest record that is not durable arrived, or null. */
   get oldestMs(): number | null {
-    return this.#filling?.openedAtMs ?? null;
+    return this.#sealingSinceMs ?? this.#filling?.openedAtMs ?? null;
   }
 
   // --- opening -----------------------------------------------------------------------------------
@@ -416,6 +417,7 @@ export class PartitionArchive {
     this.#filling = null;
     this.#sealingNext = segment.nextOffset;
     this.#sealingBytes = segment.memoryBytes;
+    this.#sealingSinceMs = segment.openedAtMs;
     this.#track(this.#seal(segment, reason));
   }
 
@@ -426,6 +428,7 @@ export class PartitionArchive {
         if (this.#sealing === tracked) this.#sealing = null;
         this.#sealingNext = null;
         this.#sealingBytes = 0;
+        this.#sealingSinceMs = null;
         this.#account();
       });
     this.#sealing = tracked;

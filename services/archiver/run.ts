@@ -76,7 +76,7 @@ async function consumeUntil(
   const end = new AbortController();
   const ticking = async (): Promise<void> => {
     while (!end.signal.aborted) {
-      await partitions.tick();
+      partitions.tick();
       await clock.sleep(TICK_MS, end.signal);
     }
   };

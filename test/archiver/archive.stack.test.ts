@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kafka } from 'kafkajs';
 import { Registry } from 'prom-client';
-import { auditEventSchema, encodeAuditEvent, frame } from '../../schemas/audit-event.ts';
+import { auditEventSchema, auditEventType, frame } from '../../schemas/audit-event.ts';
 import { partitionPrefix } from '../../schemas/layout.ts';
 import { kafkaValue, readSegment, type Segment } from '../../schemas/segment.ts';
 import { archive } from '../../services/archiver/run.ts';
@@ -75,7 +75,7 @@ interface Produced {
 }
 
 function event(index: number): Buffer {
-  return encodeAuditEvent({
+  return auditEventType.toBuffer({
     eventId: `event-${index}`,
     eventIdSource: 'event_id',
     eventTime: 1_790_000_000_000 + index,
@@ -85,7 +85,7 @@ function event(index: number): Buffer {
     actor: { name: 'ada@example.com', type: 'user' },
     outcome: 'success',
     raw: JSON.stringify({ index }),
-  } as never);
+  });
 }
 
 /** Every kind of record: framed, raw, tombstone, broken datum, unknown schema, headers, large. */

@@ -69,7 +69,7 @@ export class Process {
 
   async #tick(): Promise<void> {
     while (!this.stopping) {
-      await this.archive.tick();
+      this.archive.tick();
       await this.clock.sleep(TICK_MS);
     }
   }
