@@ -1,0 +1,188 @@
+/**
+ * The services as an operator runs them, against their floors: a company day is collected to a
+ * fresh topic, read raw by plain kafkajs, then read by the service under test, one after another.
+ */
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { writeDelivery } from '../company/write.ts';
+import { runLakeseal } from '../demo/pipeline.ts';
+import { configEnv } from '../stack/environment.ts';
+import { type ServiceProcess, startService } from '../stack/service.ts';
+import { attachStack, type Stack, startStack } from '../stack/stack.ts';
+
+const run = promisify(execFile);
+
+const POLL_MS = 50;
+const BENCH_MS_MAX = 600_000;
+/** Enough keys to reach every partition. */
+const WORKSPACES = 30;
+
+type Bench = 'archive' | 'detect';
+
+interface Raw {
+  records: number;
+  bytes: number;
+  seconds: number;
+  cpuSeconds: number;
+}
+
+interface Floors {
+  bytesPerRecord: number;
+  deflatePerSecond: number;
+  jsonParsePerSecond: number;
+  avroDecodePerSecond: number;
+}
+
+interface Measured {
+  seconds: number;
+  cpuSeconds: number;
+}
+
+/** Counter that says how many records the service is through with. */
+const COUNTERS: Record<Bench, string> = {
+  archive: 'lakeseal_archiver_records_total',
+  detect: 'lakeseal_consumer_records_total',
+};
+
+export async function benchPipeline(name: Bench, events: number): Promise<object> {
+  const stateFile = process.env.LAKESEAL_STACK;
+  const stack = stateFile ? attachStack(stateFile) : await startStack();
+  const folder = mkdtempSync(join(tmpdir(), 'lakeseal-bench-'));
+  try {
+    return await measure(name, events, stack, folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+    if (!stateFile) await stack.stop();
+  }
+}
+
+async function measure(name: Bench, events: number, stack: Stack, folder: string): Promise<object> {
+  const delivery = join(folder, 'delivery');
+  const topic = stack.unique('bench');
+  const env = benchEnv(stack, topic, folder);
+  note(`writing ${events} events`);
+  writeDelivery({ seed: 1, events, workspaces: WORKSPACES, out: delivery });
+  await setUp(stack, env);
+  note('collecting them to Kafka');
+  const records = await collect(delivery, env);
+  note('reading them raw');
+  const script = join(import.meta.dirname, 'raw-consumer.ts');
+  const raw = await child<Raw>([script, stack.brokers.join(','), topic, String(records)]);
+  note('codec and decoding floors');
+  const floors = await child<Floors>([join(import.meta.dirname, 'floors.ts'), delivery]);
+  note(name === 'archive' ? 'sealing' : 'judging');
+  const service = startService([name], env, join(folder, `${name}.log`));
+  try {
+    const measured = await timeService(service, COUNTERS[name], records);
+    return report(name, records, raw, floors, measured);
+  } finally {
+    await service.stop();
+  }
+}
+
+function benchEnv(stack: Stack, topic: string, folder: string): Record<string, string> {
+  return configEnv(stack.state, {
+    'topics.events': topic,
+    'topics.deadLetter': `${topic}-dead`,
+    'storage.bucket': stack.unique('bench'),
+    'archive.group': stack.unique('bench-archiver'),
+    'archive.topics': [topic],
+    'archive.kmsKeyId': stack.s3.kmsKeyId,
+    'archive.retentionDays': 1,
+    // The last segment of each partition is closed by its age; the default would be waited for.
+    'archive.segmentAgeMsMax': 1_000,
+    'detect.group': stack.unique('bench-detector'),
+    'opensearch.alertIndexPrefix': stack.unique('bench'),
+    'collect.ledger': join(folder, 'ledger'),
+  });
+}
+
+async function setUp(stack: Stack, env: Record<string, string>): Promise<void> {
+  const administrator = {
+    ...env,
+    LAKESEAL_SETUP_ACCESS_KEY_ID: stack.s3.root.accessKeyId,
+    LAKESEAL_SETUP_SECRET_ACCESS_KEY: stack.s3.root.secretAccessKey,
+  };
+  let output = '';
+  const code = await runLakeseal(['setup'], administrator, (line) => {
+    output += `${line}\n`;
+  });
+  if (code !== 0) throw new Error(`lakeseal setup failed:\n${output}`);
+}
+
+async function collect(delivery: string, env: Record<string, string>): Promise<number> {
+  let output = '';
+  const code = await runLakeseal(['collect', '--json', `${delivery}/**/*.json.gz`], env, (line) => {
+    output += line;
+  });
+  if (code !== 0) throw new Error(`lakeseal collect ended with exit code ${code}`);
+  return (JSON.parse(output) as { records: number }).records;
+}
+
+async function child<Result>(args: string[]): Promise<Result> {
+  const { stdout } = await run(process.execPath, args);
+  return JSON.parse(stdout) as Result;
+}
+
+/** From the assignment (the service is ready) to the last record. */
+async function timeService(
+  service: ServiceProcess,
+  counter: string,
+  records: number,
+): Promise<Measured> {
+  await service.ready();
+  const startedAt = process.hrtime.bigint();
+  const deadline = Date.now() + BENCH_MS_MAX;
+  const already = await service.metric(counter);
+  if (already > records / 10)
+    throw new Error('too few records: much was done before the clock ran');
+  const cpuBefore = await service.metric('process_cpu_seconds_total');
+  while ((await service.metric(counter)) < records) {
+    if (Date.now() > deadline) throw new Error(`not through after ${BENCH_MS_MAX} ms`);
+    await sleep(POLL_MS);
+  }
+  return {
+    seconds: Number(process.hrtime.bigint() - startedAt) / 1e9,
+    cpuSeconds: (await service.metric('process_cpu_seconds_total')) - cpuBefore,
+  };
+}
+
+function report(
+  name: Bench,
+  records: number,
+  raw: Raw,
+  floors: Floors,
+  measured: Measured,
+): object {
+  const perSecond = Math.round(records / measured.seconds);
+  const rawPerSecond = Math.round(raw.records / raw.seconds);
+  const floor =
+    name === 'archive'
+      ? Math.min(rawPerSecond, floors.deflatePerSecond)
+      : Math.min(rawPerSecond, floors.jsonParsePerSecond, floors.avroDecodePerSecond);
+  return {
+    bench: name,
+    machine: { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version },
+    records,
+    bytesPerRecord: Math.round(raw.bytes / raw.records),
+    recordsPerSecond: perSecond,
+    mbPerSecond: Math.round((perSecond * raw.bytes) / raw.records / 1e5) / 10,
+    recordsPerCpuSecond: Math.round(records / measured.cpuSeconds),
+    floors: {
+      rawConsumptionPerSecond: rawPerSecond,
+      rawConsumptionPerCpuSecond: Math.round(raw.records / raw.cpuSeconds),
+      deflatePerSecond: floors.deflatePerSecond,
+      jsonParsePerSecond: floors.jsonParsePerSecond,
+      avroDecodePerSecond: floors.avroDecodePerSecond,
+    },
+    ratioToSlowestFloor: Math.round((perSecond / floor) * 100) / 100,
+  };
+}
+
+function note(text: string): void {
+  process.stderr.write(`bench: ${text}\n`);
+}

@@ -1,0 +1,122 @@
+/**
+ * `npm run demo [-- --keep] [--events N] [--seed N]`: the whole of lakeseal on real servers, in one
+ * command. It starts the servers, sets them up, runs archiver and detector as processes of their
+ * own, collects a generated company day with told attacks, waits until every event is sealed and
+ * every alert acknowledged, and shows what came out, read back from the stores.
+ *
+ * It judges itself: exit code 1 when any count disagrees or the archive could be changed.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { describeFailure } from '../../services/runtime/errors.ts';
+import { type Stack, startStack } from '../stack/stack.ts';
+import { alertsWhen, expectedAlertIds, showAlerts } from './alerts.ts';
+import { describeArchive, firstEvent, sealedEverything } from './archive.ts';
+import { collectDay, type Day, writeDay } from './day.ts';
+import { type Pipeline, runSetup, startPipeline } from './pipeline.ts';
+import { createStory, type Story } from './story.ts';
+import { tamper } from './tamper.ts';
+
+const HELP = `Usage: npm run demo -- [options]
+
+Runs lakeseal on real servers with a generated company day and shows what it sealed and found.
+
+  --events N   events of the day (default 60000)
+  --seed N     another day (default 1)
+  --keep       leave servers and services running and print where they are
+  --help       this text
+`;
+
+const { values } = parseArgs({
+  options: {
+    events: { type: 'string', default: '60000' },
+    seed: { type: 'string', default: '1' },
+    keep: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+function wholeNumber(name: string, text: string, min: number): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= min) return value;
+  throw new Error(`--${name} takes a whole number from ${min} on, not ${JSON.stringify(text)}`);
+}
+
+async function run(story: Story, stack: Stack, folder: string): Promise<void> {
+  const day: Day = await writeDay(story, join(folder, 'delivery'), {
+    events: wholeNumber('events', values.events, 1_000),
+    seed: wholeNumber('seed', values.seed, 0),
+  });
+  story.chapter('Setting up topics, schema, locked bucket and index templates');
+  const env = await runSetup(story, stack, folder);
+
+  story.chapter('Starting archiver and detector');
+  const pipeline: Pipeline = await startPipeline(story, env, folder, values.keep);
+  try {
+    story.chapter(`Collecting ${day.files.length} delivery files`);
+    const collected = await collectDay(story, day, env);
+
+    story.chapter('Waiting until every event is sealed and every alert acknowledged');
+    const archive = await sealedEverything(stack, env, pipeline);
+    const expected = await expectedAlertIds(day, env);
+    const alerts = await alertsWhen(stack, env, expected.size, pipeline);
+
+    story.chapter('What came out');
+    describeArchive(story, collected, archive);
+    showAlerts(story, alerts, day);
+    story.chapter('One event in the archive');
+    firstEvent(story, archive);
+    story.chapter('The store administrator tries to change a sealed segment');
+    await tamper(story, stack, env, archive);
+
+    story.check('every event collected is in the topic', collected.events === archive.kafkaRecords);
+    story.check('every record of the topic is sealed once', archive.exactlyOnce);
+    story.check(
+      'the alerts are those that an offline scan of the files finds',
+      alerts.length === expected.size && alerts.every(({ id }) => expected.has(id)),
+    );
+    const missed = day.missed(alerts);
+    for (const title of missed) story.line(`  no alert for: ${title}`);
+    story.check(
+      'every told attack that one event gives away raised its alert',
+      missed.length === 0,
+    );
+  } finally {
+    if (!values.keep) await pipeline.stop();
+  }
+  if (values.keep) story.addresses(stack, env, pipeline);
+}
+
+async function main(): Promise<number> {
+  if (values.help) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const story = createStory();
+  const folder = mkdtempSync(join(tmpdir(), 'lakeseal-demo-'));
+  mkdirSync(join(folder, 'delivery'));
+  story.chapter('Starting Kafka, schema registry, MinIO and OpenSearch');
+  const stack = await startStack({ report: (line) => story.line(line), keep: values.keep });
+  try {
+    await run(story, stack, folder);
+  } finally {
+    if (!values.keep) {
+      await stack.stop();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+  return story.end() ? 0 : 1;
+}
+
+// Servers and services end with this process; without a handler a signal would skip that.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+
+main().then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    process.stderr.write(`${describeFailure('demo', error)}\n`);
+    process.exit(1);
+  },
+);

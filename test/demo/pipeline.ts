@@ -1,0 +1,99 @@
+/** The lakeseal processes of the demo: set-up, archiver and detector, as an operator would run them. */
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { configEnv } from '../stack/environment.ts';
+import { LAKESEAL_MAIN, type ServiceProcess, startService } from '../stack/service.ts';
+import type { Stack } from '../stack/stack.ts';
+import type { Story } from './story.ts';
+
+export interface Pipeline {
+  archiver: ServiceProcess;
+  detector: ServiceProcess;
+  /** Shell variables for other lakeseal commands against the same servers. */
+  envFile: string;
+  /** Throws when one of the two has ended. */
+  assertRunning(): void;
+  stop(): Promise<void>;
+}
+
+/** Seconds, not minutes, until a quiet partition is sealed: the demo is watched. */
+const SEGMENT_AGE_MS = 3_000;
+
+/** Runs one lakeseal command; its output goes to `onLine`. Resolves with the exit code. */
+export async function runLakeseal(
+  args: string[],
+  env: Record<string, string>,
+  onLine: (line: string) => void,
+): Promise<number> {
+  const child = spawn(process.execPath, [LAKESEAL_MAIN, ...args], {
+    env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: child.stdout });
+  lines.on('line', onLine);
+  const read = new Promise<void>((resolve) => lines.once('close', resolve));
+  const code = await new Promise<number>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (exitCode) => resolve(exitCode ?? 1));
+  });
+  await read;
+  return code;
+}
+
+/** Runs `lakeseal setup` as the administrator; returns the environment of everybody else. */
+export async function runSetup(
+  story: Story,
+  stack: Stack,
+  folder: string,
+): Promise<Record<string, string>> {
+  const env = configEnv(stack.state, {
+    'storage.bucket': stack.unique('demo'),
+    'archive.segmentAgeMsMax': SEGMENT_AGE_MS,
+    'archive.kmsKeyId': stack.s3.kmsKeyId,
+    'archive.retentionDays': 1,
+    'collect.ledger': join(folder, 'ledger'),
+  });
+  const administrator = {
+    ...env,
+    LAKESEAL_SETUP_ACCESS_KEY_ID: stack.s3.root.accessKeyId,
+    LAKESEAL_SETUP_SECRET_ACCESS_KEY: stack.s3.root.secretAccessKey,
+  };
+  const code = await runLakeseal(['setup'], administrator, (line) => story.line(`  ${line}`));
+  if (code !== 0) throw new Error('lakeseal setup failed, see above');
+  return env;
+}
+
+export async function startPipeline(
+  story: Story,
+  env: Record<string, string>,
+  folder: string,
+  keep: boolean,
+): Promise<Pipeline> {
+  const archiver = startService(['archive'], env, join(folder, 'archiver.log'), { keep });
+  const detector = startService(['detect'], env, join(folder, 'detector.log'), { keep });
+  const envFile = join(folder, 'lakeseal.env');
+  const quoted = Object.entries(env).map(([name, value]) => `${name}='${value}'`);
+  writeFileSync(envFile, `${quoted.join('\n')}\n`, { mode: 0o600 });
+  const ended: string[] = [];
+  const note = (name: string, logFile: string) => (): void => {
+    ended.push(`${name} ended, its log is ${logFile}`);
+  };
+  void archiver.exited.then(note('archiver', archiver.logFile));
+  void detector.exited.then(note('detector', detector.logFile));
+  await Promise.all([archiver.ready(), detector.ready()]);
+  story.line(`  archiver: pid ${archiver.pid}, ready`);
+  story.line(`  detector: pid ${detector.pid}, ready`);
+  return {
+    archiver,
+    detector,
+    envFile,
+    assertRunning() {
+      if (ended.length > 0) throw new Error(ended.join('; '));
+    },
+    async stop() {
+      await Promise.all([archiver.stop(), detector.stop()]);
+    },
+  };
+}
