@@ -7,6 +7,7 @@ import kafkajs, { type Admin } from 'kafkajs';
 import { connectKafka, kafkaFailure } from '../ingest/kafka.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
+import { patiently } from './kafka-patience.ts';
 import { carryOut, type Decision, failedItem, type SetupItem } from './setup-items.ts';
 
 export interface WantedTopic {
@@ -93,9 +94,11 @@ export async function setUpTopics(config: Config, log: Log, dryRun: boolean): Pr
   const wanted = wantedTopics(config);
   try {
     await admin.connect();
-    const found = await findTopics(
-      admin,
-      wanted.map(({ topic }) => topic),
+    const found = await patiently(() =>
+      findTopics(
+        admin,
+        wanted.map(({ topic }) => topic),
+      ),
     );
     const items: SetupItem[] = [];
     for (const topic of wanted) {
@@ -119,11 +122,11 @@ async function ensureTopic(
   const name = `topic ${wanted.topic}`;
   const create = async (validateOnly: boolean): Promise<void> => {
     try {
-      await admin.createTopics({
-        validateOnly,
-        waitForLeaders: !validateOnly,
-        topics: [spec(wanted)],
-      });
+      // Sent twice it finds the topic there, which is no error.
+      await patiently(() =>
+        admin.createTopics({ validateOnly, waitForLeaders: false, topics: [spec(wanted)] }),
+      );
+      if (!validateOnly) await patiently(() => checkLeaders(admin, wanted));
     } catch (error) {
       throw kafkaFailure(error, `make the topic ${wanted.topic}`);
     }
@@ -137,6 +140,17 @@ async function ensureTopic(
     }
   }
   return carryOut('kafka', name, decision, dryRun, () => create(false));
+}
+
+/** Until then a producer or consumer would be told that there is no such topic. */
+async function checkLeaders(admin: Admin, { topic, partitions }: WantedTopic): Promise<void> {
+  const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+  const led = (topics[0]?.partitions ?? []).filter(({ leader }) => leader >= 0);
+  if (led.length >= partitions) return;
+  const type = 'LEADER_NOT_AVAILABLE';
+  throw Object.assign(new Error(`${topic}: ${led.length} of ${partitions} have a leader`), {
+    type,
+  });
 }
 
 function spec({ topic, partitions, replicationFactor, recordBytesMax }: WantedTopic) {

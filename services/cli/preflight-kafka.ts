@@ -5,6 +5,7 @@ import { NO_TOPIC_ID, topicIds } from '../ingest/topic-ids.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import { type Check, check, type Finding, failed, ok, unknown } from './checks.ts';
+import { patiently } from './kafka-patience.ts';
 import {
   ARRIVAL_TIME,
   alterCommand,
@@ -24,7 +25,7 @@ export async function checkKafka(config: Config, log: Log, random: string): Prom
   const step = (name: string, run: () => Promise<Finding>): Promise<Check> =>
     check('kafka', name, async () => {
       try {
-        return await run();
+        return await patiently(run);
       } catch (error) {
         throw kafkaFailure(error, `check that ${name}`);
       }
@@ -154,7 +155,9 @@ async function checkGroup(
     const joined = new Promise<boolean>((resolve, reject) => {
       timer = setTimeout(() => resolve(false), JOIN_MS_MAX);
       consumer.on('consumer.group_join', () => resolve(true));
-      consumer.on('consumer.crash', ({ payload }) => reject(payload.error));
+      consumer.on('consumer.crash', ({ payload }) => {
+        if (!payload.restart) reject(payload.error);
+      });
     });
     await consumer.connect();
     await consumer.subscribe({ topic: config.topics.events, fromBeginning: false });

@@ -16,6 +16,7 @@ import { clusterTopics } from '../ingest/topic-ids.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Failure } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
+import { patiently } from './kafka-patience.ts';
 import { openSearchVersion } from './preflight-opensearch.ts';
 import { describeCause } from './problem.ts';
 import { topicSchemas } from './schemas.ts';
@@ -139,7 +140,7 @@ interface KafkaStatus {
 async function readKafka(config: Config, log: Log): Promise<KafkaStatus> {
   const kafka = connectKafka(config, log);
   try {
-    return await readTopics(config, kafka);
+    return await patiently(() => readTopics(config, kafka));
   } catch (error) {
     throw kafkaFailure(error, 'read the topics');
   }

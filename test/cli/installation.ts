@@ -1,6 +1,7 @@
 /** An installation of lakeseal on the shared servers, under names nobody else has. */
 import { Client } from '@opensearch-project/opensearch';
 import kafkajs, { type Kafka } from 'kafkajs';
+import { patiently } from '../../services/cli/kafka-patience.ts';
 import { connectKafka } from '../../services/ingest/kafka.ts';
 import { type Config, loadConfig } from '../../services/runtime/config.ts';
 import { silentLog } from '../../services/runtime/log.ts';
@@ -57,12 +58,10 @@ export async function readServers({ stack, config, kafka, opensearch }: Installa
   try {
     const wanted = [topics.events, topics.deadLetter];
     const existing = (await admin.listTopics()).filter((topic) => wanted.includes(topic)).sort();
+    const resources = existing.map((name) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name }));
     const settings = await Promise.all(
-      existing.map((name) =>
-        admin.describeConfigs({
-          includeSynonyms: false,
-          resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name }],
-        }),
+      resources.map((one) =>
+        patiently(() => admin.describeConfigs({ includeSynonyms: false, resources: [one] })),
       ),
     );
     const subject = await fetch(`${registry.url}/subjects/${topics.events}-value/versions`);
