@@ -3,7 +3,8 @@
  * should raise on. Pure and seeded.
  *
  * `single` attacks are decided by one event each; the others only by several together (a count, a
- * number of distinct values, an order), which a rule about single events cannot see.
+ * number of distinct values, an order) or by values compared with each other, which a rule that holds
+ * one event against fixed values cannot see.
  * Each event of a `single` attack that has a rule raises one alert.
  */
 import type { Company, Principal, Workspace } from './company.ts';
@@ -162,6 +163,8 @@ const PLOTS: Record<string, Plot> = {
       tokenHash: stage.random.hex(64),
       tokenExpirationTime: FAR_FUTURE_MS,
     }))(stage),
+    // Its lifetime is the difference of two of its times, which no fixed value can be held against.
+    kind: 'several',
   }),
   sso_config_changed: single(
     'Single sign-on configuration changed',
