@@ -46,7 +46,7 @@ export type StoredBlock = RawBlock;
 /** A block starts with this much memory and doubles, so that a thousand idle partitions are cheap. */
 const FIRST_BLOCK_BYTES = 4096;
 /** After a full block the next is likely to fill too, but not to be one record of megabytes. */
-const NEXT_BLOCK_BYTES_MAX = 64 * 1024;
+const NEXT_BLOCK_BYTES_MAX = 1024 * 1024;
 /** Everything of an envelope that is neither key, value nor headers, at its longest. */
 const ENVELOPE_BYTES_MAX = 8 * VARINT_BYTES_MAX;
 
@@ -106,7 +106,8 @@ export class BlockBuilder {
   /** Hands over what was collected and starts anew. The memory goes with it. */
   take(): RawBlock {
     const block = { count: this.#count, bytes: this.#bytes.subarray(0, this.#at) };
-    const next = Math.min(NEXT_BLOCK_BYTES_MAX, this.#at);
+    // An eighth more, since the last record usually goes past the size at which a block is taken.
+    const next = Math.min(NEXT_BLOCK_BYTES_MAX, Math.ceil(this.#at * 1.125));
     this.#bytes = Buffer.allocUnsafeSlow(Math.max(FIRST_BLOCK_BYTES, next));
     this.#at = 0;
     this.#count = 0;
