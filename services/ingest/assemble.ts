@@ -107,7 +107,7 @@ function open(
   if (value === null || value === undefined || value === '') return null;
   let opened: unknown = value;
   if (typeof value === 'string') {
-    opened = scope.reading.parse(value);
+    opened = scope.reading.parseField(value);
     if (opened === undefined) {
       unread(scope, field, scope.reading.problem, value);
       return undefined;

@@ -85,6 +85,7 @@ export class JsonReading {
   /** Why the last `parse` gave undefined. */
   problem: JsonProblem = 'not_json';
   readonly #reviver: Reviver | null;
+  readonly #fieldTexts: string[] = [];
   /** A value was nested too deep to be turned to text. */
   isTooDeep = false;
   /** Fields that no shape knows were left out, for there were too many. */
@@ -116,10 +117,19 @@ export class JsonReading {
     }
   }
 
-  /** After an event was read fast: whether reading it exactly may give other text. */
+  /** Like `parse`, for JSON text that a field of the event holds. */
+  parseField(text: string): unknown {
+    this.#fieldTexts.push(text);
+    return this.parse(text);
+  }
+
+  /** After an event was read fast: whether reading its text exactly may give another event. */
   isLossy(text: string): boolean {
     if (this.exact) return false;
-    return this.#isUnsafe || (this.#hasNumber && RISKY_NUMBER.test(text));
+    if (this.#isUnsafe) return true;
+    if (!this.#hasNumber) return false;
+    // Escapes may hide in the event's text what a field's text shows.
+    return RISKY_NUMBER.test(text) || this.#fieldTexts.some((field) => RISKY_NUMBER.test(field));
   }
 
   /** Any value as text: text as it is, null as null, all else as JSON text. */
