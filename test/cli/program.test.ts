@@ -172,6 +172,43 @@ describe('the process', () => {
     assert.match(bad.stderr, /^lakeseal: error: /);
   });
 
+  test('collect --dry-run reads files without any server: 0, or 2 with what it could not read', (context) => {
+    const folder = mkdtempSync(join(tmpdir(), 'lakeseal-cli-'));
+    context.after(() => rmSync(folder, { recursive: true }));
+    const good = join(folder, 'good.json');
+    const bad = join(folder, 'bad.json');
+    const event = { timestamp: 1_772_438_400_000, serviceName: 'jobs', actionName: 'runNow' };
+    writeFileSync(good, `${JSON.stringify(event)}\n`);
+    writeFileSync(bad, 'nonsense\n');
+    const collect = (...files: string[]) =>
+      spawnSync(process.execPath, [main, 'collect', '--dry-run', '--json', ...files], {
+        encoding: 'utf8',
+      });
+    const fine = collect(good);
+    assert.equal(fine.status, 0, fine.stderr);
+    assert.equal(JSON.parse(fine.stdout).events, 1);
+    const broken = collect(good, bad);
+    assert.equal(broken.status, 2, broken.stderr);
+    assert.deepEqual(JSON.parse(broken.stdout).deadLetters, { not_json: 1 });
+    assert.ok(broken.stderr.includes(`${bad}:1: not_json`), broken.stderr);
+    const missing = collect(join(folder, 'none.json'));
+    assert.equal(missing.status, 1);
+    assert.match(missing.stderr, /^lakeseal collect: error: .*\(COLLECT_INPUT_MISSING\)\nhint: /);
+  });
+
+  test('scan: 0 done, 2 with lines it could not read, 1 without rules', (context) => {
+    const folder = mkdtempSync(join(tmpdir(), 'lakeseal-cli-'));
+    context.after(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, 'events.json');
+    const scan = (...args: string[]) =>
+      spawnSync(process.execPath, [main, 'scan', file, ...args], { encoding: 'utf8' });
+    writeFileSync(file, '');
+    assert.equal(scan().status, 0);
+    writeFileSync(file, 'nonsense\n');
+    assert.equal(scan('--format', 'json').status, 2);
+    assert.equal(scan('--no-shipped-rules', '--rules', join(folder, 'none')).status, 1);
+  });
+
   test('an old Node is told what is needed, before anything else is loaded', () => {
     const older =
       "Object.defineProperty(process,'versions',{value:{...process.versions,node:'22.14.0'}})";
