@@ -37,7 +37,7 @@ export function describeReport(report: CollectReport, topic: string): string[] {
     lines.push(`not read to its end: ${name} after ${count(read, 'line')}: ${reason}`);
   }
   if (report.stoppedAt !== null) lines.push(stoppedLine(report));
-  return lines;
+  return lines.map(printable);
 }
 
 function keyLines(report: CollectReport): string[] {
@@ -65,6 +65,11 @@ function knownLines(report: CollectReport): string[] {
 function stoppedLine({ stoppedAt, dryRun }: CollectReport): string {
   if (dryRun) return `stopped at ${stoppedAt}`;
   return `stopped at ${stoppedAt}; everything before it is sent. Collecting again sends an unfinished file or object from its first line; events keep their ids, so nothing counts twice.`;
+}
+
+/** File names and object keys are other people's text: no control characters reach a terminal. */
+export function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, '?');
 }
 
 function count(n: number, noun: string): string {

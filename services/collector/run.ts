@@ -95,7 +95,8 @@ async function findInputs(options: CollectOptions, stdin: Readable): Promise<Fou
 }
 
 function missingInputs(missing: string[]): Failure {
-  const what = missing.length === 1 ? missing[0]! : `\n  ${missing.join('\n  ')}\n`;
+  const what =
+    missing.length === 1 ? missing[0] : `${missing.length} inputs:\n  ${missing.join('\n  ')}\n`;
   return new Failure(`cannot collect ${what}`, {
     code: 'COLLECT_INPUT_MISSING',
     hint: 'nothing was sent; mend the names and collect again',

@@ -12,6 +12,7 @@ import type { CollectOptions, CollectReport, CollectUi } from './collect-types.t
 import { decompress } from './decompress.ts';
 import type { FileSource } from './files.ts';
 import { PIPELINE_LIMITS, Pipeline, type PipelineLimits } from './pipeline.ts';
+import { printable } from './report.ts';
 import { type Done, DoneTracker, NOTHING_DONE } from './resume.ts';
 import { FIRST_PART_BYTES, LINE_BYTES_MAX, type Line, LineSplitter } from './split.ts';
 import type { Target } from './target.ts';
@@ -202,7 +203,7 @@ export class Session {
 
   #problem(text: string): void {
     this.#problems += 1;
-    if (this.#problems <= PROBLEMS_SHOWN_MAX) this.#ui.problem(text);
+    if (this.#problems <= PROBLEMS_SHOWN_MAX) this.#ui.problem(printable(text));
     if (this.#problems === PROBLEMS_SHOWN_MAX + 1) {
       this.#ui.problem('more problems are counted but not shown');
     }

@@ -5,7 +5,7 @@
 import type { WriteStream } from 'node:tty';
 import { type Options, SingleBar } from 'cli-progress';
 import type { CollectProgress, CollectUi } from './collect-types.ts';
-import { bytesText, number } from './report.ts';
+import { bytesText, number, printable } from './report.ts';
 
 /** Without a terminal: a line so often. */
 const LINE_EVERY_MS = 5_000;
@@ -107,6 +107,6 @@ function timeText(seconds: number): string {
 }
 
 function shortName(source: string): string {
-  const name = source.slice(source.lastIndexOf('/') + 1);
+  const name = printable(source.slice(source.lastIndexOf('/') + 1));
   return name.length <= SOURCE_COLUMNS_MAX ? name : `…${name.slice(1 - SOURCE_COLUMNS_MAX)}`;
 }

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import type { CollectOptions } from '../../services/collector/collect-types.ts';
 import { PIPELINE_LIMITS, type PipelineLimits } from '../../services/collector/pipeline.ts';
-import { exitCodeOf } from '../../services/collector/report.ts';
+import { describeReport, exitCodeOf } from '../../services/collector/report.ts';
 import { type CollectEdges, collect } from '../../services/collector/run.ts';
 import { PROBLEMS_SHOWN_MAX } from '../../services/collector/session.ts';
 import { Failure } from '../../services/runtime/errors.ts';
@@ -305,6 +305,15 @@ test('an object is remembered as what was read, not as what was listed', async (
   assert.deepEqual(first.target.lines(), [eventLine(1), eventLine(2)]);
   const second = run(options, { bucket });
   assert.equal((await second.report).objectsKnown, 1);
+});
+
+test('a hostile object key does not reach the terminal as it is', async () => {
+  const bucket = bucketWith({ '\u001b]0;owned\u0007.json': 'bad\n' });
+  const { report, ui } = run({ inputs: [PLACE] }, { bucket });
+  const done = await report;
+  const text = [...ui.problems, ...describeReport(done, 'audit')].join('');
+  assert.match(ui.problems[0]!, /\?\]0;owned\?\.json:1: not_json/);
+  assert.ok(!/\p{Cc}/u.test(text), JSON.stringify(text));
 });
 
 test('an object that is gone when it is opened is no error', async () => {
