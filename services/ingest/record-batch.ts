@@ -9,7 +9,7 @@
  *
  * Layout: https://kafka.apache.org/documentation/#recordbatch
  */
-import { crc32c } from './crc32c.ts';
+import { crc32c } from '@node-rs/crc32';
 import type { RecordHeader } from './record.ts';
 
 /** Bytes of a batch that its length field does not count: base offset and the length itself. */
@@ -117,7 +117,8 @@ async function decodeBatch(
   const magic = batch.readInt8(MAGIC_AT);
   if (magic !== MAGIC) throw new CorruptBatch(`unexpected magic ${magic}`, baseOffset);
   const crc = batch.readUInt32BE(CRC_AT);
-  if (crc32c(batch, ATTRIBUTES_AT) !== crc) throw new CorruptBatch('CRC mismatch', baseOffset);
+  if (crc32c(batch.subarray(ATTRIBUTES_AT)) !== crc)
+    throw new CorruptBatch('CRC mismatch', baseOffset);
 
   const attributes = batch.readInt16BE(ATTRIBUTES_AT);
   const count = batch.readInt32BE(RECORDS_AT - 4);

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
+import { crc32c } from '@node-rs/crc32';
 import fc from 'fast-check';
 import { createCodecs } from '../../services/ingest/codecs.ts';
-import { crc32c } from '../../services/ingest/crc32c.ts';
 import {
   CorruptBatch,
   decodeRecordSet,
@@ -116,7 +116,7 @@ test('lengths that point outside the batch are errors even under a right checksu
       async (at, byte) => {
         const altered = Buffer.from(set);
         altered[at] = byte;
-        altered.writeUInt32BE(crc32c(altered, 21), 17);
+        altered.writeUInt32BE(crc32c(altered.subarray(21)), 17);
         try {
           const records = await decode(altered);
           for (const { value } of records) assert.ok((value?.length ?? 0) <= set.length);
@@ -160,7 +160,7 @@ test('a header that repeats, a null header, and names of Object.prototype', asyn
   const set = Buffer.concat([(await recordBatch([])).subarray(0, 61), length.buffer, body.buffer]);
   set.writeInt32BE(1, 57);
   set.writeInt32BE(set.length - 12, 8);
-  set.writeUInt32BE(crc32c(set, 21), 17);
+  set.writeUInt32BE(crc32c(set.subarray(21)), 17);
   const [record] = await decode(set);
   assert.deepEqual(
     record!.headerList.map(({ key, value }) => [key, value]),
@@ -176,7 +176,7 @@ test('log append time, control and transaction flags', async () => {
   set.writeInt16BE(0x08 | 0x10 | 0x20, 21);
   set.writeBigInt64BE(1_800_000_000_123n, 35);
   set.writeBigInt64BE(42n, 43);
-  set.writeUInt32BE(crc32c(set, 21), 17);
+  set.writeUInt32BE(crc32c(set.subarray(21)), 17);
   for (const record of await decode(set)) {
     assert.equal(record.timestamp, '1800000000123');
     assert.equal(record.isControlRecord, true);
@@ -188,7 +188,7 @@ test('log append time, control and transaction flags', async () => {
   }
 });
 
-test('CRC-32C: the vectors of RFC 3720 and any split into starts and lengths', () => {
+test('CRC-32C of the native library: the vectors of RFC 3720, and what kafkajs computes', () => {
   assert.equal(crc32c(Buffer.alloc(32)), 0x8a9136aa);
   assert.equal(crc32c(Buffer.alloc(32, 0xff)), 0x62a8ab43);
   assert.equal(crc32c(Buffer.from(Array.from({ length: 32 }, (_, i) => i))), 0x46dd794e);
@@ -199,7 +199,7 @@ test('CRC-32C: the vectors of RFC 3720 and any split into starts and lengths', (
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 100 }), fc.nat({ max: 20 }), (bytes, start) => {
       const from = Math.min(start, bytes.length);
-      assert.equal(crc32c(bytes, from), stock(Buffer.from(bytes.subarray(from))) >>> 0);
+      assert.equal(crc32c(bytes.subarray(from)), stock(Buffer.from(bytes.subarray(from))) >>> 0);
     }),
   );
 });
