@@ -416,6 +416,7 @@ const RULES: Record<string, string> = {
   secret_acl_changed: 'secret_scope_acl_changed',
   password_changed_by_another: 'password_changed_by_another',
   archive_exported: 'workspace_archive_exported',
+  non_sso_login: 'login_without_sso',
 };
 
 /** The names of all attacks. */

@@ -30,10 +30,10 @@ export function configEnv(
   );
 }
 
-/** The settings that act with all rights, as `setup` does: to be merged into the overrides. */
+/** The administrator's credentials for `lakeseal setup`: to be merged into the overrides. */
 export function rootSettings(state: StackState): Record<string, Setting> {
   return {
-    'storage.accessKeyId': state.s3.root.accessKeyId,
-    'storage.secretAccessKey': state.s3.root.secretAccessKey,
+    'setup.accessKeyId': state.s3.root.accessKeyId,
+    'setup.secretAccessKey': state.s3.root.secretAccessKey,
   };
 }

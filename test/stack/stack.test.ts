@@ -227,5 +227,5 @@ test('the environment for a process holds only keys of the configuration', () =>
   assert.equal(env.LAKESEAL_KAFKA_BROKERS, 'a:1,b:2');
   assert.equal(env.LAKESEAL_ARCHIVE_SEGMENT_AGE_MS_MAX, '500');
   assert.equal(env.LAKESEAL_STORAGE_ACCESS_KEY_ID, 'archiver');
-  assert.equal(configEnv(state, rootSettings(state)).LAKESEAL_STORAGE_ACCESS_KEY_ID, 'root');
+  assert.equal(configEnv(state, rootSettings(state)).LAKESEAL_SETUP_ACCESS_KEY_ID, 'root');
 });
