@@ -12,7 +12,7 @@
 import { auditEventType, encodeAuditEvent, frame, unframe } from '../../schemas/audit-event.ts';
 import { DECODE_LIMITS, type DecodeReason, decodeJson } from '../ingest/decode.ts';
 import type { AuditEvent } from '../ingest/event.ts';
-import type { Line } from './split.ts';
+import { isBlank, type Line } from '../ingest/lines.ts';
 
 export interface EventRecord {
   key: Buffer | null;
@@ -50,8 +50,6 @@ export interface BuiltLine {
 
 /** Lengths, attributes and deltas of a record, and the batch around it (Kafka batch format 2). */
 const RECORD_OVERHEAD_BYTES = 128;
-const TAB = 0x09;
-const SPACE = 0x20;
 
 export function buildLine(line: Line, source: string, context: BuildContext): BuiltLine {
   const built: BuiltLine = { records: [], letters: [] };
@@ -119,8 +117,4 @@ export function recordKey(
   const { workspaceId, accountId, resourceId } = event;
   if (workspaceId !== null && workspaceId !== '' && workspaceId !== '0') return workspaceId;
   return accountId || resourceId || null;
-}
-
-function isBlank(bytes: Buffer): boolean {
-  return bytes.every((byte) => byte === SPACE || byte === TAB);
 }

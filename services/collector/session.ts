@@ -5,16 +5,16 @@
 
 import type { Registry } from 'prom-client';
 import { Counter } from 'prom-client';
+import { decompress } from '../ingest/decompress.ts';
+import { FIRST_PART_BYTES, LINE_BYTES_MAX, type Line, LineSplitter } from '../ingest/lines.ts';
 import { Failure } from '../runtime/errors.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { type BuildContext, buildLine, type Letter } from './build.ts';
 import type { CollectOptions, CollectReport, CollectUi } from './collect-types.ts';
-import { decompress } from './decompress.ts';
 import type { FileSource } from './files.ts';
 import { PIPELINE_LIMITS, Pipeline, type PipelineLimits } from './pipeline.ts';
 import { printable } from './report.ts';
 import { type Done, DoneTracker, NOTHING_DONE } from './resume.ts';
-import { FIRST_PART_BYTES, LINE_BYTES_MAX, type Line, LineSplitter } from './split.ts';
 import type { Target } from './target.ts';
 
 /** Bad lines shown one by one; the report counts the others. */

@@ -9,9 +9,11 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
 import { DECODE_LIMITS, type Decoded, decodeJson } from '../ingest/decode.ts';
+import { decompress } from '../ingest/decompress.ts';
 import type { AuditEvent } from '../ingest/event.ts';
+import { isBlank, type Line, LineSplitter, type SplitLimits } from '../ingest/lines.ts';
+import { Failure, reasonOf } from '../runtime/errors.ts';
 import { alertId, isoTime } from './alert.ts';
-import { type Line, linesOf } from './lines.ts';
 import { Matcher } from './match.ts';
 import { describeProblem } from './problem.ts';
 import { LEVELS, type Level, type Rule } from './rule.ts';
@@ -50,6 +52,8 @@ export const EXIT_FAILED = 1;
 export const EXIT_UNDECODABLE = 2;
 
 const PROGRESS_MS = 500;
+/** Of a line that is too long nothing is shown, so nothing is kept. */
+const LINE_LIMITS: SplitLimits = { lineBytesMax: DECODE_LIMITS.bytesMax, firstPartBytes: 0 };
 /** How a reading process that went away looks; nothing is left to be told to it. */
 const CLOSED_PIPE = 'EPIPE';
 
@@ -107,13 +111,13 @@ class Scan {
 
   async all(files: readonly string[]): Promise<number> {
     for (const file of files) {
+      const lines = new LineSplitter(LINE_LIMITS);
       try {
-        await this.#file(file);
+        await this.#file(file, lines);
       } catch (error) {
-        const { code, message } = error as NodeJS.ErrnoException;
-        if (code === CLOSED_PIPE) throw error;
+        if ((error as NodeJS.ErrnoException).code === CLOSED_PIPE) throw error;
         this.#clearProgress();
-        await say(this.#io.stderr, `scan: error: ${file} cannot be read: ${message}`);
+        await say(this.#io.stderr, unreadableFrom(file, lines.linesEnded + 1, error));
         return EXIT_FAILED;
       }
     }
@@ -126,26 +130,27 @@ class Scan {
     return this.#totals.undecodable > 0 ? EXIT_UNDECODABLE : EXIT_DONE;
   }
 
-  async #file(file: string): Promise<void> {
+  async #file(file: string, lines: LineSplitter): Promise<void> {
     const stream = file === '-' ? this.#io.stdin : createReadStream(file);
-    for await (const lines of linesOf(stream, DECODE_LIMITS.bytesMax)) {
-      const found: string[] = [];
-      for (const line of lines) await this.#line(file, line, found);
-      if (found.length > 0) {
-        this.#clearProgress();
-        await say(this.#io.stdout, found.join('\n'));
-      }
-      this.#progress(file);
+    for await (const chunk of decompress(stream)) await this.#lines(file, lines.push(chunk));
+    await this.#lines(file, lines.end());
+  }
+
+  async #lines(file: string, lines: Iterable<Line>): Promise<void> {
+    const found: string[] = [];
+    for (const line of lines) await this.#line(file, line, found);
+    if (found.length > 0) {
+      this.#clearProgress();
+      await say(this.#io.stdout, found.join('\n'));
     }
+    this.#progress(file);
   }
 
   async #line(file: string, line: Line, found: string[]): Promise<void> {
     this.#totals.lines += 1;
-    if (line.bytes !== null && isBlank(line.bytes)) return;
+    if (line.oversizedBytes === null && isBlank(line.bytes)) return;
     const decoded: Decoded =
-      line.bytes === null
-        ? { ok: false, reason: 'oversized', detail: `more than ${DECODE_LIMITS.bytesMax} bytes` }
-        : decodeJson(line.bytes);
+      line.oversizedBytes === null ? decodeJson(line.bytes) : oversized(line.oversizedBytes);
     if (!decoded.ok) {
       this.#totals.undecodable += 1;
       await this.#complain(`${file}:${line.number}: ${decoded.reason}: ${decoded.detail}`);
@@ -230,6 +235,17 @@ class Scan {
   }
 }
 
+function unreadableFrom(file: string, line: number, error: unknown): string {
+  const text = `scan: error: ${file}:${line}: cannot be read from here on: ${reasonOf(error)}`;
+  const hint = error instanceof Failure ? error.hint : undefined;
+  return hint === undefined ? text : `${text}\nhint: ${hint}`;
+}
+
+function oversized(bytes: number): Decoded {
+  const detail = `${bytes} bytes, the limit is ${DECODE_LIMITS.bytesMax}`;
+  return { ok: false, reason: 'oversized', detail };
+}
+
 function scanAlert(rule: Rule, event: AuditEvent, file: string, line: number): ScanAlert {
   const time = isoTime(event.eventTime);
   return {
@@ -278,10 +294,6 @@ function row(...cells: string[]): string {
       return (plain.length > width ? `${plain.slice(0, width - 1)}…` : plain).padEnd(width);
     })
     .join('  ');
-}
-
-function isBlank(bytes: Buffer): boolean {
-  return bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d);
 }
 
 /** Control characters of an input never reach a terminal. */

@@ -11,7 +11,7 @@ import { assembleConfig, type Config } from '../../services/runtime/config.ts';
 import { Failure } from '../../services/runtime/errors.ts';
 import { silentLog } from '../../services/runtime/log.ts';
 import type { ServiceContext } from '../../services/runtime/service.ts';
-import { inPieces } from './chunks.ts';
+import { inPieces } from '../ingest/chunks.ts';
 
 export function defaultConfig(): Config {
   const made = assembleConfig(undefined, {}, () => '');

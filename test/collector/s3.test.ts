@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, test } from 'node:test';
 import { createDelivery, type Delivery, parseDeliveryUrl } from '../../services/collector/s3.ts';
 import type { Clock } from '../../services/runtime/clock.ts';
-import { readAll } from './chunks.ts';
+import { readAll } from '../ingest/chunks.ts';
 
 const signal = new AbortController().signal;
 const clock: Clock = { now: () => 0, sleep: async () => {} };

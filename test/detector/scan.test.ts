@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable, Writable } from 'node:stream';
+import { Writable } from 'node:stream';
 import { after, describe, it } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { linesOf } from '../../services/detector/lines.ts';
 import { SHIPPED_RULES } from '../../services/detector/rules.ts';
 import { scan } from '../../services/detector/scan.ts';
+import { DECODE_LIMITS } from '../../services/ingest/decode.ts';
 import { ruleText } from './events.ts';
 import { memoryIo } from './scan-io.ts';
 
@@ -35,6 +35,11 @@ function line(requestId: string, actionName = 'setAdmin'): string {
 }
 
 const THREE = `${line('a')}\n\n${line('b', 'login')}\r\n${line('c')}`;
+
+function evidenceLines(out: string): number[] {
+  const alerts = out.trimEnd().split('\n');
+  return alerts.map((alert) => JSON.parse(alert).evidence[0].line);
+}
 
 describe('scan', () => {
   it('prints one alert a line, exactly these keys, lines counted from 1', async () => {
@@ -67,13 +72,7 @@ describe('scan', () => {
   it('raises one alert for an event that is there twice', async () => {
     const { io, out } = memoryIo(`${line('a')}\n${line('a')}\n${line('b')}\n`);
     assert.equal(await scan({ files: ['-'], rules, format: 'json' }, io), 0);
-    assert.deepEqual(
-      out()
-        .trimEnd()
-        .split('\n')
-        .map((one) => JSON.parse(one).evidence[0].line),
-      [1, 3],
-    );
+    assert.deepEqual(evidenceLines(out()), [1, 3]);
   });
 
   it('reads gzip, several gzip members, zstd and standard input alike', async () => {
@@ -92,6 +91,37 @@ describe('scan', () => {
     const { io, out } = memoryIo(gzipSync(THREE));
     assert.equal(await scan({ files: ['-'], rules, format: 'json' }, io), 0);
     assert.equal(out().trimEnd().split('\n').length, 2);
+  });
+
+  it('reads every gzip member and every zstd frame, and counts lines on through them', async () => {
+    const parts = [`${line('a')}\n\n${line('b', 'login').slice(0, 20)}`];
+    parts.push(`${line('b', 'login').slice(20)}\n${line('c')}\n`, '', 'no json\n', `${line('d')}`);
+    for (const compress of [gzipSync, zstdCompressSync]) {
+      const path = file(
+        `${compress.name}-parts`,
+        Buffer.concat(parts.map((part) => compress(part))),
+      );
+      const piped = memoryIo(readFileSync(path));
+      const named = memoryIo();
+      for (const [name, { io, out, err }] of [['-', piped] as const, [path, named] as const]) {
+        assert.equal(await scan({ files: [name], rules, format: 'json' }, io), 2);
+        assert.deepEqual(evidenceLines(out()), [1, 4, 6], name);
+        assert.equal(err().split(': ')[0], `${name}:5`);
+      }
+    }
+  });
+
+  it('tells of a line that is too long with its length, and goes on', async () => {
+    const long = 'x'.repeat(DECODE_LIMITS.bytesMax + 1);
+    for (const rest of [`${long}\n${line('b')}`, `${long}`]) {
+      const { io, out, err } = memoryIo(`${line('a')}\n${rest}`);
+      assert.equal(await scan({ files: ['-'], rules, format: 'json' }, io), 2);
+      assert.deepEqual(evidenceLines(out()), rest === long ? [1] : [1, 3]);
+      assert.equal(
+        err(),
+        `-:2: oversized: ${long.length} bytes, the limit is ${long.length - 1}\n`,
+      );
+    }
   });
 
   it('tells of lines it cannot read, goes on, and exits with 2', async () => {
@@ -136,12 +166,19 @@ describe('scan', () => {
     assert.match(err(), /no rule was loaded/);
   });
 
-  it('exits with 1 on damaged compression, after what could be read', async () => {
-    const whole = gzipSync(`${line('a')}\n`.repeat(10_000));
-    const cut = file('cut.gz', whole.subarray(0, whole.length - 20));
-    const { io, err } = memoryIo();
-    assert.equal(await scan({ files: [cut], rules, format: 'json' }, io), 1);
-    assert.match(err(), /cut\.gz cannot be read/);
+  it('exits with 1 on damaged compression, with the place, after what could be read', async () => {
+    const text = Array.from({ length: 10_000 }, (_, at) => `${line(`${at * 7919}`)}\n`).join('');
+    for (const compress of [gzipSync, zstdCompressSync]) {
+      const whole = compress(text);
+      const cut = file('cut', whole.subarray(0, Math.floor(whole.length * 0.9)));
+      const { io, out, err } = memoryIo();
+      assert.equal(await scan({ files: [cut], rules, format: 'json' }, io), 1);
+      const lines = evidenceLines(out());
+      assert.ok(lines.length > 5_000, `${lines.length} lines before the damage`);
+      const place = `${cut}:${lines.length + 1}: `;
+      assert.ok(err().startsWith(`scan: error: ${place}cannot be read from here on: `), err());
+      assert.match(err(), /: damaged (gzip|zstd) data: .+\nhint: fetch the file again/);
+    }
   });
 
   it('prints a table with a summary', async () => {
@@ -178,41 +215,4 @@ describe('scan', () => {
     assert.equal(await scan({ files: ['-'], rules: [SHIPPED_RULES], format: 'json' }, io), 0);
     assert.equal(JSON.parse(out()).rule.title, 'Workspace administrator granted');
   });
-});
-
-describe('lines', () => {
-  async function all(chunks: Buffer[], max = 100): Promise<Array<[number, string | null]>> {
-    const found: Array<[number, string | null]> = [];
-    const stream = Readable.from(chunks, { objectMode: false });
-    for await (const lines of linesOf(stream, max)) {
-      for (const { number, bytes } of lines) found.push([number, bytes?.toString() ?? null]);
-    }
-    return found;
-  }
-
-  it('are the same however the bytes are cut', async () => {
-    const text = Buffer.from('one\ntwé\r\n\nlast');
-    const whole = await all([text]);
-    assert.deepEqual(whole, [
-      [1, 'one'],
-      [2, 'twé'],
-      [3, ''],
-      [4, 'last'],
-    ]);
-    for (let at = 1; at < text.length; at += 1) {
-      assert.deepEqual(await all([text.subarray(0, at), text.subarray(at)]), whole);
-    }
-    assert.deepEqual(await all([...text].map((byte) => Buffer.from([byte]))), whole);
-  });
-
-  it('are null where they are too long, without being kept', async () => {
-    const long = Buffer.alloc(10_000, 'x');
-    assert.deepEqual(await all([Buffer.from('a\n'), long, long, Buffer.from('\nb\n')]), [
-      [1, 'a'],
-      [2, null],
-      [3, 'b'],
-    ]);
-  });
-
-  it('are none in an empty stream', async () => assert.deepEqual(await all([]), []));
 });

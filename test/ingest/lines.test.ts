@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Line, LineSplitter } from '../../services/collector/split.ts';
+import { isBlank, type Line, LineSplitter } from '../../services/ingest/lines.ts';
 
 const WIDE = { lineBytesMax: 1_000_000, firstPartBytes: 1_000 };
 
@@ -68,9 +68,10 @@ test('any cut of the input gives the lines of the whole', () => {
       fc.array(alphabet, { maxLength: 120 }),
       fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 }),
       fc.integer({ min: 1, max: 12 }),
-      (bytes, sizes, lineBytesMax) => {
+      fc.constantFrom(0, 4),
+      (bytes, sizes, lineBytesMax, firstPartBytes) => {
         const input = Buffer.from(bytes);
-        const limits = { lineBytesMax, firstPartBytes: 4 };
+        const limits = { lineBytesMax, firstPartBytes };
         assert.deepEqual(split(cut(input, sizes), limits), split([input], limits));
         const whole = split([input]);
         const rejoined = whole.map((line) => line.bytes.length).reduce((a, b) => a + b, 0);
@@ -121,4 +122,9 @@ test('numbers go on behind lines that were split elsewhere', () => {
     lines.map((line) => line.number),
     [3, 4],
   );
+});
+
+test('blank is white space only, a lone CR too', () => {
+  for (const text of ['', ' ', '\t \t', '\r']) assert.ok(isBlank(Buffer.from(text)), text);
+  for (const text of ['x', ' {}', '\0', '\u{a0}']) assert.ok(!isBlank(Buffer.from(text)), text);
 });

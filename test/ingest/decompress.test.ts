@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
-import { compressionOf, decompress } from '../../services/collector/decompress.ts';
+import { compressionOf, decompress } from '../../services/ingest/decompress.ts';
 import { Failure } from '../../services/runtime/errors.ts';
 import { inPieces, readAll } from './chunks.ts';
 

@@ -1,4 +1,4 @@
-/** Byte streams for the collector's tests: any cut of the same bytes must read the same. */
+/** Byte streams in pieces: any cut of the same bytes must read the same. */
 
 /** The bytes in pieces of the sizes given, over and over. */
 export async function* inPieces(bytes: Buffer, sizes: number[]): AsyncGenerator<Buffer> {

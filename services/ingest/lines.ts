@@ -29,6 +29,8 @@ export const FIRST_PART_BYTES = 64 * 1024;
 
 const LF = 0x0a;
 const CR = 0x0d;
+const TAB = 0x09;
+const SPACE = 0x20;
 const BOM = Buffer.from([0xef, 0xbb, 0xbf]);
 
 export class LineSplitter {
@@ -121,6 +123,11 @@ export class LineSplitter {
     this.#parts = [Buffer.from(first)];
     this.#kept = first.length;
   }
+}
+
+/** Nothing but white space: no event, and no error either. */
+export function isBlank(bytes: Buffer): boolean {
+  return bytes.every((byte) => byte === SPACE || byte === TAB || byte === CR);
 }
 
 function withoutBom(bytes: Buffer, lineNumber: number): Buffer {
