@@ -112,7 +112,7 @@ export function judgedEvent(
     const action = { serviceName: 'chaos', actionName: 'hit', requestParams: { target } };
     return ownEvent(schemaId, { scope, number, timeMs, action }, own);
   }
-  if (number % EXAMPLE_EVERY === 7) {
+  if (examples.length > 0 && number % EXAMPLE_EVERY === 7) {
     const { ruleId, event } = examples[Math.floor(number / EXAMPLE_EVERY) % examples.length]!;
     const json = JSON.stringify({ ...event, requestId: `ServiceMain-${scope}-${number}` });
     const decoded = decodeJson(json);

@@ -8,6 +8,9 @@ import { createWriteStream } from 'node:fs';
 import kafkajs, { type Admin, type Kafka, type Message, type Producer } from 'kafkajs';
 import { auditEventSchema } from '../../schemas/audit-event.ts';
 import type { MixedMessage } from './events.ts';
+import { until } from './wait.ts';
+
+const TOPIC_MS_MAX = 30_000;
 
 export function plainKafka(brokers: string[]): Kafka {
   return new kafkajs.Kafka({
@@ -38,12 +41,19 @@ export async function makeTopic(
   settings: Record<string, string> = {},
 ): Promise<void> {
   const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }));
-  await withAdmin(brokers, (admin) =>
-    admin.createTopics({
-      waitForLeaders: true,
+  await withAdmin(brokers, async (admin) => {
+    // kafkajs' own waiting rejects where the broker does not know the new topic yet.
+    await admin.createTopics({
+      waitForLeaders: false,
       topics: [{ topic, numPartitions: partitions, replicationFactor: 1, configEntries }],
-    }),
-  );
+    });
+    await until(`topic ${topic} is there`, TOPIC_MS_MAX, async () => {
+      const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+      const found = topics[0]?.partitions ?? [];
+      return found.length === partitions && found.every(({ leader }) => leader >= 0);
+    });
+    await until(`topic ${topic} has offsets`, TOPIC_MS_MAX, () => admin.fetchTopicOffsets(topic));
+  });
 }
 
 /** Registers a schema for a topic's values and gives its id. */
