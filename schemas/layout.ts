@@ -22,6 +22,9 @@ export interface Slot extends PartitionAddress {
   firstOffset: bigint;
 }
 
+/** Stands for `clusterId` where the broker tells none. */
+export const NO_CLUSTER_ID = '-';
+
 export const PARTITION_DIGITS = 5;
 export const OFFSET_DIGITS = 20;
 

@@ -23,7 +23,7 @@ import type { Failure } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ArchiverMetrics } from './metrics.ts';
 import type { BlockOptions } from './open-segment.ts';
-import { type HaltReason, PartitionArchive, type SealedEvent } from './partition.ts';
+import { type HaltReason, OVER, PartitionArchive, type SealedEvent } from './partition.ts';
 import { patientStore, type StoreCall } from './patient-store.ts';
 import { memoryVictim, type RollLimits } from './roll.ts';
 import type { WriterSchemas } from './schemas.ts';
@@ -58,8 +58,6 @@ export const STOP_MS = 18_000;
 /** How long the end waits for the last commit, which is advisory. */
 const LAST_COMMIT_MS = 3_000;
 const MEMORY_WAIT_MS = 250;
-/** An abort without a reason makes an error with a stack. */
-const OVER = 'over';
 /** Attempts after which a store in trouble makes the process unready. */
 const TROUBLE_ATTEMPTS = 3;
 

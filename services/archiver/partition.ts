@@ -80,7 +80,7 @@ const WAIT_MS = 250;
 const SLICE_RECORDS = 500;
 const HEARTBEAT_MS = 500;
 /** An abort without a reason makes an error with a stack, for each batch. */
-const OVER = 'over';
+export const OVER = 'over';
 
 interface Sealing {
   segment: OpenSegment | null;

@@ -4,6 +4,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import type { WriterSchema } from '../../schemas/datum.ts';
+import { NO_CLUSTER_ID } from '../../schemas/layout.ts';
 import { parseSpliceSchema } from '../../schemas/segment.ts';
 import { createConsumer } from '../ingest/consume.ts';
 import type { RecordConsumer } from '../ingest/consume-types.ts';
@@ -18,9 +19,6 @@ import { blockCompressor } from './compress.ts';
 import { archiverMetrics } from './metrics.ts';
 import { createS3Store } from './s3.ts';
 import type { WriterSchemas } from './schemas.ts';
-
-/** Stands for the cluster where the broker tells no id. */
-const NO_CLUSTER_ID = '-';
 
 /**
  * Archives until the signal aborts, then seals and commits what is open and leaves the group.

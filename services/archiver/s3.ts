@@ -163,10 +163,8 @@ export function createS3Store(
 const OBJECT_BYTES = 64 * 1024 * 1024;
 
 function createClient(storage: Config['storage']): S3Client {
-  const { accessKeyId, secretAccessKey, sessionToken } = storage;
-  const options: S3ClientConfig = {
-    region: storage.region,
-    forcePathStyle: storage.pathStyle,
+  return new S3Client({
+    ...storeAddress(storage, storage),
     maxAttempts: 1,
     requestHandler: {
       connectionTimeout: Math.min(CONNECT_MS_MAX, storage.timeoutMs),
@@ -174,7 +172,15 @@ function createClient(storage: Config['storage']): S3Client {
       httpAgent: { keepAlive: true, maxSockets: SOCKETS_MAX },
       httpsAgent: { keepAlive: true, maxSockets: SOCKETS_MAX },
     },
-  };
+  });
+}
+
+type StoreKeys = Pick<Config['storage'], 'accessKeyId' | 'secretAccessKey' | 'sessionToken'>;
+
+/** Where the store is and who asks; without keys, who asks is found in the process's surroundings. */
+export function storeAddress(storage: Config['storage'], keys: StoreKeys): S3ClientConfig {
+  const { accessKeyId, secretAccessKey, sessionToken } = keys;
+  const options: S3ClientConfig = { region: storage.region, forcePathStyle: storage.pathStyle };
   if (storage.endpoint !== undefined) options.endpoint = storage.endpoint;
   if (accessKeyId !== undefined && secretAccessKey !== undefined) {
     options.credentials = {
@@ -183,7 +189,7 @@ function createClient(storage: Config['storage']): S3Client {
       ...(sessionToken === undefined ? {} : { sessionToken }),
     };
   }
-  return new S3Client(options);
+  return options;
 }
 
 function encryption(
@@ -338,11 +344,18 @@ const BY_NAME: Array<[RegExp, Diagnosis]> = [
   ],
 ];
 
+/** No answer at all. */
+function network({ endpoint, region }: Config['storage']): Diagnosis {
+  const hint =
+    endpoint === undefined
+      ? `Can this machine reach S3 in ${region} (route, proxy, VPC endpoint)? Is storage.region right?`
+      : `Does the store run at ${endpoint}, and is storage.endpoint right from here (name, port)?`;
+  return { code: 'S3_NETWORK', text: 'the store could not be reached', hint, retryable: true };
+}
+
 /** By HTTP status, where the error code says nothing. */
-function byStatus(status: number | undefined): Diagnosis {
-  if (status === undefined) {
-    return { code: 'S3_NETWORK', text: 'the store could not be reached', retryable: true };
-  }
+function byStatus(status: number | undefined, storage: Config['storage']): Diagnosis {
+  if (status === undefined) return network(storage);
   if (status === 412) return { code: 'S3_EXISTS', text: 'the key is taken' };
   if (status === 409)
     return { code: 'S3_CONFLICT', text: 'the store reports a conflict', retryable: true };
@@ -393,7 +406,7 @@ function toFailure(what: string, error: unknown, storage: Config['storage']): Fa
     ? undefined
     : BY_NAME.find(([pattern]) => names.some((text) => pattern.test(text)));
   const status = isBroken ? undefined : $metadata?.httpStatusCode;
-  const { text, ...diagnosis } = known?.[1] ?? byStatus(status);
+  const { text, ...diagnosis } = known?.[1] ?? byStatus(status, storage);
   const where =
     storage.endpoint === undefined ? storage.bucket : `${storage.bucket} at ${storage.endpoint}`;
   return new Failure(`cannot ${what} in ${where}: ${text}`, { ...diagnosis, cause: error });

@@ -3,7 +3,7 @@
  * itself, so that with one of them down the rest is still told, and which one is down.
  */
 import type { Kafka } from 'kafkajs';
-import type { PartitionAddress } from '../../schemas/layout.ts';
+import { NO_CLUSTER_ID, type PartitionAddress } from '../../schemas/layout.ts';
 import { readPosition } from '../archiver/position.ts';
 import { createS3Store } from '../archiver/s3.ts';
 import { openSearchClient } from '../detector/opensearch.ts';
@@ -22,8 +22,6 @@ import { describeCause } from './problem.ts';
 import { topicSchemas } from './schemas.ts';
 
 const DAY_MS = 86_400_000;
-/** What the archiver writes in place of the cluster id where the broker tells none. */
-const NO_CLUSTER_ID = '-';
 /** Partitions whose position is read from the store at once. */
 const READERS_MAX = 8;
 

@@ -1,5 +1,6 @@
 /** S3 clients for the commands that look after the bucket, and what their errors mean. */
-import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { S3Client } from '@aws-sdk/client-s3';
+import { storeAddress } from '../archiver/s3.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
 
@@ -11,24 +12,13 @@ const ATTEMPTS_MAX = 3;
 
 /** The caller destroys it. */
 export function storeClient(config: Config, login: StoreLogin): S3Client {
-  const { region, endpoint, pathStyle, timeoutMs } = config.storage;
-  const keys = login === 'administrator' ? config.setup : config.storage;
-  const options: S3ClientConfig = {
-    region,
-    forcePathStyle: pathStyle,
+  const { storage, setup } = config;
+  const { timeoutMs } = storage;
+  return new S3Client({
+    ...storeAddress(storage, login === 'administrator' ? setup : storage),
     maxAttempts: ATTEMPTS_MAX,
     requestHandler: { requestTimeout: timeoutMs, connectionTimeout: timeoutMs },
-  };
-  if (endpoint !== undefined) options.endpoint = endpoint;
-  if (keys.accessKeyId !== undefined && keys.secretAccessKey !== undefined) {
-    const { accessKeyId, secretAccessKey, sessionToken } = keys;
-    options.credentials = {
-      accessKeyId,
-      secretAccessKey,
-      ...(sessionToken === undefined ? {} : { sessionToken }),
-    };
-  }
-  return new S3Client(options);
+  });
 }
 
 interface SdkError {

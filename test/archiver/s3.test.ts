@@ -81,6 +81,7 @@ describe('s3 failures', () => {
     const away = storeAt('http://127.0.0.1:9');
     const failure = await failureOf(away.get('key'));
     assert.deepEqual([failure.code, failure.retryable], ['S3_NETWORK', true]);
+    assert.match(failure.hint ?? '', /run at http:\/\/127\.0\.0\.1:9, .*storage\.endpoint/);
     away.close();
   });
 
