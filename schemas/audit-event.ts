@@ -15,6 +15,24 @@ export const auditEventSchema: Record<string, unknown> = JSON.parse(
 
 export const auditEventType: AvroType = parseAvroSchema(auditEventSchema);
 
+export interface ResponseDatum {
+  statusCode: number | null;
+  errorMessage: string | null;
+  result: string | null;
+}
+
+export interface ActorDatum {
+  name: string;
+  type: string;
+  email: string | null;
+  subjectName: string | null;
+  runBy: string | null;
+  runAs: string | null;
+  runByDisplayName: string | null;
+  runAsDisplayName: string | null;
+  actingResource: string | null;
+}
+
 /** An event as the schema has it. Words are not checked: a newer writer may know more of them. */
 export interface AuditEventDatum {
   eventId: string;
@@ -39,24 +57,10 @@ export interface AuditEventDatum {
   sourceIp: string | null;
   sourcePort: number | null;
   sourceAddressText: string | null;
-  actor: {
-    name: string;
-    type: string;
-    email: string | null;
-    subjectName: string | null;
-    runBy: string | null;
-    runAs: string | null;
-    runByDisplayName: string | null;
-    runAsDisplayName: string | null;
-    actingResource: string | null;
-  };
+  actor: ActorDatum;
   requestParams: Record<string, string>;
   requestParamsTruncated: boolean;
-  response: {
-    statusCode: number | null;
-    errorMessage: string | null;
-    result: string | null;
-  } | null;
+  response: ResponseDatum | null;
   outcome: string;
   decodeErrors: string[];
   extra: Record<string, string>;

@@ -50,9 +50,8 @@ const EDGES: Record<string, string[]> = {
     'services/detector/opensearch.ts',
     'services/detector/rules.ts',
     'services/detector/scan.ts',
-    'services/ingest/kafka.ts',
-    'services/ingest/registry-client.ts',
     'services/runtime/config.ts',
+    'services/runtime/pem.ts',
     'services/runtime/version.ts',
   ],
   'node:fs/promises': [

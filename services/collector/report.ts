@@ -1,4 +1,5 @@
 /** What a collection has to say at its end. Pure. */
+import { counted, grouped, printable } from '../runtime/wording.ts';
 import type { CollectReport } from './collect-types.ts';
 
 /**
@@ -23,18 +24,18 @@ export function describeReport(report: CollectReport, topic: string): string[] {
   const rate = seconds > 0 ? Math.round(report.events / seconds) : report.events;
   const verb = report.dryRun ? 'would send' : 'sent';
   const lines = [
-    `read ${count(report.lines, 'line')} (${bytesText(report.bytes)} as stored) from ${count(report.sources, 'file')} in ${seconds.toFixed(1)} s, ${number(rate)} events/s`,
-    `${verb} ${count(report.dryRun ? report.events : report.records, 'event')} to ${topic}`,
+    `read ${counted(report.lines, 'line')} (${bytesText(report.bytes)} as stored) from ${counted(report.sources, 'file')} in ${seconds.toFixed(1)} s, ${grouped(rate)} events/s`,
+    `${verb} ${counted(report.dryRun ? report.events : report.records, 'event')} to ${topic}`,
   ];
   if (report.dryRun) lines.push(...keyLines(report));
   lines.push(...knownLines(report));
   for (const [reason, letters] of Object.entries(report.deadLetters)) {
     lines.push(
-      `${report.dryRun ? 'would dead-letter' : 'dead-lettered'} ${count(letters, 'line')}: ${reason}`,
+      `${report.dryRun ? 'would dead-letter' : 'dead-lettered'} ${counted(letters, 'line')}: ${reason}`,
     );
   }
   for (const { name, lines: read, reason } of report.broken) {
-    lines.push(`not read to its end: ${name} after ${count(read, 'line')}: ${reason}`);
+    lines.push(`not read to its end: ${name} after ${counted(read, 'line')}: ${reason}`);
   }
   if (report.stoppedAt !== null) lines.push(stoppedLine(report));
   return lines.map(printable);
@@ -42,21 +43,21 @@ export function describeReport(report: CollectReport, topic: string): string[] {
 
 function keyLines(report: CollectReport): string[] {
   const keys = Object.entries(report.keys).sort(([, a], [, b]) => b - a);
-  const lines = keys.slice(0, KEYS_SHOWN_MAX).map(([key, n]) => `  key ${key}: ${number(n)}`);
+  const lines = keys.slice(0, KEYS_SHOWN_MAX).map(([key, n]) => `  key ${key}: ${grouped(n)}`);
   if (keys.length > KEYS_SHOWN_MAX)
-    lines.push(`  and ${number(keys.length - KEYS_SHOWN_MAX)} more keys`);
+    lines.push(`  and ${grouped(keys.length - KEYS_SHOWN_MAX)} more keys`);
   return lines;
 }
 
 function knownLines(report: CollectReport): string[] {
   const lines: string[] = [];
   if (report.objectsKnown > 0)
-    lines.push(`${count(report.objectsKnown, 'object')} collected before, unchanged`);
+    lines.push(`${counted(report.objectsKnown, 'object')} collected before, unchanged`);
   if (report.linesKnown > 0)
-    lines.push(`${count(report.linesKnown, 'line')} of overwritten objects collected before`);
+    lines.push(`${counted(report.linesKnown, 'line')} of overwritten objects collected before`);
   if (report.objectsIgnored > 0) {
     lines.push(
-      `${count(report.objectsIgnored, 'object')} ignored: not named .json, .jsonl or .ndjson (.gz, .zst)`,
+      `${counted(report.objectsIgnored, 'object')} ignored: not named .json, .jsonl or .ndjson (.gz, .zst)`,
     );
   }
   return lines;
@@ -65,19 +66,6 @@ function knownLines(report: CollectReport): string[] {
 function stoppedLine({ stoppedAt, dryRun }: CollectReport): string {
   if (dryRun) return `stopped at ${stoppedAt}`;
   return `stopped at ${stoppedAt}; everything before it is sent. Collecting again sends an unfinished file or object from its first line; events keep their ids, so nothing counts twice.`;
-}
-
-/** File names and object keys are other people's text: no control characters reach a terminal. */
-export function printable(text: string): string {
-  return text.replaceAll(/\p{Cc}/gu, '?');
-}
-
-function count(n: number, noun: string): string {
-  return `${number(n)} ${noun}${n === 1 ? '' : 's'}`;
-}
-
-export function number(n: number): string {
-  return n.toLocaleString('en-US');
 }
 
 export function bytesText(bytes: number): string {

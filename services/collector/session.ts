@@ -9,11 +9,11 @@ import { decompress } from '../ingest/decompress.ts';
 import { FIRST_PART_BYTES, LINE_BYTES_MAX, type Line, LineSplitter } from '../ingest/lines.ts';
 import { Failure } from '../runtime/errors.ts';
 import type { ServiceContext } from '../runtime/service.ts';
+import { printable } from '../runtime/wording.ts';
 import { type BuildContext, buildLine, type Letter } from './build.ts';
 import type { CollectOptions, CollectReport, CollectUi } from './collect-types.ts';
 import type { FileSource } from './files.ts';
 import { PIPELINE_LIMITS, Pipeline, type PipelineLimits } from './pipeline.ts';
-import { printable } from './report.ts';
 import { type Done, DoneTracker, NOTHING_DONE } from './resume.ts';
 import type { Target } from './target.ts';
 

@@ -4,8 +4,9 @@
  */
 import type { WriteStream } from 'node:tty';
 import { type Options, SingleBar } from 'cli-progress';
+import { grouped, printable } from '../runtime/wording.ts';
 import type { CollectProgress, CollectUi } from './collect-types.ts';
-import { bytesText, number, printable } from './report.ts';
+import { bytesText } from './report.ts';
 
 /** Without a terminal: a line so often. */
 const LINE_EVERY_MS = 5_000;
@@ -82,12 +83,12 @@ export function progressText(now: CollectProgress): string {
     now.bytesTotal === null
       ? bytesText(now.bytesRead)
       : `${bytesText(now.bytesRead)} of ${bytesText(now.bytesTotal)}`,
-    `${number(now.events)} events`,
+    `${grouped(now.events)} events`,
   ];
-  if (seconds >= 1) parts.push(`${number(Math.round(now.events / seconds))}/s`);
+  if (seconds >= 1) parts.push(`${grouped(Math.round(now.events / seconds))}/s`);
   const left = secondsLeft(now);
   if (left !== null) parts.push(`${timeText(left)} left`);
-  if (now.deadLetters > 0) parts.push(`${number(now.deadLetters)} dead-lettered`);
+  if (now.deadLetters > 0) parts.push(`${grouped(now.deadLetters)} dead-lettered`);
   if (now.source !== '') parts.push(shortName(now.source));
   return parts.join(', ');
 }

@@ -7,7 +7,7 @@
  * that the event lacks, or has as null, is `undefined`; decoding does not tell the two apart.
  */
 import type { AuditEvent } from '../ingest/event.ts';
-import { nearest } from './problem.ts';
+import { nearest } from '../runtime/nearest.ts';
 
 /** A list stands for "any of these" (arrays inside JSON parameters). */
 export type FieldValue = string | readonly string[] | undefined;

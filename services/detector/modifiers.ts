@@ -4,9 +4,9 @@
  * is unknown, misplaced or not supported yet is a problem.
  */
 import { RE2JS } from 're2js';
+import { nearest } from '../runtime/nearest.ts';
 import { regexFlags } from './compile.ts';
 import { type Pattern, type PatternPart, parsePattern, RUN, widened } from './pattern.ts';
-import { nearest } from './problem.ts';
 import type { CompareOperator, Expression, ReferenceMode, TimePart, ValueTest } from './rule.ts';
 import { addressBytes } from './subject.ts';
 

@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { Client } from '@opensearch-project/opensearch';
 import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
+import { readPem } from '../runtime/pem.ts';
 import type { BulkAnswer, BulkItem } from './bulk.ts';
 import type { Level } from './rule.ts';
 
@@ -33,20 +34,10 @@ export function openSearchClient(config: OpenSearchConfig): Client {
     maxRetries: 0,
     requestTimeout: config.timeoutMs,
     ...(username === undefined ? {} : { auth: { username, password: password ?? '' } }),
-    ...(caFile === undefined ? {} : { ssl: { ca: readAuthority(caFile) } }),
+    ...(caFile === undefined
+      ? {}
+      : { ssl: { ca: readPem(caFile, 'opensearch.caFile', 'OPENSEARCH_TLS_FILE') } }),
   });
-}
-
-function readAuthority(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new Failure(`cannot read ${file}`, {
-      code: 'OPENSEARCH_CA',
-      hint: 'opensearch.caFile names the PEM file of the certificate authority',
-      cause,
-    });
-  }
 }
 
 /** One bulk request of prepared lines. Never rejects. */

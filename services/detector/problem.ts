@@ -2,8 +2,6 @@
  * What is wrong with a rule, where, and how to mend it. Parsing collects these instead of throwing,
  * so that a person sees every problem of every file at once.
  */
-import { editDistance } from '../runtime/nearest.ts';
-
 export type Severity = 'error' | 'warning';
 
 export interface Problem {
@@ -31,23 +29,6 @@ export function sortProblems(problems: readonly Problem[]): Problem[] {
   return problems.toSorted(
     (a, b) => compareText(a.file, b.file) || a.line - b.line || a.column - b.column,
   );
-}
-
-/** The candidate nearest to `word`, or null where none is near enough to be meant. */
-export function nearest(word: string, candidates: Iterable<string>): string | null {
-  let best: string | null = null;
-  // Two letters swapped are two edits, and in a word of three that is too far.
-  let bestDistance = (word.length <= 3 ? 1 : Math.max(2, Math.floor(word.length / 3))) + 1;
-  const lower = word.toLowerCase();
-  for (const candidate of candidates) {
-    if (Math.abs(candidate.length - word.length) >= bestDistance) continue;
-    const distance = editDistance(lower, candidate.toLowerCase());
-    if (distance < bestDistance) {
-      best = candidate;
-      bestDistance = distance;
-    }
-  }
-  return best;
 }
 
 function compareText(a: string, b: string): number {

@@ -22,10 +22,11 @@ import {
   type Scalar,
   type YAMLMap,
 } from 'yaml';
+import { nearest } from '../runtime/nearest.ts';
 import { parseCondition } from './condition.ts';
 import { fieldDoubt } from './fields.ts';
 import { type ItemProblem, parseItem, type ScalarValue } from './modifiers.ts';
-import { nearest, type Problem, type Severity } from './problem.ts';
+import type { Problem, Severity } from './problem.ts';
 import {
   type Expression,
   LEVELS,

@@ -13,6 +13,7 @@ import { decompress } from '../ingest/decompress.ts';
 import type { AuditEvent } from '../ingest/event.ts';
 import { isBlank, type Line, LineSplitter, type SplitLimits } from '../ingest/lines.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
+import { counted, grouped, printable } from '../runtime/wording.ts';
 import { alertId, isoTime } from './alert.ts';
 import { Matcher } from './match.ts';
 import { describeProblem } from './problem.ts';
@@ -294,17 +295,4 @@ function row(...cells: string[]): string {
       return (plain.length > width ? `${plain.slice(0, width - 1)}…` : plain).padEnd(width);
     })
     .join('  ');
-}
-
-/** Control characters of an input never reach a terminal. */
-function printable(text: string): string {
-  return text.replace(/\p{C}/gu, '?');
-}
-
-function counted(count: number, noun: string): string {
-  return `${grouped(count)} ${noun}${count === 1 ? '' : 's'}`;
-}
-
-function grouped(count: number): string {
-  return count.toLocaleString('en-US');
 }

@@ -5,9 +5,10 @@
  * A nested field that cannot be read does not cost the event: `decodeErrors` names it and `extra`
  * keeps what it held. Only an event that does not say what was done, or when, is refused.
  */
+import type { ResponseDatum } from '../../schemas/audit-event.ts';
 import { actorName, actorType } from './actor.ts';
 import { splitAddress } from './address.ts';
-import type { Actor, AuditEvent, EventResponse } from './event.ts';
+import type { Actor, AuditEvent } from './event.ts';
 import { contentHash } from './event-id.ts';
 import { eventTimeMs } from './event-time.ts';
 import {
@@ -247,7 +248,7 @@ const RESPONSE_KEYS = new Set([
   'result',
 ]);
 
-function readResponse(scope: Scope): EventResponse | null {
+function readResponse(scope: Scope): ResponseDatum | null {
   const { reading, fields } = scope;
   const opened = open(scope, 'response', fields.response);
   if (opened === null || opened === undefined) return null;

@@ -7,16 +7,17 @@
  */
 import './kafkajs-patches.ts';
 import './codecs.ts';
-import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
 import kafkajs, { type Kafka, type KafkaConfig, type LogEntry, type SASLOptions } from 'kafkajs';
 import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
+import { readPem } from '../runtime/pem.ts';
 
 const CONNECTION_TIMEOUT_MS = 10_000;
 const AUTHENTICATION_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
+const TLS_FILE = 'KAFKA_TLS_FILE';
 
 /** Retries of one request inside the client: about 6 s in all, then the caller decides. */
 const RETRY = { initialRetryTime: 200, maxRetryTime: 3_000, retries: 5 };
@@ -50,22 +51,10 @@ function tlsOptions(kafka: Config['kafka']): ConnectionOptions | boolean | undef
   const { tls, caFile, certFile, keyFile } = kafka;
   if (!tls && caFile === undefined && certFile === undefined) return undefined;
   const options: ConnectionOptions = {};
-  if (caFile !== undefined) options.ca = [readPem(caFile, 'kafka.caFile')];
-  if (certFile !== undefined) options.cert = readPem(certFile, 'kafka.certFile');
-  if (keyFile !== undefined) options.key = readPem(keyFile, 'kafka.keyFile');
+  if (caFile !== undefined) options.ca = [readPem(caFile, 'kafka.caFile', TLS_FILE)];
+  if (certFile !== undefined) options.cert = readPem(certFile, 'kafka.certFile', TLS_FILE);
+  if (keyFile !== undefined) options.key = readPem(keyFile, 'kafka.keyFile', TLS_FILE);
   return Object.keys(options).length === 0 ? true : options;
-}
-
-function readPem(path: string, key: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new Failure(`cannot read ${path}`, {
-      code: 'KAFKA_TLS_FILE',
-      hint: `Is ${key} right, and may this user read the file?`,
-      cause,
-    });
-  }
 }
 
 function saslOptions(kafka: Config['kafka']): SASLOptions | undefined {

@@ -8,11 +8,11 @@
  *
  * API: https://docs.confluent.io/platform/current/schema-registry/develop/api.html
  */
-import { readFileSync } from 'node:fs';
 import * as http from 'node:http';
 import * as https from 'node:https';
 import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
+import { readPem } from '../runtime/pem.ts';
 
 const ANSWER_BYTES_MAX = 8 * 1024 * 1024;
 const CONTENT_TYPE = 'application/vnd.schemaregistry.v1+json';
@@ -33,7 +33,9 @@ export interface RegistryClient {
 export function createRegistryClient(config: Config['registry']): RegistryClient {
   const base = new URL(config.url);
   const secure = base.protocol === 'https:';
-  const ca = config.caFile === undefined ? {} : { ca: readAuthority(config.caFile) };
+  const { caFile } = config;
+  const ca =
+    caFile === undefined ? {} : { ca: readPem(caFile, 'registry.caFile', 'REGISTRY_TLS_FILE') };
   const agent = secure
     ? new https.Agent({ keepAlive: true, maxSockets: 8, ...ca })
     : new http.Agent({ keepAlive: true, maxSockets: 8 });
@@ -54,18 +56,6 @@ export function createRegistryClient(config: Config['registry']): RegistryClient
     },
     close: () => agent.destroy(),
   };
-}
-
-function readAuthority(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new Failure(`cannot read ${path}`, {
-      code: 'REGISTRY_TLS_FILE',
-      hint: 'Is registry.caFile right, and may this user read the file?',
-      cause,
-    });
-  }
 }
 
 function unreachable(config: Config['registry'], cause: unknown): Failure {

@@ -7,7 +7,7 @@ import { isMap, LineCounter, type ParsedNode, parseDocument } from 'yaml';
 import type { Problem } from './config-checks.ts';
 import type { ConfigKey } from './config-keys.ts';
 import { systemReason } from './errors.ts';
-import { nearest } from './nearest.ts';
+import { didYouMean } from './nearest.ts';
 
 /** `LAKESEAL_` variables that are not keys: of this loader, of the tests and of their servers. */
 const OTHER_VARIABLES = new Set([
@@ -100,7 +100,7 @@ function readYaml(keys: ConfigKey[], file: { path: string; text: string } | unde
     problems.push({
       place: placeOf(name, true),
       path: name,
-      what: `unknown section${nearest(name, sections)}`,
+      what: `unknown section${didYouMean(name, sections)}`,
     });
   }
   const has = (path: string): boolean => {
@@ -199,7 +199,7 @@ function readEnvironment(
     found.problems.push({
       place: name,
       path: 'environment',
-      what: `unknown variable${nearest(name, known)}`,
+      what: `unknown variable${didYouMean(name, known)}`,
     });
   }
   return found;

@@ -17,7 +17,7 @@ import { crossChecks, type Problem } from './config-checks.ts';
 import { type ConfigKey, describeKeys } from './config-keys.ts';
 import { readSources } from './config-sources.ts';
 import { Failure, systemReason } from './errors.ts';
-import { nearest } from './nearest.ts';
+import { didYouMean } from './nearest.ts';
 
 const MIB = 1024 * 1024;
 
@@ -312,7 +312,11 @@ function explain(
     const known = configKeys.filter((key) => key.section === section).map((key) => key.name);
     return issue.keys.map((name) => {
       const full = `${path}.${name}`;
-      return { place: placeOf(full, true), path: full, what: `unknown key${nearest(name, known)}` };
+      return {
+        place: placeOf(full, true),
+        path: full,
+        what: `unknown key${didYouMean(name, known)}`,
+      };
     });
   }
   return [{ place: placeOf(path), path, what: lowerFirst(issue.message) }];

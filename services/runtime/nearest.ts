@@ -1,20 +1,26 @@
 /** Guesses what a mistyped word was meant to be. Pure. */
 
-/** Words further apart than this many single-character edits are no guess worth printing. */
-const EDITS_MAX = 3;
-
-/** `, did you mean "x"?` for the closest of `known`, or an empty string where none is close. */
-export function nearest(word: string, known: Iterable<string>): string {
-  let best: string | undefined;
-  let bestEdits = EDITS_MAX + 1;
-  for (const candidate of known) {
-    const edits = editDistance(word.toLowerCase(), candidate.toLowerCase());
-    if (edits < bestEdits && edits < Math.max(word.length, candidate.length) / 2) {
+/** The candidate nearest to `word`, or null where none is near enough to be meant. */
+export function nearest(word: string, candidates: Iterable<string>): string | null {
+  let best: string | null = null;
+  // Two letters swapped are two edits, and in a word of three that is too far.
+  let bestEdits = (word.length <= 3 ? 1 : Math.max(2, Math.floor(word.length / 3))) + 1;
+  const lower = word.toLowerCase();
+  for (const candidate of candidates) {
+    if (Math.abs(candidate.length - word.length) >= bestEdits) continue;
+    const edits = editDistance(lower, candidate.toLowerCase());
+    if (edits < bestEdits) {
       best = candidate;
       bestEdits = edits;
     }
   }
-  return best === undefined ? '' : `, did you mean "${best}"?`;
+  return best;
+}
+
+/** `, did you mean "x"?` for the nearest of `known`, or an empty string where none is near. */
+export function didYouMean(word: string, known: Iterable<string>): string {
+  const near = nearest(word, known);
+  return near === null ? '' : `, did you mean "${near}"?`;
 }
 
 /** Levenshtein distance: insertions, deletions and substitutions each cost one. */

@@ -12,7 +12,7 @@ import {
 } from '../../services/runtime/config.ts';
 import { envName } from '../../services/runtime/config-keys.ts';
 import { Failure } from '../../services/runtime/errors.ts';
-import { editDistance, nearest } from '../../services/runtime/nearest.ts';
+import { didYouMean, editDistance, nearest } from '../../services/runtime/nearest.ts';
 
 const noFiles = (path: string): string => {
   throw Object.assign(new Error(`no ${path}`), { code: 'ENOENT' });
@@ -326,7 +326,9 @@ describe('names', () => {
       }),
     );
     assert.equal(editDistance('kitten', 'sitting'), 3);
-    assert.equal(nearest('borkers', ['brokers', 'buckets']), ', did you mean "brokers"?');
-    assert.equal(nearest('zzz', ['brokers']), '');
+    assert.equal(nearest('borkers', ['buckets', 'brokers']), 'brokers');
+    assert.equal(nearest('zzz', ['brokers', 'all']), null);
+    assert.equal(didYouMean('borkers', ['brokers', 'buckets']), ', did you mean "brokers"?');
+    assert.equal(didYouMean('zzz', ['brokers']), '');
   });
 });
