@@ -32,7 +32,7 @@ async function main(): Promise<number> {
   }
   if (name === 'archive' || name === 'detect') {
     const { benchPipeline } = await import('./pipeline.ts');
-    print(await benchPipeline(name, events ?? 300_000));
+    print(await benchPipeline(name, events ?? 400_000));
     return 0;
   }
   if (name === 'decode' || name === 'match' || name === 'segment') {
