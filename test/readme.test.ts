@@ -97,5 +97,5 @@ test('the number of shipped rules is the number of rule files', () => {
 });
 
 test('the first runs and the figures are filled in', () => {
-  assert.doesNotMatch(readme, /FIGURES_/);
+  assert.ok(!readme.includes('FIGURES_'), 'a place for figures is still empty');
 });
