@@ -36,6 +36,8 @@ async function main(): Promise<number> {
     return 0;
   }
   if (name === 'decode' || name === 'match' || name === 'segment') {
+    // They are scripts of their own too: what follows the name is theirs.
+    process.argv.splice(process.argv.indexOf(name), 1);
     await import(`./${name}.ts`);
     return 0;
   }
