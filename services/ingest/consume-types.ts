@@ -23,7 +23,7 @@ export interface RecordBatch extends TopicPartition {
   /** Counts assignments of this process; work of an older generation must not be committed. */
   generation: number;
   /**
-   * In offset order, never empty, none below the position. The first may be above it: retention or
+   * Of the topic id of the assignment. In offset order, never empty, none below the position. The first may be above it: retention or
    * compaction took what lay between, or a transaction marker did. Values are slices of a fetch
    * response: copy what is kept.
    */
@@ -47,8 +47,8 @@ export interface ConsumerHandlers {
    *
    * No `batch` is running when it is called: it waits for those of the older generation, which see
    * `stale()`. It is also called, with a new generation, when Kafka's log no longer reaches the
-   * position or a topic got another id (deleted and made anew): judge `topicId` and
-   * `logEndOffset`. An offset returned beyond `logEndOffset` rejects `run`
+   * position or a topic got another id (deleted and made anew; `committedOffset` is then null): judge
+   * `topicId` and `logEndOffset`. An offset returned beyond `logEndOffset` rejects `run`
    * (KAFKA_POSITION_BEYOND_END); one below `logStartOffset` starts at `logStartOffset`.
    */
   assigned(

@@ -9,6 +9,8 @@
  *   assignment, so that the broker refuses a process that was stopped and came back.
  * - A handler may take as long as it likes. The membership is kept, a rebalance does not wait for
  *   it, and other partitions are read meanwhile.
+ * - A batch is of the topic that was assigned, by its id, and not of one that was made anew under
+ *   the same name; committed offsets of the one are not used for the other.
  * - It ends loudly: when kafkajs gives up, when bytes fail their checks, or when nothing at all has
  *   happened for three session timeouts, `run` rejects.
  *
@@ -47,7 +49,8 @@ import {
 } from './kafkajs-patches.ts';
 import type { KafkaRecord } from './record.ts';
 import type { FetchedRecord } from './record-batch.ts';
-import { fetchTopics } from './topic-ids.ts';
+import { fetchTopics, NO_TOPIC_ID } from './topic-ids.ts';
+import { TopicWatch } from './topic-watch.ts';
 
 export interface ConsumerOptions {
   config: Config;
@@ -155,6 +158,9 @@ class GroupMember implements RecordConsumer {
 
   #generation = 0;
   #lanes = new Map<string, Lane>();
+  readonly #topicWatch: TopicWatch;
+  /** Topic name → id of the last assignment that had it. */
+  readonly #topicIds = new Map<string, string>();
   #paused = new Set<string>();
   /** Positions are set and records may be delivered. */
   #ready = false;
@@ -184,6 +190,9 @@ class GroupMember implements RecordConsumer {
     this.#metrics =
       options.metrics === undefined ? noMetrics : consumeMetrics(options.metrics, options.groupId);
     this.#consumer = this.#createClient();
+    this.#topicWatch = new TopicWatch(
+      async (nodeId) => (await fetchTopics(this.#cluster!, options.topics, nodeId)).ids,
+    );
     this.#listen();
   }
 
@@ -460,8 +469,10 @@ class GroupMember implements RecordConsumer {
 
   async #place(generation: number, owned: TopicPartition[]): Promise<void> {
     await this.#idle();
-    const assignments = await this.#describe(generation, owned);
-    if (assignments === null) return;
+    const described = await this.#describe(generation, owned);
+    if (described === null) return;
+    const assignments = described.map((assignment) => this.#ofThisTopic(assignment));
+    for (const { topic, topicId } of assignments) this.#topicIds.set(topic, topicId);
     const chosen = await this.#handlers!.assigned(assignments, generation);
     if (!this.#isCurrent(generation)) return;
     const offsets = new Map(chosen.map((start) => [partitionKey(start), start.offset]));
@@ -471,6 +482,14 @@ class GroupMember implements RecordConsumer {
     this.#ready = true;
     this.#topicsCheckedAt = performance.now();
     for (const lane of this.#lanes.values()) this.#applyPause(lane);
+  }
+
+  /** An offset that was committed for the topic of the same name before is none of this one. */
+  #ofThisTopic(assignment: Assignment): Assignment {
+    const { topic, topicId, committedOffset } = assignment;
+    const known = this.#topicIds.get(topic);
+    if (known === undefined || known === topicId || committedOffset === null) return assignment;
+    return { ...assignment, committedOffset: null };
   }
 
   #startAt(assignment: Assignment, chosen: bigint | undefined): void {
@@ -666,6 +685,7 @@ class GroupMember implements RecordConsumer {
     const highWatermark = BigInt(batch.highWatermark);
     const records = toRecords(topic, partition, batch.messages as unknown as FetchedRecord[]);
     const moved = (): boolean => generation !== this.#generation || lane.seeks !== seeks;
+    if (!(await this.#isSameTopic(lane, moved))) return;
     let toldStale = false;
     const handed: RecordBatch = {
       topic,
@@ -687,6 +707,37 @@ class GroupMember implements RecordConsumer {
     this.#move(lane, nextOffset);
     this.#metrics.accepted(lane, records.length, byteCount(records));
     this.#metrics.lag(lane, Number(highWatermark - nextOffset));
+  }
+
+  /**
+   * Whether what was fetched is of the topic of the assignment. Waits for the answer as long as the
+   * batch counts; where the topic is another, it is assigned anew.
+   */
+  async #isSameTopic(lane: Lane, moved: () => boolean): Promise<boolean> {
+    if (lane.topicId === NO_TOPIC_ID) return true;
+    const over = (): boolean => moved() || this.#lost !== null || this.#stopping || this.#ended;
+    for (let attempt = 0; !over(); attempt++) {
+      try {
+        const id = (await this.#topicWatch.ask(this.#leaderOf(lane))).get(lane.topic) ?? null;
+        if (over()) return false;
+        if (id === lane.topicId) return true;
+        if (id !== null) {
+          this.#log.warn({ topic: lane.topic }, 'the topic was deleted and made anew');
+          this.#assign([...this.#lanes.values()]);
+          return false;
+        }
+        this.#log.debug({ topic: lane.topic }, 'the topic of a fetch is gone');
+      } catch (error) {
+        this.#log.debug({ error: (error as Error).message }, 'cannot check the topic id');
+      }
+      await this.#wait(backoffMs(attempt, BACKOFF, Math.random));
+    }
+    return false;
+  }
+
+  #leaderOf({ topic, partition }: TopicPartition): number {
+    const partitions = this.#cluster!.findTopicPartitionMetadata(topic);
+    return partitions.find(({ partitionId }) => partitionId === partition)?.leader ?? -1;
   }
 
   /** What the handler left out is not known: if the membership goes on, begin from its position. */

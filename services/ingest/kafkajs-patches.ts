@@ -32,6 +32,7 @@ export interface ClientCluster {
   refreshMetadata(): Promise<void>;
   addMultipleTargetTopics(topics: string[]): Promise<void>;
   findTopicPartitionMetadata(topic: string): Array<{ partitionId: number; leader: number }>;
+  findBroker(at: { nodeId: number }): Promise<ClientBroker>;
   fetchTopicsOffset(
     topics: Array<{
       topic: string;

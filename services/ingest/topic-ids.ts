@@ -181,9 +181,16 @@ function speaks(broker: ClientBroker): boolean {
   return (broker.versions?.[METADATA]?.maxVersion ?? 0) >= VERSION;
 }
 
-/** Asks a connected cluster. Errors are the client's own. */
-export async function fetchTopics(cluster: ClientCluster, names: string[]): Promise<ClusterTopics> {
-  const broker = await cluster.brokerPool.findConnectedBroker();
+/** Asks a connected cluster: the broker `nodeId`, or any. Errors are the client's own. */
+export async function fetchTopics(
+  cluster: ClientCluster,
+  names: string[],
+  nodeId?: number,
+): Promise<ClusterTopics> {
+  const broker =
+    nodeId === undefined
+      ? await cluster.brokerPool.findConnectedBroker()
+      : await cluster.findBroker({ nodeId });
   const topics = [...new Set(names)];
   if (!speaks(broker)) {
     return { clusterId: null, ids: new Map(topics.map((name) => [name, NO_TOPIC_ID])) };

@@ -188,13 +188,17 @@ export async function compareWithKafka(options: {
   bucket: string;
   brokers: string[];
   topic: string;
+  /** Of the topic, where others of that name came before. */
+  topicId?: string;
   folder: string;
 }): Promise<Evidence> {
-  const { s3, bucket, brokers, topic, folder } = options;
+  const { s3, bucket, brokers, topic, topicId, folder } = options;
   const keys = assertOneVersionEach(await listVersions(s3, bucket));
   const segments = join(folder, 'segments');
   const dump = join(folder, 'kafka.ndjson');
-  const slots = await copySegments(s3, bucket, keys, segments, (slot) => slot.topic === topic);
+  const isWanted = (slot: Slot): boolean =>
+    slot.topic === topic && (topicId === undefined || slot.topicId === topicId);
+  const slots = await copySegments(s3, bucket, keys, segments, isWanted);
   await dumpTopic(brokers, topic, dump);
   const python = await pythonWith(READER_PACKAGES);
   const answer = await runReader(python, 'compare_segments.py', [segments, dump]);

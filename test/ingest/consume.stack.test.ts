@@ -17,7 +17,7 @@ import type {
   RecordConsumer,
   TopicPartition,
 } from '../../services/ingest/consume-types.ts';
-import type { ClientCluster, ClientGroup } from '../../services/ingest/kafkajs-patches.ts';
+import type { ClientGroup } from '../../services/ingest/kafkajs-patches.ts';
 import { createRecordProducer, type OutgoingRecord } from '../../services/ingest/produce.ts';
 import { CorruptBatch } from '../../services/ingest/record-batch.ts';
 import { clusterOf, NO_TOPIC_ID, topicIds } from '../../services/ingest/topic-ids.ts';
@@ -254,18 +254,16 @@ describe('reading', () => {
   });
 });
 
-interface LeaderCluster extends ClientCluster {
-  findBroker(at: { nodeId: number }): Promise<{ produce(request: object): Promise<unknown> }>;
-}
-
 /** One produce request with one record batch. `send` of kafkajs needs minutes for so many. */
 async function sendOneBatch(topic: string, count: number): Promise<void> {
-  const cluster = clusterOf(kafka) as LeaderCluster;
+  const cluster = clusterOf(kafka);
   await cluster.connect();
   try {
     await cluster.addMultipleTargetTopics([topic]);
     const { leader } = cluster.findTopicPartitionMetadata(topic)[0]!;
-    const broker = await cluster.findBroker({ nodeId: leader });
+    const broker = (await cluster.findBroker({ nodeId: leader })) as unknown as {
+      produce(request: object): Promise<unknown>;
+    };
     const messages = Array.from({ length: count }, () => ({ key: null, value: 'x' }));
     const partitions = [{ partition: 0, firstSequence: 0, messages }];
     await broker.produce({ topicData: [{ topic, partitions }], compression: 1 });
