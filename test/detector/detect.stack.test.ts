@@ -78,7 +78,7 @@ function eventLine(n: number, changes: object = {}): string {
     userAgent: 'Mozilla/5.0',
     userIdentity: { email: `user${n % 7}@example.com` },
     serviceName: 'accounts',
-    actionName: n % 10 === 0 ? 'setAdmin' : 'login',
+    actionName: n % 10 === 0 ? 'setAdmin' : 'oidcTokenAuthorization',
     requestId: `ServiceMain-${n}`,
     requestParams: { targetUserName: `target${n}@example.com` },
     response: { statusCode: 200 },
