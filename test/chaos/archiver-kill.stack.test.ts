@@ -135,14 +135,17 @@ async function openArena(
     partitions: PARTITIONS,
     settings: {
       // Many small segments: every kill finds one open, and often one on its way.
-      'archive.segmentRecordsMax': 60,
       'archive.segmentAgeMsMax': 500,
       'storage.timeoutMs': 3_000,
     },
   });
   const fleet = new Fleet((member, life) =>
     scene.archiver(
-      { 'archive.group': groupOf(scene, member, life) },
+      {
+        'archive.group': groupOf(scene, member, life),
+        // Two that close segments at other places: a slot's loser must not go on as if it had won.
+        'archive.segmentRecordsMax': member === 'a' ? 60 : 47,
+      },
       `archiver-${member}-${String(life).padStart(3, '0')}`,
     ),
   );

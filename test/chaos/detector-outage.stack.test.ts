@@ -247,7 +247,12 @@ class Fight {
 }
 
 function detectSettings(rules: string): Record<string, string | number> {
-  return { 'detect.rules': rules, 'opensearch.timeoutMs': 5_000, 'opensearch.bulkAgeMsMax': 200 };
+  return {
+    'detect.rules': rules,
+    'opensearch.timeoutMs': 5_000,
+    // Alerts wait for others, so that at any moment some are not stored: a commit too early shows.
+    'opensearch.bulkAgeMsMax': 1_500,
+  };
 }
 
 async function committedTo(scene: Scene, group: string, ends: Map<number, bigint>): Promise<void> {
