@@ -27,6 +27,8 @@ import type { AlertSender, OutgoingAlert } from './send.ts';
 
 /** Longest time without giving the event loop to others. */
 const SLICE_MS = 50;
+/** A value of this size takes so long to decode and judge that it gets a turn of its own for each. */
+const HEAVY_BYTES = 512 * 1024;
 const DEAD_LETTERS_MAX = 500;
 /** How often a record whose schema cannot be had is tried again. */
 const SCHEMA_RETRY_MS = 1_000;
@@ -59,11 +61,13 @@ interface Lane extends TopicPartition {
 export class Detector implements ConsumerHandlers {
   readonly #parts: DetectorParts;
   readonly #stop = new AbortController();
+  readonly #turns: Turns;
   #lanes = new Map<string, Lane>();
   #generation = -1;
 
   constructor(parts: DetectorParts) {
     this.#parts = parts;
+    this.#turns = new Turns(parts.breathe);
     parts.ready('kafka', false, 'no partition is assigned yet');
   }
 
@@ -87,10 +91,14 @@ export class Detector implements ConsumerHandlers {
     const slice = new Slice(this.#parts, batch);
     try {
       for (const record of batch.records) {
+        const heavy = (record.value?.length ?? 0) >= HEAVY_BYTES;
+        if (heavy) await this.#turns.next();
         if (this.#isLeft(batch)) return;
         const decoded = await this.#decode(record, batch);
         if (decoded === null) return;
         slice.letters.push(...this.#lettersOf(record, decoded));
+        if (heavy) await this.#turns.next();
+        if (this.#isLeft(batch)) return;
         for (const event of decoded.ok ? decoded.events : []) {
           await this.#judge(record, event, lane);
           if (slice.isOver()) await slice.end();
@@ -195,6 +203,24 @@ export class Detector implements ConsumerHandlers {
     const behind = batch.nextOffset < batch.highWatermark && last !== undefined;
     const ageMs = behind ? this.#parts.clock.now() - Number(last.timestamp) : 0;
     this.#parts.metrics.lag(batch, Math.max(0, ageMs / 1000));
+  }
+}
+
+/**
+ * One turn of the event loop for each heavy piece of work, whichever partition it is for: without
+ * it, the partitions of one fetch would decode theirs one after the other in the same turn.
+ */
+class Turns {
+  readonly #breathe: () => Promise<unknown>;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(breathe: () => Promise<unknown>) {
+    this.#breathe = breathe;
+  }
+
+  next(): Promise<unknown> {
+    this.#last = this.#last.then(this.#breathe);
+    return this.#last;
   }
 }
 

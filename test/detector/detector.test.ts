@@ -274,6 +274,34 @@ describe('detector', () => {
     assert.ok(breaths >= 10, `${breaths} breaths`);
   });
 
+  it('decodes one heavy record a turn of the event loop, however many partitions have one', async () => {
+    const told: string[] = [];
+    const lookUp = (): 'unknown' => {
+      told.push('decode');
+      return 'unknown';
+    };
+    const { detector } = scene({
+      schemas: { get: lookUp, warm: async () => {}, away: () => false },
+      breathe: async () => {
+        await new Promise((resolve) => setImmediate(resolve));
+        told.push('turn');
+      },
+    });
+    const at = { topic: 'events', topicId: '-', logStartOffset: 0n, logEndOffset: 0n };
+    const partitions = [0, 1, 2, 3];
+    await detector.assigned(
+      partitions.map((partition) => ({ ...at, partition, committedOffset: null })),
+      1,
+    );
+    const heavy = Buffer.concat([Buffer.from([0, 0, 0, 0, 9]), Buffer.alloc(600_000)]);
+    await Promise.all(
+      partitions.map((partition) => detector.batch(batchOf([heavy], { partition }))),
+    );
+    assert.equal(told.filter((word) => word === 'decode').length, partitions.length);
+    const together = told.filter((word, index) => word === 'decode' && told[index - 1] === word);
+    assert.deepEqual(together, []);
+  });
+
   it('dead-letters a rejected alert as the alert, with the address of its record', () => {
     const alert: OutgoingAlert = {
       index: 'alerts-2026.11',
