@@ -77,6 +77,8 @@ class StallWatch {
     this.worst.clear();
     this.samples = 0;
     this.#loop = this.#run();
+    // `stop` tells; where something else fails first, that is the failure to be told.
+    this.#loop.catch(() => {});
   }
 
   async stop(): Promise<void> {
