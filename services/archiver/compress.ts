@@ -23,7 +23,7 @@ export function blockCompressor(
     const options = { level: Math.min(level ?? DEFLATE_LEVEL, 9), memLevel: 9 };
     return async (bytes) => {
       // One trip through the thread pool for most blocks, where the default makes one per 16 KiB.
-      const chunkSize = Math.max(CHUNK_BYTES_MIN, bytes.length >>> 1);
+      const chunkSize = Math.max(CHUNK_BYTES_MIN, bytes.length >>> 2);
       return exact(await deflateRawAsync(bytes, { ...options, chunkSize }));
     };
   }

@@ -126,7 +126,7 @@ const archive = z.strictObject({
     .max(19)
     .optional()
     .describe('Level of the codec (deflate 1-9, zstandard 1-19).'),
-  blockBytes: count.default(256 * 1024).describe('Uncompressed bytes of one Avro block.'),
+  blockBytes: count.default(512 * 1024).describe('Uncompressed bytes of one Avro block.'),
   segmentBytesMax: count
     .default(64 * MIB)
     .describe('A segment is sealed at this many stored bytes.'),

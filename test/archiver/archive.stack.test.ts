@@ -20,6 +20,7 @@ import { clusterTopics } from '../../services/ingest/topic-ids.ts';
 import { systemClock } from '../../services/runtime/clock.ts';
 import { type Config, loadConfig } from '../../services/runtime/config.ts';
 import { silentLog } from '../../services/runtime/log.ts';
+import { createTopic } from '../ingest/kafka-stack.ts';
 import { type Stack, useStack } from '../stack/use.ts';
 
 const PARTITIONS = 3;
@@ -53,16 +54,7 @@ before(async () => {
     { topic, schema: auditEventSchema },
   ]);
   schemaId = registered!.id!;
-  const admin = kafka.admin();
-  await admin.connect();
-  const topicConfig = [{ name: 'max.message.bytes', value: '33554432' }];
-  await admin.createTopics({
-    topics: [
-      { topic, numPartitions: PARTITIONS, replicationFactor: 1, configEntries: topicConfig },
-    ],
-    waitForLeaders: true,
-  });
-  await admin.disconnect();
+  await createTopic(kafka, topic, PARTITIONS, { 'max.message.bytes': '33554432' });
 });
 
 after(() => store?.close());

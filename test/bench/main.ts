@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- NAME [--events N]`: one benchmark, one JSON object on standard output.
+ * `npm run bench -- NAME [--events N] [--profile FOLDER]`: one benchmark, one JSON object on standard output.
  *
  * Each figure stands beside its floor, measured in the same run on the same bytes, because the
  * machine's speed drifts: the ratio is what can be compared.
@@ -7,7 +7,7 @@
 import { parseArgs } from 'node:util';
 import { describeFailure } from '../../services/runtime/errors.ts';
 
-const HELP = `Usage: npm run bench -- NAME [--events N]
+const HELP = `Usage: npm run bench -- NAME [--events N] [--profile FOLDER]
 
 On real servers:
   archive   Kafka to sealed segments, against raw consumption and the codec
@@ -21,7 +21,11 @@ In this process:
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { events: { type: 'string' }, help: { type: 'boolean', default: false } },
+  options: {
+    events: { type: 'string' },
+    profile: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
 });
 
 async function main(): Promise<number> {
@@ -32,7 +36,7 @@ async function main(): Promise<number> {
   }
   if (name === 'archive' || name === 'detect') {
     const { benchPipeline } = await import('./pipeline.ts');
-    print(await benchPipeline(name, events ?? 400_000));
+    print(await benchPipeline(name, { events: events ?? 600_000, profile: values.profile }));
     return 0;
   }
   if (name === 'decode' || name === 'match' || name === 'segment') {

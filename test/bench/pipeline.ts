@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { writeDelivery } from '../company/write.ts';
@@ -16,7 +16,9 @@ import { attachStack, type Stack, startStack } from '../stack/stack.ts';
 
 const run = promisify(execFile);
 
-const POLL_MS = 50;
+/** Rarely: each look costs the service a few milliseconds. */
+const POLL_MS = 200;
+const TAKEN_IN = 'lakeseal_consumer_records_total';
 const BENCH_MS_MAX = 600_000;
 /** Enough keys to reach every partition. */
 const WORKSPACES = 30;
@@ -42,25 +44,30 @@ interface Measured {
   cpuSeconds: number;
 }
 
-/** Counter that says how many records the service is through with. */
-const COUNTERS: Record<Bench, string> = {
-  archive: 'lakeseal_archiver_records_total',
-  detect: 'lakeseal_consumer_records_total',
-};
+export interface PipelineOptions {
+  events: number;
+  /** Folder for a CPU profile of the service. */
+  profile?: string | undefined;
+}
 
-export async function benchPipeline(name: Bench, events: number): Promise<object> {
+export async function benchPipeline(name: Bench, options: PipelineOptions): Promise<object> {
   const stateFile = process.env.LAKESEAL_STACK;
   const stack = stateFile ? attachStack(stateFile) : await startStack();
   const folder = mkdtempSync(join(tmpdir(), 'lakeseal-bench-'));
   try {
-    return await measure(name, events, stack, folder);
+    return await measure(name, options, stack, folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
     if (!stateFile) await stack.stop();
   }
 }
 
-async function measure(name: Bench, events: number, stack: Stack, folder: string): Promise<object> {
+async function measure(
+  name: Bench,
+  { events, profile }: PipelineOptions,
+  stack: Stack,
+  folder: string,
+): Promise<object> {
   const delivery = join(folder, 'delivery');
   const topic = stack.unique('bench');
   const env = benchEnv(stack, topic, folder);
@@ -75,13 +82,11 @@ async function measure(name: Bench, events: number, stack: Stack, folder: string
   note('codec and decoding floors');
   const floors = await child<Floors>([join(import.meta.dirname, 'floors.ts'), delivery]);
   note(name === 'archive' ? 'sealing' : 'judging');
-  const service = startService([name], env, join(folder, `${name}.log`));
-  try {
-    const measured = await timeService(service, COUNTERS[name], records);
-    return report(name, records, raw, floors, measured);
-  } finally {
-    await service.stop();
-  }
+  const profiled =
+    profile === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${resolve(profile)}` };
+  const service = startService([name], { ...env, ...profiled }, join(folder, `${name}.log`));
+  const measured = await timeService(service, records);
+  return report(name, records, raw, floors, measured);
 }
 
 function benchEnv(stack: Stack, topic: string, folder: string): Record<string, string> {
@@ -93,8 +98,8 @@ function benchEnv(stack: Stack, topic: string, folder: string): Record<string, s
     'archive.topics': [topic],
     'archive.kmsKeyId': stack.s3.kmsKeyId,
     'archive.retentionDays': 1,
-    // The last segment of each partition is closed by its age; the default would be waited for.
-    'archive.segmentAgeMsMax': 1_000,
+    // Small enough that segments are sealed all along and not only at the end.
+    'archive.segmentBytesMax': 4 * 1024 * 1024,
     'detect.group': stack.unique('bench-detector'),
     'opensearch.alertIndexPrefix': stack.unique('bench'),
     'collect.ledger': join(folder, 'ledger'),
@@ -128,27 +133,26 @@ async function child<Result>(args: string[]): Promise<Result> {
   return JSON.parse(stdout) as Result;
 }
 
-/** From the assignment (the service is ready) to the last record. */
-async function timeService(
-  service: ServiceProcess,
-  counter: string,
-  records: number,
-): Promise<Measured> {
+/**
+ * From the assignment (the service is ready) until every record was taken in, the service was told
+ * to stop, and what it still held was durable. That includes leaving the group.
+ */
+async function timeService(service: ServiceProcess, records: number): Promise<Measured> {
   await service.ready();
   const startedAt = process.hrtime.bigint();
   const deadline = Date.now() + BENCH_MS_MAX;
-  const already = await service.metric(counter);
+  const already = await service.metric(TAKEN_IN);
   if (already > records / 10)
     throw new Error('too few records: much was done before the clock ran');
   const cpuBefore = await service.metric('process_cpu_seconds_total');
-  while ((await service.metric(counter)) < records) {
+  while ((await service.metric(TAKEN_IN)) < records) {
     if (Date.now() > deadline) throw new Error(`not through after ${BENCH_MS_MAX} ms`);
     await sleep(POLL_MS);
   }
-  return {
-    seconds: Number(process.hrtime.bigint() - startedAt) / 1e9,
-    cpuSeconds: (await service.metric('process_cpu_seconds_total')) - cpuBefore,
-  };
+  const cpuSeconds = (await service.metric('process_cpu_seconds_total')) - cpuBefore;
+  const { code, signal } = await service.stop();
+  if (code !== 0) throw new Error(`the service ended with ${code ?? signal}: ${service.logFile}`);
+  return { seconds: Number(process.hrtime.bigint() - startedAt) / 1e9, cpuSeconds };
 }
 
 function report(

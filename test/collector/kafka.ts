@@ -5,6 +5,7 @@ import { connectKafka } from '../../services/ingest/kafka.ts';
 import { registerSchemas } from '../../services/ingest/registry.ts';
 import { assembleConfig, type Config } from '../../services/runtime/config.ts';
 import { silentLog } from '../../services/runtime/log.ts';
+import { createTopic } from '../ingest/kafka-stack.ts';
 import type { Stack } from '../stack/use.ts';
 
 /** What the topics take, less than the collector is configured to expect. */
@@ -26,17 +27,10 @@ export async function createTopics(stack: Stack, partitions: number): Promise<Te
   const made = assembleConfig(undefined, env, () => '');
   assert.ok(made.ok, JSON.stringify(made));
   const { config } = made;
-  const configEntries = [{ name: 'max.message.bytes', value: String(RECORD_BYTES_MAX) }];
-  const admin = connectKafka(config, silentLog).admin();
-  await admin.connect();
-  await admin.createTopics({
-    waitForLeaders: true,
-    topics: [
-      { topic: config.topics.events, numPartitions: partitions, configEntries },
-      { topic: config.topics.deadLetter, numPartitions: 1, configEntries },
-    ],
-  });
-  await admin.disconnect();
+  const settings = { 'max.message.bytes': String(RECORD_BYTES_MAX) };
+  const kafka = connectKafka(config, silentLog);
+  await createTopic(kafka, config.topics.events, partitions, settings);
+  await createTopic(kafka, config.topics.deadLetter, 1, settings);
   await registerSchemas(config.registry, [
     { topic: config.topics.events, schema: auditEventSchema },
   ]);
