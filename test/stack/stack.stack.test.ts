@@ -23,6 +23,7 @@ import {
   S3ServiceException,
 } from '@aws-sdk/client-s3';
 import type { Admin, Kafka } from 'kafkajs';
+import { patiently } from '../../services/cli/kafka-patience.ts';
 import { connectKafka } from '../../services/ingest/kafka.ts';
 import { loadConfig } from '../../services/runtime/config.ts';
 import { silentLog } from '../../services/runtime/log.ts';
@@ -75,7 +76,8 @@ describe('Kafka', () => {
 
     await stack.kill('kafka');
     await stack.restart('kafka');
-    const [offsets] = await admin.fetchTopicOffsets(topic);
+    // The broker answers before it leads its partitions again.
+    const [offsets] = await patiently(() => admin.fetchTopicOffsets(topic));
     assert.equal(offsets?.high, '1');
   });
 
