@@ -1,14 +1,16 @@
 /** The demo's view of the alerts: what a scan of the files expects, and what OpenSearch holds. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import Table from 'cli-table3';
+import { patiently } from '../../services/cli/kafka-patience.ts';
 import {
   listAlerts,
   openSearchClient,
   refreshAlerts,
   type StoredAlert,
 } from '../../services/detector/opensearch.ts';
-import { loadConfig } from '../../services/runtime/config.ts';
-import type { Stack } from '../stack/stack.ts';
+import { connectKafka } from '../../services/ingest/kafka.ts';
+import { type Config, loadConfig } from '../../services/runtime/config.ts';
+import { silentLog } from '../../services/runtime/log.ts';
 import type { Day } from './day.ts';
 import { type Pipeline, runLakeseal } from './pipeline.ts';
 import type { Story } from './story.ts';
@@ -32,29 +34,49 @@ export async function expectedAlertIds(
   return ids;
 }
 
-/** Waits until OpenSearch holds this many alerts and the detector has judged every record. */
-export async function alertsWhen(
-  _stack: Stack,
+/**
+ * The alerts in OpenSearch once the detector has committed the whole topic: it commits a record only
+ * when every alert that the record raised is acknowledged, so nothing comes after that.
+ */
+export async function alertsOfAll(
   env: Record<string, string>,
-  count: number,
   pipeline: Pipeline,
 ): Promise<StoredAlert[]> {
-  const config = loadConfig(undefined, env).opensearch;
-  const client = openSearchClient(config);
-  const deadline = Date.now() + ALERTS_MS_MAX;
+  const config = loadConfig(undefined, env);
+  await committedToTheEnd(config, pipeline);
+  const client = openSearchClient(config.opensearch);
   try {
+    await refreshAlerts(client, config.opensearch);
+    return await listAlerts(client, config.opensearch, { sinceMs: null, max: ALERTS_MAX });
+  } finally {
+    await client.close();
+  }
+}
+
+async function committedToTheEnd(config: Config, pipeline: Pipeline): Promise<void> {
+  const topic = config.topics.events;
+  const deadline = Date.now() + ALERTS_MS_MAX;
+  const admin = connectKafka(config, silentLog).admin();
+  await admin.connect();
+  try {
+    const ends = await patiently(() => admin.fetchTopicOffsets(topic));
     for (;;) {
       pipeline.assertRunning();
-      await refreshAlerts(client, config);
-      const alerts = await listAlerts(client, config, { sinceMs: null, max: ALERTS_MAX });
-      if (alerts.length >= count) return alerts;
+      const groups = { groupId: config.detect.group, topics: [topic] };
+      const [found] = await patiently(() => admin.fetchOffsets(groups));
+      const committed = new Map(found?.partitions.map((one) => [one.partition, one.offset]));
+      const behind = ends.filter(
+        ({ partition, low, high }) =>
+          low !== high && BigInt(committed.get(partition) ?? -1) < BigInt(high),
+      );
+      if (behind.length === 0) return;
       if (Date.now() > deadline) {
-        throw new Error(`${alerts.length} of ${count} alerts after ${ALERTS_MS_MAX} ms`);
+        throw new Error(`${behind.length} partitions not judged after ${ALERTS_MS_MAX} ms`);
       }
       await sleep(POLL_MS);
     }
   } finally {
-    await client.close();
+    await admin.disconnect();
   }
 }
 
