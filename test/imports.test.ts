@@ -35,7 +35,7 @@ const EDGES: Record<string, string[]> = {
     'services/cli/store-client.ts',
     'services/collector/s3.ts',
   ],
-  '@opensearch-project/opensearch': ['services/detector/opensearch.ts'],
+  '@opensearch-project/opensearch': ['services/detector/alert/opensearch.ts'],
   kafkajs: [
     'services/cli/kafka-topics.ts',
     'services/ingest/codecs.ts',
@@ -47,9 +47,9 @@ const EDGES: Record<string, string[]> = {
   'node:fs': [
     'schemas/audit-event.ts',
     'services/collector/files.ts',
-    'services/detector/opensearch.ts',
-    'services/detector/rules.ts',
+    'services/detector/alert/opensearch.ts',
     'services/detector/scan.ts',
+    'services/detector/sigma/rules.ts',
     'services/runtime/config.ts',
     'services/runtime/pem.ts',
     'services/runtime/version.ts',

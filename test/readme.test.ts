@@ -8,8 +8,8 @@ import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { runCommandLine } from '../services/cli/program.ts';
 import { processTerminal } from '../services/cli/terminal.ts';
-import { SHIPPED_RULES } from '../services/detector/rules.ts';
 import { scan } from '../services/detector/scan.ts';
+import { SHIPPED_RULES } from '../services/detector/sigma/rules.ts';
 import { configKeys, loadConfig } from '../services/runtime/config.ts';
 
 const ROOT = join(import.meta.dirname, '..');

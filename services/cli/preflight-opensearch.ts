@@ -3,7 +3,7 @@
  * the alerts applies to it, and deleted at once.
  */
 import type { Client } from '@opensearch-project/opensearch';
-import { alertTemplateState, openSearchClient } from '../detector/opensearch.ts';
+import { alertTemplateState, openSearchClient } from '../detector/alert/opensearch.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import { type Check, check, type Finding, failed, ok, unknown } from './checks.ts';

@@ -249,7 +249,7 @@ function addScan(program: Command, { finish }: CommandContext): void {
     .addHelpText('after', SCAN_HELP)
     .action(async (files: string[], { rules, shippedRules, format }: ScanFlags) => {
       const { scan } = await import('../detector/scan.ts');
-      const { SHIPPED_RULES } = await import('../detector/rules.ts');
+      const { SHIPPED_RULES } = await import('../detector/sigma/rules.ts');
       const paths = shippedRules ? [SHIPPED_RULES, ...rules] : rules;
       const { stdin, stdout, stderr } = process;
       finish(await scan({ files, rules: paths, format }, { stdin, stdout, stderr, now: Date.now }));

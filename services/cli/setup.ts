@@ -4,7 +4,11 @@
  * nothing; a dry run writes nothing. The parts are independent: one that fails does not keep the
  * others from being set up.
  */
-import { alertTemplate, installAlertTemplate, openSearchClient } from '../detector/opensearch.ts';
+import {
+  alertTemplate,
+  installAlertTemplate,
+  openSearchClient,
+} from '../detector/alert/opensearch.ts';
 import { type RegisteredSchema, registerSchemas } from '../ingest/registry.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';

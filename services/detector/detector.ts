@@ -17,13 +17,13 @@ import { type Decoded, type DecodeLimits, decodeRecord } from '../ingest/decode.
 import type { AuditEvent } from '../ingest/event.ts';
 import type { KafkaRecord } from '../ingest/record.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { alertIndex, alertJson, alertOf } from './alert.ts';
-import type { BulkItem } from './bulk.ts';
-import type { Matcher } from './match.ts';
+import { alertIndex, alertJson, alertOf } from './alert/alert.ts';
+import type { BulkItem } from './alert/bulk.ts';
+import type { AlertSender, OutgoingAlert } from './alert/send.ts';
+import type { Matcher } from './match/match.ts';
 import type { DetectorMetrics } from './metrics.ts';
 import { PartitionProgress } from './progress.ts';
 import type { SchemaSource } from './schema-source.ts';
-import type { AlertSender, OutgoingAlert } from './send.ts';
 
 /** Longest time without giving the event loop to others. */
 const SLICE_MS = 50;

@@ -14,11 +14,11 @@ import type { AuditEvent } from '../ingest/event.ts';
 import { isBlank, type Line, LineSplitter, type SplitLimits } from '../ingest/lines.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped, printable } from '../runtime/wording.ts';
-import { alertId, isoTime } from './alert.ts';
-import { Matcher } from './match.ts';
-import { describeProblem } from './problem.ts';
-import { LEVELS, type Level, type Rule } from './rule.ts';
-import { loadRules } from './rules.ts';
+import { alertId, isoTime } from './alert/alert.ts';
+import { Matcher } from './match/match.ts';
+import { describeProblem } from './sigma/problem.ts';
+import { LEVELS, type Level, type Rule } from './sigma/rule.ts';
+import { loadRules } from './sigma/rules.ts';
 
 export interface ScanOptions {
   /** Files of one JSON text a line, plain, gzip or zstd; `-` is standard input. */

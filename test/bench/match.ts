@@ -5,10 +5,10 @@
  * slower the largest set is than the shipped one.
  */
 import { performance } from 'node:perf_hooks';
-import { Matcher } from '../../services/detector/match.ts';
-import type { Rule } from '../../services/detector/rule.ts';
-import { parseRuleFile } from '../../services/detector/rule-file.ts';
-import { loadRules, SHIPPED_RULES } from '../../services/detector/rules.ts';
+import { Matcher } from '../../services/detector/match/match.ts';
+import type { Rule } from '../../services/detector/sigma/rule.ts';
+import { parseRuleFile } from '../../services/detector/sigma/rule-file.ts';
+import { loadRules, SHIPPED_RULES } from '../../services/detector/sigma/rules.ts';
 import { decodeJson } from '../../services/ingest/decode.ts';
 import type { AuditEvent } from '../../services/ingest/event.ts';
 

@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { installAlertTemplate, openSearchClient } from '../../services/detector/opensearch.ts';
+import {
+  installAlertTemplate,
+  openSearchClient,
+} from '../../services/detector/alert/opensearch.ts';
 import { loadConfig } from '../../services/runtime/config.ts';
 import { LAKESEAL_MAIN } from '../stack/service.ts';
 

@@ -6,8 +6,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { alertId } from '../../services/detector/alert.ts';
-import { SHIPPED_RULES } from '../../services/detector/rules.ts';
+import { alertId } from '../../services/detector/alert/alert.ts';
+import { SHIPPED_RULES } from '../../services/detector/sigma/rules.ts';
 import { decodeJson } from '../../services/ingest/decode.ts';
 import { type EventChoice, eventJson, FIRST_EVENT_MS, framedEvent } from './events.ts';
 

@@ -7,7 +7,7 @@ import {
   openSearchClient,
   refreshAlerts,
   type StoredAlert,
-} from '../../services/detector/opensearch.ts';
+} from '../../services/detector/alert/opensearch.ts';
 import { connectKafka } from '../../services/ingest/kafka.ts';
 import { type Config, loadConfig } from '../../services/runtime/config.ts';
 import { silentLog } from '../../services/runtime/log.ts';

@@ -2,7 +2,7 @@
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { StoredAlert } from '../../services/detector/opensearch.ts';
+import type { StoredAlert } from '../../services/detector/alert/opensearch.ts';
 import type { ToldAttack } from '../company/day.ts';
 import { writeDelivery } from '../company/write.ts';
 import { runLakeseal } from './pipeline.ts';

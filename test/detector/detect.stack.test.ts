@@ -15,10 +15,10 @@ import {
   listAlerts,
   openSearchClient,
   refreshAlerts,
-} from '../../services/detector/opensearch.ts';
-import { SHIPPED_RULES } from '../../services/detector/rules.ts';
+} from '../../services/detector/alert/opensearch.ts';
 import { detect } from '../../services/detector/run.ts';
 import { scan } from '../../services/detector/scan.ts';
+import { SHIPPED_RULES } from '../../services/detector/sigma/rules.ts';
 import { systemClock } from '../../services/runtime/clock.ts';
 import { type Config, configSchema } from '../../services/runtime/config.ts';
 import { silentLog } from '../../services/runtime/log.ts';

@@ -1,9 +1,9 @@
 /** Audit events and rules for the tests of the detector. */
 import assert from 'node:assert/strict';
-import { Matcher } from '../../services/detector/match.ts';
-import { describeProblem } from '../../services/detector/problem.ts';
-import type { Rule } from '../../services/detector/rule.ts';
-import { parseRuleFile } from '../../services/detector/rule-file.ts';
+import { Matcher } from '../../services/detector/match/match.ts';
+import { describeProblem } from '../../services/detector/sigma/problem.ts';
+import type { Rule } from '../../services/detector/sigma/rule.ts';
+import { parseRuleFile } from '../../services/detector/sigma/rule-file.ts';
 import type { Actor, AuditEvent } from '../../services/ingest/event.ts';
 
 export const ACTOR: Actor = {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openSearchClient } from '../../services/detector/opensearch.ts';
+import { openSearchClient } from '../../services/detector/alert/opensearch.ts';
 import { createRegistryClient } from '../../services/ingest/registry-client.ts';
 import { configSchema } from '../../services/runtime/config.ts';
 import { readPem } from '../../services/runtime/pem.ts';

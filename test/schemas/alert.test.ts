@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { alertJson, alertOf } from '../../services/detector/alert.ts';
-import { loadRules, SHIPPED_RULES } from '../../services/detector/rules.ts';
+import { alertJson, alertOf } from '../../services/detector/alert/alert.ts';
+import { loadRules, SHIPPED_RULES } from '../../services/detector/sigma/rules.ts';
 import { decodeJson } from '../../services/ingest/decode.ts';
 
 const schema = JSON.parse(

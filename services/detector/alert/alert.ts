@@ -7,8 +7,8 @@
  * evidence. So long values are cut and values that may hold secrets are left out here.
  */
 import { createHash } from 'node:crypto';
-import type { AuditEvent } from '../ingest/event.ts';
-import type { Level, Rule } from './rule.ts';
+import type { AuditEvent } from '../../ingest/event.ts';
+import type { Level, Rule } from '../sigma/rule.ts';
 
 export interface EvidenceAddress {
   topic: string;

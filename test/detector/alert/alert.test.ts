@@ -10,8 +10,8 @@ import {
   FIELD_CHARS_MAX,
   PARAMETER_CHARS_MAX,
   PARAMETERS_MAX,
-} from '../../services/detector/alert.ts';
-import { auditEvent, rulesOf, ruleText, withParams } from './events.ts';
+} from '../../../services/detector/alert/alert.ts';
+import { auditEvent, rulesOf, ruleText, withParams } from '../events.ts';
 
 const [rule] = rulesOf(
   ruleText(

@@ -5,7 +5,7 @@
  */
 import { strict as assert } from 'node:assert';
 import ipaddr from 'ipaddr.js';
-import type { AuditEvent } from '../ingest/event.ts';
+import type { AuditEvent } from '../../ingest/event.ts';
 import { everyText, type FieldReader, type FieldValue, fieldReader } from './fields.ts';
 
 /** The fields that a rule set reads, in order of first use. */

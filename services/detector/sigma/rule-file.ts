@@ -22,9 +22,9 @@ import {
   type Scalar,
   type YAMLMap,
 } from 'yaml';
-import { nearest } from '../runtime/nearest.ts';
+import { nearest } from '../../runtime/nearest.ts';
+import { fieldDoubt } from '../match/fields.ts';
 import { parseCondition } from './condition.ts';
-import { fieldDoubt } from './fields.ts';
 import { type ItemProblem, parseItem, type ScalarValue } from './modifiers.ts';
 import type { Problem, Severity } from './problem.ts';
 import {

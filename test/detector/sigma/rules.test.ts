@@ -4,9 +4,9 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { describeProblem } from '../../services/detector/problem.ts';
-import { loadRules } from '../../services/detector/rules.ts';
-import { ruleText } from './events.ts';
+import { describeProblem } from '../../../services/detector/sigma/problem.ts';
+import { loadRules } from '../../../services/detector/sigma/rules.ts';
+import { ruleText } from '../events.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'lakeseal-rules-'));
 after(() => rmSync(root, { recursive: true }));

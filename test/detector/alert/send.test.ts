@@ -5,18 +5,22 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { after, describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { BulkAnswer, BulkItem } from '../../services/detector/bulk.ts';
-import { verdictOf } from '../../services/detector/bulk.ts';
-import { openSearchClient, readBulk, sendBulk } from '../../services/detector/opensearch.ts';
+import type { BulkAnswer, BulkItem } from '../../../services/detector/alert/bulk.ts';
+import { verdictOf } from '../../../services/detector/alert/bulk.ts';
+import {
+  openSearchClient,
+  readBulk,
+  sendBulk,
+} from '../../../services/detector/alert/opensearch.ts';
 import {
   AlertSender,
   type OutgoingAlert,
   type SenderOptions,
-} from '../../services/detector/send.ts';
-import type { KafkaRecord } from '../../services/ingest/record.ts';
-import type { Clock } from '../../services/runtime/clock.ts';
-import { configSchema } from '../../services/runtime/config.ts';
-import { silentLog } from '../../services/runtime/log.ts';
+} from '../../../services/detector/alert/send.ts';
+import type { KafkaRecord } from '../../../services/ingest/record.ts';
+import type { Clock } from '../../../services/runtime/clock.ts';
+import { configSchema } from '../../../services/runtime/config.ts';
+import { silentLog } from '../../../services/runtime/log.ts';
 
 /** Every sleep is over at the next turn and moves the time: waits and backoff cost nothing. */
 let time = 0;

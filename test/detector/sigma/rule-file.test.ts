@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { parseRuleFile, RULE_FILE_BYTES_MAX } from '../../services/detector/rule-file.ts';
-import { problemsOf, rulesOf, ruleText } from './events.ts';
+import { parseRuleFile, RULE_FILE_BYTES_MAX } from '../../../services/detector/sigma/rule-file.ts';
+import { problemsOf, rulesOf, ruleText } from '../events.ts';
 
 const GOOD = ruleText('sel:\n  actionName: login\ncondition: sel');
 

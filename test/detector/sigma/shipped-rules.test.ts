@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { describe, it } from 'node:test';
-import { describeProblem } from '../../services/detector/problem.ts';
-import { runRuleTests } from '../../services/detector/rule-tests.ts';
-import { loadRules, SHIPPED_RULES } from '../../services/detector/rules.ts';
+import { describeProblem } from '../../../services/detector/sigma/problem.ts';
+import { runRuleTests } from '../../../services/detector/sigma/rule-tests.ts';
+import { loadRules, SHIPPED_RULES } from '../../../services/detector/sigma/rules.ts';
 
 const loaded = loadRules([SHIPPED_RULES]);
 const problems = loaded.ok ? loaded.warnings : loaded.problems;

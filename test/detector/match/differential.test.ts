@@ -5,11 +5,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Matcher } from '../../services/detector/match.ts';
-import type { Rule } from '../../services/detector/rule.ts';
-import { parseRuleFile } from '../../services/detector/rule-file.ts';
-import type { AuditEvent } from '../../services/ingest/event.ts';
-import { ACTOR, auditEvent } from './events.ts';
+import { Matcher } from '../../../services/detector/match/match.ts';
+import type { Rule } from '../../../services/detector/sigma/rule.ts';
+import { parseRuleFile } from '../../../services/detector/sigma/rule-file.ts';
+import type { AuditEvent } from '../../../services/ingest/event.ts';
+import { ACTOR, auditEvent } from '../events.ts';
 import {
   type PlainDetection,
   type PlainEvent,

@@ -9,7 +9,7 @@
  * Stricter than some tools: a pattern that matches nothing is a problem (it would drop silently out
  * of the condition), and so is an upper-case operator.
  */
-import { nearest } from '../runtime/nearest.ts';
+import { nearest } from '../../runtime/nearest.ts';
 import type { Expression } from './rule.ts';
 
 export type ParsedCondition =

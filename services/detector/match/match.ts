@@ -2,9 +2,9 @@
  * One event against all rules. Rules are found by the event's service and action, so the cost of
  * an event hardly grows with the number of rules that concern other services and actions.
  */
-import type { AuditEvent } from '../ingest/event.ts';
+import type { AuditEvent } from '../../ingest/event.ts';
+import type { Rule } from '../sigma/rule.ts';
 import { compileRule, type Test } from './compile.ts';
-import type { Rule } from './rule.ts';
 import { FieldSlots, Subject } from './subject.ts';
 import { type Witness, witnesses } from './witness.ts';
 

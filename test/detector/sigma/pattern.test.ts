@@ -8,7 +8,7 @@ import {
   parsePattern,
   RUN,
   widened,
-} from '../../services/detector/pattern.ts';
+} from '../../../services/detector/sigma/pattern.ts';
 
 describe('Sigma strings: escaping (Sigma 2.1, "Escaping")', () => {
   const vectors: Array<[string, Pattern]> = [

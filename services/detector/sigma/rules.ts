@@ -10,7 +10,7 @@ import type { Rule } from './rule.ts';
 import { parseRuleFile } from './rule-file.ts';
 
 /** Folder of the rules that come with lakeseal. */
-export const SHIPPED_RULES = fileURLToPath(new URL('./rules', import.meta.url));
+export const SHIPPED_RULES = fileURLToPath(new URL('../rules', import.meta.url));
 
 export type LoadedRules =
   /** In order of file name, then of place in the file. `warnings` are for people. */

@@ -6,10 +6,10 @@
  * deterministic id makes that harmless (D1).
  */
 import { strict as assert } from 'node:assert';
-import type { KafkaRecord } from '../ingest/record.ts';
-import { backoffMs } from '../runtime/backoff.ts';
-import type { Clock } from '../runtime/clock.ts';
-import type { Log } from '../runtime/log.ts';
+import type { KafkaRecord } from '../../ingest/record.ts';
+import { backoffMs } from '../../runtime/backoff.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Log } from '../../runtime/log.ts';
 import { type BulkAnswer, type BulkItem, isRequestAtFault, verdictOf } from './bulk.ts';
 
 export interface OutgoingAlert {

@@ -6,8 +6,8 @@
  * (`200`, `"200"`), so rules compare text, and numeric modifiers read numbers out of it. A field
  * that the event lacks, or has as null, is `undefined`; decoding does not tell the two apart.
  */
-import type { AuditEvent } from '../ingest/event.ts';
-import { nearest } from '../runtime/nearest.ts';
+import type { AuditEvent } from '../../ingest/event.ts';
+import { nearest } from '../../runtime/nearest.ts';
 
 /** A list stands for "any of these" (arrays inside JSON parameters). */
 export type FieldValue = string | readonly string[] | undefined;

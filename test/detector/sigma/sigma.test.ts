@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Matcher } from '../../services/detector/match.ts';
-import type { AuditEvent } from '../../services/ingest/event.ts';
-import { ACTOR, auditEvent, fires, rulesOf, ruleText, withParams } from './events.ts';
+import { Matcher } from '../../../services/detector/match/match.ts';
+import type { AuditEvent } from '../../../services/ingest/event.ts';
+import { ACTOR, auditEvent, fires, rulesOf, ruleText, withParams } from '../events.ts';
 
 type Vector = [selection: string, params: Record<string, string>, verdict: boolean];
 

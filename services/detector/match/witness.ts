@@ -3,8 +3,9 @@
  * which the index sends events to rules. Sound, not complete: an event that no witness admits
  * cannot match; one that is admitted is still evaluated whole.
  */
+
+import type { Expression, Rule } from '../sigma/rule.ts';
 import { uncasedLiteral } from './compile.ts';
-import type { Expression, Rule } from './rule.ts';
 
 /** Lower-cased names; null is "any". */
 export interface Witness {

@@ -4,11 +4,11 @@
  * is unknown, misplaced or not supported yet is a problem.
  */
 import { RE2JS } from 're2js';
-import { nearest } from '../runtime/nearest.ts';
-import { regexFlags } from './compile.ts';
+import { nearest } from '../../runtime/nearest.ts';
+import { regexFlags } from '../match/compile.ts';
+import { addressBytes } from '../match/subject.ts';
 import { type Pattern, type PatternPart, parsePattern, RUN, widened } from './pattern.ts';
 import type { CompareOperator, Expression, ReferenceMode, TimePart, ValueTest } from './rule.ts';
-import { addressBytes } from './subject.ts';
 
 /** A YAML scalar; `text` is it as written, so that long numbers keep all digits. */
 export interface ScalarValue {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseCondition } from '../../services/detector/condition.ts';
-import type { Expression } from '../../services/detector/rule.ts';
+import { parseCondition } from '../../../services/detector/sigma/condition.ts';
+import type { Expression } from '../../../services/detector/sigma/rule.ts';
 
 const NAMES = ['sel_a', 'sel_b', 'filter', '_hidden', 'x-1'];
 

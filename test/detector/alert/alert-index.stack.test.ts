@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Client } from '@opensearch-project/opensearch';
 import fc from 'fast-check';
-import { alertIndex, alertJson, alertOf } from '../../services/detector/alert.ts';
-import { verdictOf } from '../../services/detector/bulk.ts';
+import { alertIndex, alertJson, alertOf } from '../../../services/detector/alert/alert.ts';
+import { verdictOf } from '../../../services/detector/alert/bulk.ts';
 import {
   alertTemplateState,
   countAlerts,
@@ -13,12 +13,12 @@ import {
   openSearchClient,
   refreshAlerts,
   sendBulk,
-} from '../../services/detector/opensearch.ts';
-import { loadRules, SHIPPED_RULES } from '../../services/detector/rules.ts';
-import type { AuditEvent } from '../../services/ingest/event.ts';
-import { type Config, configSchema } from '../../services/runtime/config.ts';
-import { useStack } from '../stack/use.ts';
-import { ACTOR, auditEvent, withParams } from './events.ts';
+} from '../../../services/detector/alert/opensearch.ts';
+import { loadRules, SHIPPED_RULES } from '../../../services/detector/sigma/rules.ts';
+import type { AuditEvent } from '../../../services/ingest/event.ts';
+import { type Config, configSchema } from '../../../services/runtime/config.ts';
+import { useStack } from '../../stack/use.ts';
+import { ACTOR, auditEvent, withParams } from '../events.ts';
 
 let config: Config['opensearch'];
 let client: Client;

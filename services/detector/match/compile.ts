@@ -9,9 +9,9 @@
  */
 import { strict as assert } from 'node:assert';
 import { RE2JS } from 're2js';
+import { compilePattern, literalOf, type TextTest, widened } from '../sigma/pattern.ts';
+import type { Expression, Rule, TimePart, ValueTest } from '../sigma/rule.ts';
 import type { FieldValue } from './fields.ts';
-import { compilePattern, literalOf, type TextTest, widened } from './pattern.ts';
-import type { Expression, Rule, TimePart, ValueTest } from './rule.ts';
 import { addressBytes, type FieldSlots, type Subject } from './subject.ts';
 
 export type Test = (subject: Subject) => boolean;

@@ -1,6 +1,6 @@
 /** The tests inside rule files: each names an event that must, or must not, fire its rule. */
-import { decodeJson } from '../ingest/decode.ts';
-import { Matcher } from './match.ts';
+import { decodeJson } from '../../ingest/decode.ts';
+import { Matcher } from '../match/match.ts';
 import type { Rule, RuleTest } from './rule.ts';
 
 export interface RuleTestResult {

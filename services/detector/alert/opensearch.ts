@@ -6,15 +6,15 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Client } from '@opensearch-project/opensearch';
-import type { Config } from '../runtime/config.ts';
-import { Failure } from '../runtime/errors.ts';
-import { readPem } from '../runtime/pem.ts';
+import type { Config } from '../../runtime/config.ts';
+import { Failure } from '../../runtime/errors.ts';
+import { readPem } from '../../runtime/pem.ts';
+import type { Level } from '../sigma/rule.ts';
 import type { BulkAnswer, BulkItem } from './bulk.ts';
-import type { Level } from './rule.ts';
 
 type OpenSearchConfig = Config['opensearch'];
 
-const TEMPLATE_FILE = new URL('../../schemas/index-templates/alerts.json', import.meta.url);
+const TEMPLATE_FILE = new URL('../../../schemas/index-templates/alerts.json', import.meta.url);
 
 /** What is asked of each bulk answer, to keep it small. */
 const BULK_FILTER = [
