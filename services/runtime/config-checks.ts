@@ -94,6 +94,12 @@ function checkTopics(
   if (topics.events === topics.deadLetter) {
     found.push({ path: 'topics.deadLetter', what: 'must not be the events topic' });
   }
+  const others = ['events', 'deadLetter', 'matches'] as const;
+  for (const [index, name] of (['matches', 'state'] as const).entries()) {
+    const same = others.slice(0, index + 2).find((other) => topics[other] === topics[name]);
+    if (same === undefined) continue;
+    found.push({ path: `topics.${name}`, what: `must be a topic of its own, not topics.${same}` });
+  }
   if (collect !== undefined && collect.batchBytesMax > topics.recordBytesMax) {
     found.push({
       path: 'collect.batchBytesMax',

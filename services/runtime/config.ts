@@ -20,6 +20,7 @@ import { Failure, systemReason } from './errors.ts';
 import { didYouMean } from './nearest.ts';
 
 const MIB = 1024 * 1024;
+const MINUTE_MS = 60_000;
 
 const text = z.string().min(1);
 const secret = z.string().min(1).meta({ secret: true });
@@ -65,6 +66,12 @@ const topics = z.strictObject({
   deadLetter: topicName
     .default('databricks.audit.dead-letter')
     .describe('Topic of what could not be read, with the reason.'),
+  matches: topicName
+    .default('lakeseal.matches')
+    .describe('Internal topic of what rules over many events have to judge, by rule and group.'),
+  state: topicName
+    .default('lakeseal.state')
+    .describe('Internal, compacted topic of the state of those rules; as many partitions.'),
   partitions: count.default(8).describe('Partitions that setup gives a topic it creates.'),
   replicationFactor: count
     .default(1)
@@ -152,12 +159,34 @@ const detect = z.strictObject({
     .describe('Where a partition starts that has no committed offset.'),
   rules: z.array(text).default([]).describe('Rule folders or files beside the shipped rules.'),
   shippedRules: z.boolean().default(true).describe('Load the rules that come with lakeseal.'),
+  lists: z
+    .array(text)
+    .default([])
+    .describe('Folders of list files (NAME.txt) for %NAME% in rules, beside the shipped lists.'),
+  reloadMs: count
+    .default(5_000)
+    .describe('How often rule and list files are looked at; SIGHUP looks at once.'),
+  latenessMs: count
+    .default(30 * MINUTE_MS)
+    .describe('How much later than the newest event one may arrive and still be judged in order.'),
+  groupEntriesMax: count
+    .default(10_000)
+    .describe('Events that one group of a rule may keep; those beyond it are refused, not lost.'),
+  groupsMax: count
+    .default(1_000_000)
+    .describe('Groups that one detector may keep open; matches beyond it are refused, not lost.'),
   eventBytesMax: count
     .default(8 * MIB)
     .describe('A record above this is not decoded but dead-lettered.'),
   unsentAlertsMax: count
     .default(5_000)
     .describe('Alerts that may wait for OpenSearch before reading pauses.'),
+});
+
+const enrich = z.strictObject({
+  city: text.optional().describe('MMDB file with places and coordinates (a GeoIP City database).'),
+  country: text.optional().describe('MMDB file with countries, where there is none of cities.'),
+  asn: text.optional().describe('MMDB file with autonomous systems.'),
 });
 
 const opensearch = z.strictObject({
@@ -226,6 +255,7 @@ export const configSchema = z.strictObject({
   storage: storage.prefault({}),
   archive: archive.prefault({}),
   detect: detect.prefault({}),
+  enrich: enrich.prefault({}),
   opensearch: opensearch.prefault({}),
   collect: collect.prefault({}),
   setup: setup.prefault({}),
