@@ -10,7 +10,7 @@
 import { strict as assert } from 'node:assert';
 import { RE2JS } from 're2js';
 import { compilePattern, literalOf, type TextTest, widened } from '../sigma/pattern.ts';
-import type { Expression, Rule, TimePart, ValueTest } from '../sigma/rule.ts';
+import type { Expression, Level, Rule, TimePart, ValueTest } from '../sigma/rule.ts';
 import type { FieldValue } from './fields.ts';
 import { addressBytes, type FieldSlots, type Subject } from './subject.ts';
 
@@ -19,7 +19,28 @@ export type Test = (subject: Subject) => boolean;
 /** From how many plain values on a set is asked instead of each value in turn. */
 const SET_VALUES_MIN = 4;
 
-export function compileRule(rule: Rule, slots: FieldSlots): Test {
+/** A rule as tests of one event. */
+export interface CompiledRule {
+  rule: Rule;
+  /** Whether it fires, its log source included. */
+  test: Test;
+  /** In order: the first that holds decides the level. */
+  levels: ReadonlyArray<{ level: Level; when: Test }>;
+}
+
+export function compileRule(rule: Rule, slots: FieldSlots): CompiledRule {
+  const compile = expressionCompiler(rule, slots);
+  const condition = compile(rule.condition);
+  const levels = (rule.levels ?? []).map(({ level, when }) => ({ level, when: compile(when) }));
+  if (rule.service === null) return { rule, test: condition, levels };
+  const slot = slots.slotOf('serviceName');
+  const service = rule.service.toLowerCase();
+  const confined = onLower(slot, (text) => text === service);
+  return { rule, test: (subject) => confined(subject) && condition(subject), levels };
+}
+
+/** Selections that are named more than once are compiled once. */
+function expressionCompiler(rule: Rule, slots: FieldSlots): (expression: Expression) => Test {
   const selections = new Map<string, Test>();
   const compile = (expression: Expression): Test => {
     switch (expression.kind) {
@@ -47,7 +68,7 @@ export function compileRule(rule: Rule, slots: FieldSlots): Test {
         return compileKeyword(expression);
     }
   };
-  return compile(rule.condition);
+  return compile;
 }
 
 function every(tests: readonly Test[]): Test {

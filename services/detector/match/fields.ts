@@ -8,6 +8,7 @@
  */
 import type { AuditEvent } from '../../ingest/event.ts';
 import { nearest } from '../../runtime/nearest.ts';
+import { DERIVED, NO_PLACES, type PlaceSource } from './derived.ts';
 
 /** A list stands for "any of these" (arrays inside JSON parameters). */
 export type FieldValue = string | readonly string[] | undefined;
@@ -101,12 +102,14 @@ const READERS = new Map<string, FieldReader>(
 const PARAMETERS = /^(?:requestParams|request_params)\.(.+)$/s;
 const RESULT = /^response\.result\.(.+)$/s;
 
-export const KNOWN_FIELDS: readonly string[] = [...READERS.keys()];
+export const KNOWN_FIELDS: readonly string[] = [...READERS.keys(), ...DERIVED.keys()];
 
 /** How a rule's field is read. Any name has a reader; an unknown one reads the event's `extra`. */
-export function fieldReader(name: string): FieldReader {
+export function fieldReader(name: string, places: PlaceSource = NO_PLACES): FieldReader {
   const fixed = READERS.get(name);
   if (fixed !== undefined) return fixed;
+  const derived = DERIVED.get(name);
+  if (derived !== undefined) return (event) => asText(derived(event, places));
   const parameter = PARAMETERS.exec(name)?.[1];
   if (parameter !== undefined) return parameterReader(parameter);
   const result = RESULT.exec(name)?.[1];
@@ -119,7 +122,8 @@ export function fieldReader(name: string): FieldReader {
 
 /** What is doubtful about a field name, or null. */
 export function fieldDoubt(name: string): { message: string; hint: string } | null {
-  if (READERS.has(name) || PARAMETERS.test(name) || RESULT.test(name)) return null;
+  if (READERS.has(name) || DERIVED.has(name)) return null;
+  if (PARAMETERS.test(name) || RESULT.test(name)) return null;
   const message = `no audit event has a field ${JSON.stringify(name)}`;
   if (name === 'requestParams' || name === 'request_params') {
     return { message: `${message} that can be compared`, hint: `name a key, as ${name}.user` };

@@ -2,9 +2,11 @@
  * One event against all rules. Rules are found by the event's service and action, so the cost of
  * an event hardly grows with the number of rules that concern other services and actions.
  */
+import { strict as assert } from 'node:assert';
 import type { AuditEvent } from '../../ingest/event.ts';
-import type { Rule } from '../sigma/rule.ts';
-import { compileRule, type Test } from './compile.ts';
+import type { Level, Rule } from '../sigma/rule.ts';
+import { type CompiledRule, compileRule } from './compile.ts';
+import { NO_PLACES, type PlaceSource } from './derived.ts';
 import { FieldSlots, Subject } from './subject.ts';
 import { type Witness, witnesses } from './witness.ts';
 
@@ -16,27 +18,26 @@ const PAIRS_MAX = 4_096;
 /** Longest name of a remembered pair, characters. */
 const NAME_CHARS_MAX = 256;
 
-interface Compiled {
-  rule: Rule;
-  test: Test;
+interface Compiled extends CompiledRule {
   witnesses: Witness[];
 }
 
 export class Matcher {
   readonly rules: readonly Rule[];
   readonly #compiled: Compiled[];
+  readonly #byRule: ReadonlyMap<Rule, CompiledRule>;
   readonly #subject: Subject;
   readonly #pairs = new Map<string, Map<string, readonly Compiled[]>>();
   #pairCount = 0;
 
-  constructor(rules: readonly Rule[]) {
-    const slots = new FieldSlots();
+  constructor(rules: readonly Rule[], places: PlaceSource = NO_PLACES) {
+    const slots = new FieldSlots(places);
     this.rules = rules;
     this.#compiled = rules.map((rule) => ({
-      rule,
-      test: compileRule(rule, slots),
+      ...compileRule(rule, slots),
       witnesses: witnesses(rule),
     }));
+    this.#byRule = new Map(this.#compiled.map((compiled) => [compiled.rule, compiled]));
     this.#subject = new Subject(slots);
   }
 
@@ -49,6 +50,16 @@ export class Matcher {
     const hits: Rule[] = [];
     for (const { rule, test } of candidates) if (test(subject)) hits.push(rule);
     return hits;
+  }
+
+  /** The level of an alert of a rule of this set on an event that it fires on. */
+  levelOf(rule: Rule, event: AuditEvent): Level {
+    if ((rule.levels ?? []).length === 0) return rule.level;
+    const compiled = this.#byRule.get(rule);
+    assert(compiled !== undefined, 'the rule is one of the set');
+    const subject = this.#subject;
+    subject.reset(event);
+    return compiled.levels.find(({ when }) => when(subject))?.level ?? rule.level;
   }
 
   #candidates(service: string, action: string): readonly Compiled[] {

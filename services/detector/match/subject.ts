@@ -6,19 +6,25 @@
 import { strict as assert } from 'node:assert';
 import ipaddr from 'ipaddr.js';
 import type { AuditEvent } from '../../ingest/event.ts';
+import { NO_PLACES, type PlaceSource } from './derived.ts';
 import { everyText, type FieldReader, type FieldValue, fieldReader } from './fields.ts';
 
 /** The fields that a rule set reads, in order of first use. */
 export class FieldSlots {
   readonly readers: FieldReader[] = [];
   readonly #slots = new Map<string, number>();
+  readonly #places: PlaceSource;
+
+  constructor(places: PlaceSource = NO_PLACES) {
+    this.#places = places;
+  }
 
   slotOf(field: string): number {
     let slot = this.#slots.get(field);
     if (slot === undefined) {
       slot = this.readers.length;
       this.#slots.set(field, slot);
-      this.readers.push(fieldReader(field));
+      this.readers.push(fieldReader(field, this.#places));
     }
     return slot;
   }

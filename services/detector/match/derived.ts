@@ -1,0 +1,127 @@
+/**
+ * Fields that no route carries and that are worked out of those it does: what kind of address and
+ * what kind of client an event came from, where the address is, how long a new token lives.
+ *
+ * Pure; where an address is, a `PlaceSource` says. A field that cannot be worked out is absent, so
+ * that a rule without a database behind it is silent instead of wrong.
+ */
+import ipaddr from 'ipaddr.js';
+import type { AuditEvent } from '../../ingest/event.ts';
+import type { Place } from '../sigma/rule.ts';
+
+/** Places by address, as they are known now. */
+export interface PlaceSource {
+  /** Null where the address is in no database, or there is none. */
+  place(ip: string): Place | null;
+}
+
+export const NO_PLACES: PlaceSource = { place: () => null };
+
+type DerivedReader = (event: AuditEvent, places: PlaceSource) => string | number | null;
+
+/** By name. Every reader reads only what its name says, so a rule set pays for what it uses. */
+export const DERIVED: ReadonlyMap<string, DerivedReader> = new Map<string, DerivedReader>([
+  ['lakeseal.tokenLifetimeHours', (event) => tokenLifetimeHours(event)],
+  ['lakeseal.source.class', (event) => addressClass(event.sourceIp)],
+  ['lakeseal.source.country', (event, places) => placeOf(event, places)?.country ?? null],
+  ['lakeseal.source.city', (event, places) => placeOf(event, places)?.city ?? null],
+  ['lakeseal.source.latitude', (event, places) => placeOf(event, places)?.latitude ?? null],
+  ['lakeseal.source.longitude', (event, places) => placeOf(event, places)?.longitude ?? null],
+  ['lakeseal.source.asn', (event, places) => placeOf(event, places)?.asn ?? null],
+  [
+    'lakeseal.source.asOrganisation',
+    (event, places) => placeOf(event, places)?.asOrganisation ?? null,
+  ],
+  ['lakeseal.agent.class', (event) => agentClass(event.userAgent)],
+  ['lakeseal.agent.family', (event) => agentFamily(event.userAgent)],
+]);
+
+function placeOf(event: AuditEvent, places: PlaceSource): Place | null {
+  return event.sourceIp === null ? null : places.place(event.sourceIp);
+}
+
+const HOUR_MS = 3_600_000;
+const TOKEN_ACTION = 'generatedbtoken';
+
+/** Hours from the event to the token's end; null where there is no end, or another action. */
+export function tokenLifetimeHours(event: AuditEvent): number | null {
+  if (event.actionName.toLowerCase() !== TOKEN_ACTION) return null;
+  const params = event.requestParams;
+  const text = params.tokenExpirationTime ?? params.token_expiration_time;
+  if (text === undefined || !/^\d{1,16}$/.test(text)) return null;
+  const endMs = Number(text);
+  return endMs > 0 ? (endMs - event.eventTime) / HOUR_MS : null;
+}
+
+export type AddressClass =
+  | 'public'
+  | 'private'
+  | 'loopback'
+  | 'link_local'
+  | 'unspecified'
+  | 'reserved';
+
+/** Names of `ipaddr.js`, after the IANA registries of special addresses. Others are reserved. */
+const CLASSES: Record<string, AddressClass> = {
+  unicast: 'public',
+  // Ways of IPv4 through IPv6: the far end is a public address.
+  '6to4': 'public',
+  teredo: 'public',
+  rfc6052: 'public',
+  private: 'private',
+  uniqueLocal: 'private',
+  carrierGradeNat: 'private',
+  loopback: 'loopback',
+  linkLocal: 'link_local',
+  unspecified: 'unspecified',
+};
+
+/** Networks for examples; in them rules can be tried and shown as if they were public. */
+const DOCUMENTATION = ['192.0.2.0/24', '198.51.100.0/24', '203.0.113.0/24', '2001:db8::/32'].map(
+  (network) => ipaddr.parseCIDR(network),
+);
+
+/** Null where there is no address. An IPv4 address mapped into IPv6 counts as itself. */
+export function addressClass(ip: string | null): AddressClass | null {
+  if (ip === null || !ipaddr.isValid(ip)) return null;
+  const address = ipaddr.process(ip);
+  for (const [network, bits] of DOCUMENTATION) {
+    if (network.kind() === address.kind() && address.match(network, bits)) return 'public';
+  }
+  return CLASSES[address.range()] ?? 'reserved';
+}
+
+/** Databricks' own programs, which sign in all day with the identities they work for. */
+const SERVICE_AGENTS = [
+  'databricks-service/driver',
+  'databricks-runtime',
+  'delta-sharing-sparkstructuredstreaming',
+  'rawdbhttpclient',
+  'mlflow-python',
+  'obssdk-scala',
+  'wsfs',
+  'feature-store',
+];
+/** Programs that try whether credentials they found are good. */
+const SCANNER_AGENTS = ['trufflehog', 'gitleaks', 'secretscan', 'detect-secrets'];
+
+export type AgentClass = 'service' | 'scanner' | 'client';
+
+/**
+ * What a user agent says of itself, which anybody can write: good to leave noise out, not to trust.
+ * A scanner that also names a service is a scanner.
+ */
+export function agentClass(userAgent: string | null): AgentClass | null {
+  if (userAgent === null || userAgent === '') return null;
+  const lower = userAgent.toLowerCase();
+  if (SCANNER_AGENTS.some((name) => lower.includes(name))) return 'scanner';
+  return SERVICE_AGENTS.some((name) => lower.includes(name)) ? 'service' : 'client';
+}
+
+/** The program's name: what comes before the first `/` or blank, in lower case. */
+export function agentFamily(userAgent: string | null): string | null {
+  if (userAgent === null) return null;
+  const end = userAgent.search(/[/\s]/);
+  const family = (end < 0 ? userAgent : userAgent.slice(0, end)).toLowerCase();
+  return family === '' ? null : family;
+}
