@@ -1,0 +1,163 @@
+/** Which rules are blind without a database. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { EnrichmentState } from '../../../services/detector/enrich/enrichment.ts';
+import { enrichmentNeeds, unmetNeeds } from '../../../services/detector/enrich/needs.ts';
+import type {
+  Expression,
+  GroupField,
+  Rule,
+  RuleHeader,
+  StatefulKind,
+  StatefulRule,
+} from '../../../services/detector/sigma/rule.ts';
+
+const header = (id: string): RuleHeader => ({
+  id,
+  title: `rule ${id}`,
+  name: null,
+  level: 'low',
+  status: null,
+  description: null,
+  author: null,
+  references: [],
+  falsepositives: [],
+  tags: [],
+  runbook: [],
+  tests: [],
+  file: `${id}.yml`,
+  line: 1,
+});
+
+const reads = (...fields: string[]): Expression => ({
+  kind: 'and',
+  terms: fields.map((field) => ({
+    kind: 'not',
+    term: { kind: 'item', field, values: [{ kind: 'exists', wanted: true }] },
+  })),
+});
+
+function detection(id: string, condition: Expression, more: Partial<Rule> = {}): Rule {
+  const rest = { service: null, levels: [], filters: [], alerts: true };
+  return { ...header(id), ...rest, selections: new Map(), condition, ...more };
+}
+
+function counting(
+  id: string,
+  rules: string[],
+  stateful: StatefulKind,
+  groupBy: string[] = [],
+): StatefulRule {
+  const fields: GroupField[] = groupBy.map((name) => ({ name, perRule: new Map() }));
+  const times = { timespanMs: 1, suppressMs: 1 };
+  return { ...header(id), stateful, rules, groupBy: fields, ...times, alerts: true };
+}
+
+const COUNT: StatefulKind = {
+  kind: 'aggregate',
+  aggregate: 'event_count',
+  fields: [],
+  percentile: null,
+  thresholds: [],
+};
+const fieldsNeeded = (rules: Rule[], stateful: StatefulRule[] = []): Record<string, string[]> =>
+  Object.fromEntries(
+    enrichmentNeeds({ rules, stateful }).map(({ ruleId, fields }) => [ruleId, [...fields]]),
+  );
+
+describe('the enrichment a rule needs', () => {
+  test('is what its condition reads, in any place', () => {
+    const selections = new Map([
+      ['used', reads('lakeseal.source.country')],
+      ['unused', reads('lakeseal.source.city')],
+    ]);
+    const named: Expression = { kind: 'selection', name: 'used' };
+    const reference: Expression = {
+      kind: 'item',
+      field: 'actor.name',
+      values: [{ kind: 'reference', field: 'lakeseal.source.asn', mode: 'equals', cased: false }],
+    };
+    const rules = [
+      detection('plain', reads('actionName', 'lakeseal.source.class')),
+      detection('nested', { kind: 'or', terms: [reads('actionName'), named] }, { selections }),
+      detection('reference', reference),
+      detection('snake', reads('lakeseal.source.as_organisation')),
+      detection('level', reads('actionName'), {
+        levels: [{ level: 'high', when: reads('lakeseal.source.asn') }],
+      }),
+    ];
+    assert.deepEqual(fieldsNeeded(rules), {
+      nested: ['lakeseal.source.country'],
+      reference: ['lakeseal.source.asn'],
+      snake: ['lakeseal.source.asOrganisation'],
+      level: ['lakeseal.source.asn'],
+    });
+  });
+
+  test('is what a stateful rule groups by, counts or compares', () => {
+    const login = detection('login', reads('actionName'), { alerts: false });
+    const aliased = counting('aliased', ['login'], COUNT);
+    const perRule = new Map([['login', 'lakeseal.source.asn']]);
+    const stateful = [
+      counting('count', ['login'], COUNT, ['actor.name']),
+      counting('group', ['login'], COUNT, ['actor.name', 'lakeseal.source.country']),
+      { ...aliased, groupBy: [{ name: 'network', perRule }] },
+      counting('seen', ['login'], {
+        kind: 'first_seen',
+        fields: ['lakeseal.source.country', 'lakeseal.source.asn'],
+        learnMs: 1,
+      }),
+      counting('travel', ['login'], { kind: 'travel', speedKmh: 900, distanceKmMin: 500 }),
+    ];
+    assert.deepEqual(fieldsNeeded([login], stateful), {
+      group: ['lakeseal.source.country'],
+      aliased: ['lakeseal.source.asn'],
+      seen: ['lakeseal.source.asn', 'lakeseal.source.country'],
+      travel: ['lakeseal.source.latitude', 'lakeseal.source.longitude'],
+    });
+  });
+
+  test('is that of the rules it counts, through a chain; rules that do not alert are not told', () => {
+    const abroad = detection('abroad', reads('lakeseal.source.country'), { alerts: false });
+    const inner = { ...counting('inner', ['abroad'], COUNT), alerts: false };
+    const outer = counting('outer', ['inner'], COUNT);
+    const absence = counting('absence', ['plain'], { kind: 'absence', followedBy: 'abroad' });
+    const plain = detection('plain', reads('actionName'));
+    assert.deepEqual(fieldsNeeded([abroad, plain], [inner, outer, absence]), {
+      outer: ['lakeseal.source.country'],
+      absence: ['lakeseal.source.country'],
+    });
+  });
+});
+
+describe('a need is unmet', () => {
+  const needs = enrichmentNeeds({
+    rules: [
+      detection('country', reads('lakeseal.source.country')),
+      detection('place', reads('lakeseal.source.latitude', 'lakeseal.source.asn')),
+    ],
+    stateful: [],
+  });
+  const state = (what: EnrichmentState['what'], answers: boolean): EnrichmentState => ({
+    what,
+    file: `${what}.mmdb`,
+    ok: answers,
+    answers,
+    detail: '',
+  });
+  const blind = (...states: EnrichmentState[]): string[] =>
+    unmetNeeds(needs, states).flatMap(({ ruleId, missing }) =>
+      missing.map(({ field, anyOf }) => `${ruleId} ${field} ${anyOf.join('|')}`),
+    );
+
+  test('where no file that answers gives the field', () => {
+    const latitude = 'place lakeseal.source.latitude city';
+    const asn = 'place lakeseal.source.asn asn';
+    const country = 'country lakeseal.source.country city|country';
+    assert.deepEqual(blind(), [country, asn, latitude]);
+    assert.deepEqual(blind(state('city', false)), [country, asn, latitude]);
+    assert.deepEqual(blind(state('country', true)), [asn, latitude]);
+    assert.deepEqual(blind(state('city', true)), [asn]);
+    assert.deepEqual(blind(state('city', true), state('asn', true)), []);
+  });
+});
