@@ -93,7 +93,7 @@ function some(tests: readonly Test[]): Test {
   };
 }
 
-function compileItem(item: Expression & { kind: 'item' }, slots: FieldSlots): Test {
+export function compileItem(item: Expression & { kind: 'item' }, slots: FieldSlots): Test {
   const slot = slots.slotOf(item.field);
   const literals = item.values.map(uncasedLiteral);
   const plain = literals.filter((literal) => literal !== null);
@@ -168,11 +168,18 @@ export function numberOf(text: string): number {
   return NUMBER.test(text) ? Number(text) : Number.NaN;
 }
 
-function numberEquals(wanted: string): TextTest {
+/**
+ * The number that decides whether a value equals a wanted one, or null where only the text does:
+ * beyond 2^53 two different numbers share one double.
+ */
+export function numberKey(wanted: string): number | null {
   const value = numberOf(wanted);
-  // Beyond 2^53 two different numbers share one double, so there only the text decides.
-  const exact = Number.isFinite(value) && Math.abs(value) <= Number.MAX_SAFE_INTEGER;
-  return (text) => text === wanted || (exact && numberOf(text) === value);
+  return Math.abs(value) <= Number.MAX_SAFE_INTEGER ? value : null;
+}
+
+function numberEquals(wanted: string): TextTest {
+  const value = numberKey(wanted);
+  return (text) => text === wanted || (value !== null && numberOf(text) === value);
 }
 
 function compileRegex(value: ValueTest & { kind: 'regex' }): TextTest {

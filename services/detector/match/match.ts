@@ -1,14 +1,17 @@
 /**
- * One event against all rules. Rules are found by the event's service and action, so the cost of
- * an event hardly grows with the number of rules that concern other services and actions.
+ * One event against all rules. The rules that an event can concern are found by what it must show
+ * for them, so its cost hardly grows with the number of rules: first by service and action, whose
+ * tests are answered once for every pair of names, then by the most telling field of each rule
+ * that is left.
  */
 import { strict as assert } from 'node:assert';
 import type { AuditEvent } from '../../ingest/event.ts';
 import type { Level, Rule } from '../sigma/rule.ts';
-import { type CompiledRule, compileRule } from './compile.ts';
+import { compileRule } from './compile.ts';
 import { NO_PLACES, type PlaceSource } from './derived.ts';
 import { FieldSlots, Subject } from './subject.ts';
-import { type Witness, witnesses } from './witness.ts';
+import { ACTION_FIELDS, asksNames, isNameField, Names, witnessOf } from './witness.ts';
+import { Candidates, type IndexedRule, WitnessIndex } from './witness-index.ts';
 
 /**
  * Most (service, action) pairs whose rules are remembered; then all are forgotten. There are some
@@ -18,55 +21,105 @@ const PAIRS_MAX = 4_096;
 /** Longest name of a remembered pair, characters. */
 const NAME_CHARS_MAX = 256;
 
-interface Compiled extends CompiledRule {
-  witnesses: Witness[];
-}
+/** What many pairs share that no rule names. */
+const NO_RULES = new WitnessIndex();
 
 export class Matcher {
   readonly rules: readonly Rule[];
-  readonly #compiled: Compiled[];
-  readonly #byRule: ReadonlyMap<Rule, CompiledRule>;
-  readonly #subject: Subject;
-  readonly #pairs = new Map<string, Map<string, readonly Compiled[]>>();
+  readonly #byRule = new Map<Rule, IndexedRule>();
+  readonly #slots: FieldSlots;
+  readonly #names = new Names();
+  /** Rules that can match only where the action, or the service, has this name (lower-cased). */
+  readonly #byAction = new Map<string, IndexedRule[]>();
+  readonly #byService = new Map<string, IndexedRule[]>();
+  /** Rules that ask for names in another way than by one of a few. */
+  readonly #byBoth: IndexedRule[] = [];
+  /** Rules that ask for no name. */
+  readonly #byContent = new WitnessIndex();
+  readonly #pairs = new Map<string, Map<string, WitnessIndex>>();
   #pairCount = 0;
+  readonly #subject: Subject;
+  readonly #candidates = new Candidates();
 
   constructor(rules: readonly Rule[], places: PlaceSource = NO_PLACES) {
-    const slots = new FieldSlots(places);
     this.rules = rules;
-    this.#compiled = rules.map((rule) => ({
-      ...compileRule(rule, slots),
-      witnesses: witnesses(rule),
-    }));
-    this.#byRule = new Map(this.#compiled.map((compiled) => [compiled.rule, compiled]));
-    this.#subject = new Subject(slots);
+    this.#slots = new FieldSlots(places);
+    rules.forEach((rule, order) => {
+      const indexed = { ...compileRule(rule, this.#slots), order, search: 0 };
+      this.#byRule.set(rule, indexed);
+      this.#file(indexed);
+    });
+    this.#subject = new Subject(this.#slots);
   }
 
   /** The rules that fire on the event, in the order they were given. */
   match(event: AuditEvent): Rule[] {
-    const candidates = this.#candidates(event.serviceName, event.actionName);
-    if (candidates.length === 0) return [];
+    const ofPair = this.#ofPair(event.serviceName, event.actionName);
+    if (ofPair.isEmpty && this.#byContent.isEmpty) return [];
     const subject = this.#subject;
     subject.reset(event);
-    const hits: Rule[] = [];
-    for (const { rule, test } of candidates) if (test(subject)) hits.push(rule);
-    return hits;
+    const candidates = this.#candidates;
+    candidates.start();
+    ofPair.collect(subject, candidates);
+    this.#byContent.collect(subject, candidates);
+    if (candidates.count === 0) return [];
+    return this.#evaluate(subject, candidates);
+  }
+
+  #evaluate(subject: Subject, candidates: Candidates): Rule[] {
+    const hits: IndexedRule[] = [];
+    for (let index = 0; index < candidates.count; index += 1) {
+      const rule = candidates.rules[index]!;
+      if (rule.test(subject)) hits.push(rule);
+    }
+    if (hits.length > 1) hits.sort((one, other) => one.order - other.order);
+    return hits.map(({ rule }) => rule);
   }
 
   /** The level of an alert of a rule of this set on an event that it fires on. */
   levelOf(rule: Rule, event: AuditEvent): Level {
-    if ((rule.levels ?? []).length === 0) return rule.level;
     const compiled = this.#byRule.get(rule);
     assert(compiled !== undefined, 'the rule is one of the set');
+    if (compiled.levels.length === 0) return rule.level;
     const subject = this.#subject;
     subject.reset(event);
     return compiled.levels.find(({ when }) => when(subject))?.level ?? rule.level;
   }
 
-  #candidates(service: string, action: string): readonly Compiled[] {
+  #file(rule: IndexedRule): void {
+    const slots = this.#slots;
+    const witness = witnessOf(rule.rule, slots, null);
+    if (witness === 'never') return;
+    if (!asksNames(rule.rule)) {
+      this.#byContent.add(rule, witness);
+      return;
+    }
+    if (witness === 'any' || !witness.every(({ slot }) => isNameField(slots.fieldOf(slot)))) {
+      this.#byBoth.push(rule);
+      return;
+    }
+    for (const sign of witness) {
+      if (sign.kind !== 'equals') {
+        this.#byBoth.push(rule);
+        return;
+      }
+    }
+    for (const sign of witness) {
+      const isAction = ACTION_FIELDS.has(slots.fieldOf(sign.slot));
+      const map = isAction ? this.#byAction : this.#byService;
+      const name = (sign as { text: string }).text;
+      const known = map.get(name);
+      if (known === undefined) map.set(name, [rule]);
+      else known.push(rule);
+    }
+  }
+
+  /** Rules that ask for names, for events of one service and action. */
+  #ofPair(service: string, action: string): WitnessIndex {
     let byAction = this.#pairs.get(service);
     const known = byAction?.get(action);
     if (known !== undefined) return known;
-    const found = this.#find(service.toLowerCase(), action.toLowerCase());
+    const found = this.#find(service, action);
     if (service.length > NAME_CHARS_MAX || action.length > NAME_CHARS_MAX) return found;
     if (this.#pairCount >= PAIRS_MAX) {
       this.#pairs.clear();
@@ -82,13 +135,16 @@ export class Matcher {
     return found;
   }
 
-  #find(service: string, action: string): Compiled[] {
-    return this.#compiled.filter((compiled) =>
-      compiled.witnesses.some(
-        (witness) =>
-          (witness.service === null || witness.service === service) &&
-          (witness.action === null || witness.action === action),
-      ),
-    );
+  #find(service: string, action: string): WitnessIndex {
+    const rules = new Set([
+      ...(this.#byAction.get(action.toLowerCase()) ?? []),
+      ...(this.#byService.get(service.toLowerCase()) ?? []),
+      ...this.#byBoth,
+    ]);
+    if (rules.size === 0) return NO_RULES;
+    const index = new WitnessIndex();
+    this.#names.set(service, action);
+    for (const rule of rules) index.add(rule, witnessOf(rule.rule, this.#slots, this.#names));
+    return index.isEmpty ? NO_RULES : index;
   }
 }

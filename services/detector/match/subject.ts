@@ -12,6 +12,7 @@ import { everyText, type FieldReader, type FieldValue, fieldReader } from './fie
 /** The fields that a rule set reads, in order of first use. */
 export class FieldSlots {
   readonly readers: FieldReader[] = [];
+  readonly #fields: string[] = [];
   readonly #slots = new Map<string, number>();
   readonly #places: PlaceSource;
 
@@ -24,9 +25,14 @@ export class FieldSlots {
     if (slot === undefined) {
       slot = this.readers.length;
       this.#slots.set(field, slot);
+      this.#fields.push(field);
       this.readers.push(fieldReader(field, this.#places));
     }
     return slot;
+  }
+
+  fieldOf(slot: number): string {
+    return this.#fields[slot]!;
   }
 }
 

@@ -1,86 +1,266 @@
 /**
- * Which events a rule can possibly match, as far as their service and action tell: the witness by
- * which the index sends events to rules. Sound, not complete: an event that no witness admits
- * cannot match; one that is admitted is still evaluated whole.
+ * What an event must show for a rule to match it: the witness by which the index finds the few
+ * rules that an event can concern. Sound, not complete: an event without a rule's witness cannot
+ * match the rule; one that has it is still evaluated whole.
+ *
+ * Of the terms of an AND the most telling one is enough. Service and action come first: the index
+ * asks for them once per pair of names, with every test on them answered (`Names`). Then come
+ * equality with a value of a field of many values, numbers, text inside a value, and last that a
+ * field is there at all.
  */
+import type { Expression, Rule, ValueTest } from '../sigma/rule.ts';
+import { compileItem, numberKey, type Test, uncasedLiteral } from './compile.ts';
+import { requiredText, TEXT_UNITS_MIN } from './regex-text.ts';
+import { FieldSlots, Subject } from './subject.ts';
 
-import type { Expression, Rule } from '../sigma/rule.ts';
-import { uncasedLiteral } from './compile.ts';
+/** One thing of which a rule needs at least one. Texts are lower-cased. */
+export type Sign =
+  | { kind: 'equals'; slot: number; text: string }
+  | { kind: 'number'; slot: number; number: number }
+  /** Text of `TEXT_UNITS_MIN` characters at least, anywhere inside the value. */
+  | { kind: 'inside'; slot: number; text: string }
+  | { kind: 'present'; slot: number };
 
-/** Lower-cased names; null is "any". */
-export interface Witness {
-  service: string | null;
-  action: string | null;
+export type Witness =
+  /** No event can match. */
+  | 'never'
+  /** Nothing is needed that an index could ask for. */
+  | 'any'
+  | readonly Sign[];
+
+/** Beyond this many signs the presence of their fields is asked instead. */
+const SIGNS_MAX = 1_024;
+
+export const SERVICE_FIELDS: ReadonlySet<string> = new Set(['serviceName', 'service_name']);
+export const ACTION_FIELDS: ReadonlySet<string> = new Set(['actionName', 'action_name']);
+
+export function isNameField(field: string): boolean {
+  return SERVICE_FIELDS.has(field) || ACTION_FIELDS.has(field);
 }
 
-/** Beyond this many alternatives a rule's witness is "any event". */
-const WITNESSES_MAX = 256;
+/** Fields of few values, each of which many events share. */
+const COMMON_FIELDS =
+  /^(?:audit_?level|version|category|outcome|shape|actor\.type|(?:account|workspace|org)_?id|shard_?name|response\.status_?code|requestParamsTruncated|lakeseal\.(?:source|agent)\..*)$/i;
 
-const ANY: Witness = { service: null, action: null };
-
-/** An event can match only if one of these admits it. Empty: the rule can match nothing. */
-export function witnesses(rule: Rule): Witness[] {
-  const inner = of(rule.condition, rule);
-  const confined: Witness[] =
-    rule.service === null ? [ANY] : [{ service: rule.service.toLowerCase(), action: null }];
-  return both(confined, inner);
+/** A guess at the share of events that have a sign, 0 to 1. */
+function shareOf(sign: Sign, field: string): number {
+  // In any case, service and action are asked first.
+  if (ACTION_FIELDS.has(field)) return sign.kind === 'equals' ? 1e-6 : 1;
+  if (SERVICE_FIELDS.has(field)) return sign.kind === 'equals' ? 1e-5 : 1;
+  const common = COMMON_FIELDS.test(field);
+  switch (sign.kind) {
+    case 'equals':
+      return common ? 0.3 : 0.001;
+    case 'number':
+      return common ? 0.3 : 0.002;
+    case 'inside':
+      return common ? 0.3 : sign.text.length >= 6 ? 0.004 : 0.02;
+    case 'present':
+      return /^(?:requestParams|request_params|response\.)/.test(field) ? 0.2 : 0.9;
+  }
 }
 
-function of(expression: Expression, rule: Rule): Witness[] {
+/** What is known of an event before anything else of it is read. */
+export class Names {
+  readonly #slots = new FieldSlots();
+  readonly #tests = new Map<Expression, Test>();
+  #subject: Subject | undefined;
+  #event = { serviceName: '', actionName: '' };
+
+  /** From now on questions are about this pair. */
+  set(serviceName: string, actionName: string): void {
+    this.#event = { serviceName, actionName };
+    this.#subject = undefined;
+  }
+
+  get service(): string {
+    return this.#event.serviceName;
+  }
+
+  /** Whether an item on one of the two names holds. */
+  holds(item: Expression & { kind: 'item' }): boolean {
+    let test = this.#tests.get(item);
+    if (test === undefined) {
+      test = compileItem(item, this.#slots);
+      this.#tests.set(item, test);
+      this.#subject = undefined;
+    }
+    if (this.#subject === undefined) {
+      this.#subject = new Subject(this.#slots);
+      this.#subject.reset(this.#event as Parameters<Subject['reset']>[0]);
+    }
+    return test(this.#subject);
+  }
+}
+
+function isOfNames(item: Expression & { kind: 'item' }): boolean {
+  return isNameField(item.field) && item.values.every(({ kind }) => kind !== 'reference');
+}
+
+/** Whether the answer to a rule can depend on service or action alone. */
+export function asksNames(rule: Rule): boolean {
+  if (rule.service !== null) return true;
+  const asks = (expression: Expression): boolean => {
+    switch (expression.kind) {
+      case 'and':
+      case 'or':
+        return expression.terms.some(asks);
+      case 'not':
+        return asks(expression.term);
+      case 'selection':
+        return asks(rule.selections.get(expression.name)!);
+      case 'item':
+        return isNameField(expression.field);
+      case 'keyword':
+        return false;
+    }
+  };
+  return asks(rule.condition);
+}
+
+interface Scope {
+  rule: Rule;
+  slots: FieldSlots;
+  names: Names | null;
+}
+
+/**
+ * The witness of a rule; with `names`, of the rule for events of that service and action. Slots
+ * are those of the subjects that the index will ask.
+ */
+export function witnessOf(rule: Rule, slots: FieldSlots, names: Names | null): Witness {
+  const scope: Scope = { rule, slots, names };
+  const condition = of(rule.condition, scope);
+  if (rule.service === null) return condition;
+  const service = rule.service.toLowerCase();
+  if (names !== null) return names.service.toLowerCase() === service ? condition : 'never';
+  const confined: Sign = { kind: 'equals', slot: slots.slotOf('serviceName'), text: service };
+  return more([[confined], condition], slots);
+}
+
+function of(expression: Expression, scope: Scope): Witness {
   switch (expression.kind) {
     case 'and':
-      return expression.terms
-        .map((term) => of(term, rule))
-        .reduce((left, right) => both(left, right));
+      return more(
+        expression.terms.map((term) => of(term, scope)),
+        scope.slots,
+      );
     case 'or':
-      return either(expression.terms.flatMap((term) => of(term, rule)));
+      return either(
+        expression.terms.map((term) => of(term, scope)),
+        scope.slots,
+      );
     case 'selection':
-      return of(rule.selections.get(expression.name)!, rule);
-    case 'item':
-      return ofItem(expression);
+      return of(scope.rule.selections.get(expression.name)!, scope);
     case 'not':
+      return answer(expression.term, scope) === 'yes' ? 'never' : 'any';
     case 'keyword':
-      return [ANY];
-  }
-}
-
-function ofItem(item: Expression & { kind: 'item' }): Witness[] {
-  const service = item.field === 'serviceName' || item.field === 'service_name';
-  const action = item.field === 'actionName' || item.field === 'action_name';
-  if (!service && !action) return [ANY];
-  const each = item.values.map((value): Witness => {
-    const literal = uncasedLiteral(value);
-    if (literal === null) return ANY;
-    return service ? { service: literal, action: null } : { service: null, action: literal };
-  });
-  return either(each);
-}
-
-function either(all: Witness[]): Witness[] {
-  const distinct = new Map(all.map((one) => [JSON.stringify([one.service, one.action]), one]));
-  if (distinct.size > WITNESSES_MAX) return [ANY];
-  return all.some((one) => one.service === null && one.action === null)
-    ? [ANY]
-    : [...distinct.values()];
-}
-
-function both(left: Witness[], right: Witness[]): Witness[] {
-  if (left.length * right.length > WITNESSES_MAX * 4) {
-    return left.length < right.length ? left : right;
-  }
-  const result: Witness[] = [];
-  for (const a of left) {
-    for (const b of right) {
-      const service = agreed(a.service, b.service);
-      const action = agreed(a.action, b.action);
-      if (service !== undefined && action !== undefined) result.push({ service, action });
+      return 'any';
+    case 'item': {
+      const known = answer(expression, scope);
+      if (known !== 'unknown') return known === 'yes' ? 'any' : 'never';
+      const signs = expression.values.map((value) => signOf(expression.field, value, scope.slots));
+      return either(signs, scope.slots);
     }
   }
-  return either(result);
 }
 
-/** The name both admit; undefined where they exclude each other. */
-function agreed(a: string | null, b: string | null): string | null | undefined {
-  if (a === null) return b;
-  return b === null || a === b ? a : undefined;
+/** What service and action alone say. */
+function answer(expression: Expression, scope: Scope): 'yes' | 'no' | 'unknown' {
+  if (scope.names === null) return 'unknown';
+  switch (expression.kind) {
+    case 'and': {
+      const terms = expression.terms.map((term) => answer(term, scope));
+      if (terms.includes('no')) return 'no';
+      return terms.includes('unknown') ? 'unknown' : 'yes';
+    }
+    case 'or': {
+      const terms = expression.terms.map((term) => answer(term, scope));
+      if (terms.includes('yes')) return 'yes';
+      return terms.includes('unknown') ? 'unknown' : 'no';
+    }
+    case 'not': {
+      const term = answer(expression.term, scope);
+      return term === 'unknown' ? term : term === 'yes' ? 'no' : 'yes';
+    }
+    case 'selection':
+      return answer(scope.rule.selections.get(expression.name)!, scope);
+    case 'item':
+      if (!isOfNames(expression)) return 'unknown';
+      return scope.names.holds(expression) ? 'yes' : 'no';
+    case 'keyword':
+      return 'unknown';
+  }
+}
+
+function signOf(field: string, value: ValueTest, slots: FieldSlots): Witness {
+  if (value.kind === 'null' || (value.kind === 'exists' && !value.wanted)) return 'any';
+  const slot = slots.slotOf(field);
+  const present: Sign = { kind: 'present', slot };
+  if (value.kind === 'number') {
+    const number = numberKey(value.text);
+    if (number !== null) return [{ kind: 'number', slot, number }];
+    return [{ kind: 'equals', slot, text: value.text.toLowerCase() }];
+  }
+  if (value.kind === 'regex') {
+    const text = requiredText(value.source, value.ignoreCase);
+    return [text === null ? present : { kind: 'inside', slot, text }];
+  }
+  if (value.kind !== 'pattern') return [present];
+  const literal = uncasedLiteral({ ...value, cased: false });
+  if (literal !== null) return [{ kind: 'equals', slot, text: literal }];
+  const text = longestText(value);
+  return [text === null ? present : { kind: 'inside', slot, text }];
+}
+
+const ASCII = /^[\0-\x7f]*$/;
+
+/** The longest text that the pattern's values hold, lower-cased, or null where it tells nothing. */
+function longestText({ pattern, cased }: ValueTest & { kind: 'pattern' }): string | null {
+  let longest = '';
+  for (const part of pattern) {
+    if (typeof part !== 'string') continue;
+    // Of other scripts lower case depends on what stands beside it: no part of the value's then.
+    if (cased && !ASCII.test(part)) continue;
+    const text = part.toLowerCase();
+    if (text.length > longest.length) longest = text;
+  }
+  return longest.length >= TEXT_UNITS_MIN ? longest : null;
+}
+
+function shareOfAll(signs: readonly Sign[], slots: FieldSlots): number {
+  return signs.reduce((sum, sign) => sum + shareOf(sign, slots.fieldOf(sign.slot)), 0);
+}
+
+/** The most telling of the witnesses, all of which are needed. */
+function more(witnesses: readonly Witness[], slots: FieldSlots): Witness {
+  let best: Witness = 'any';
+  let bestShare = Number.POSITIVE_INFINITY;
+  for (const witness of witnesses) {
+    if (witness === 'never') return 'never';
+    if (witness === 'any') continue;
+    const share = shareOfAll(witness, slots);
+    if (share >= bestShare) continue;
+    best = witness;
+    bestShare = share;
+  }
+  return best;
+}
+
+/** Any of the witnesses will do. */
+function either(witnesses: readonly Witness[], slots: FieldSlots): Witness {
+  const distinct = new Map<string, Sign>();
+  for (const witness of witnesses) {
+    if (witness === 'any') return 'any';
+    if (witness === 'never') continue;
+    for (const sign of witness) distinct.set(JSON.stringify(sign), sign);
+  }
+  if (distinct.size === 0) return 'never';
+  const signs = [...distinct.values()];
+  if (signs.length > SIGNS_MAX) return present(signs);
+  return shareOfAll(signs, slots) >= 1 ? present(signs) : signs;
+}
+
+function present(signs: readonly Sign[]): Witness {
+  return [...new Set(signs.map(({ slot }) => slot))].map((slot) => ({ kind: 'present', slot }));
 }
