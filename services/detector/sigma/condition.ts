@@ -35,10 +35,26 @@ class ConditionError extends Error {
   }
 }
 
+/** How problems speak of the names in a condition. */
+export interface Vocabulary {
+  unknown: (name: string) => string;
+  known: (names: readonly string[]) => string;
+}
+
+const SELECTIONS: Vocabulary = {
+  unknown: (name) =>
+    `the condition names ${JSON.stringify(name)}, which the detection does not define`,
+  known: (names) => `the selections are ${list(names)}`,
+};
+
 /** `names` are the rule's search identifiers. `at` of a problem is an index into `source`. */
-export function parseCondition(source: string, names: readonly string[]): ParsedCondition {
+export function parseCondition(
+  source: string,
+  names: readonly string[],
+  vocabulary: Vocabulary = SELECTIONS,
+): ParsedCondition {
   try {
-    const parser = new Parser(tokens(source), names, source.length);
+    const parser = new Parser(tokens(source), names, source.length, vocabulary);
     return { ok: true, expression: parser.whole(), used: parser.used };
   } catch (error) {
     if (!(error instanceof ConditionError)) throw error;
@@ -74,13 +90,15 @@ class Parser {
   readonly #tokens: Token[];
   readonly #names: readonly string[];
   readonly #end: number;
+  readonly #vocabulary: Vocabulary;
   #next = 0;
   #depth = 0;
 
-  constructor(list: Token[], names: readonly string[], end: number) {
+  constructor(list: Token[], names: readonly string[], end: number, vocabulary: Vocabulary) {
     this.#tokens = list;
     this.#names = names;
     this.#end = end;
+    this.#vocabulary = vocabulary;
   }
 
   whole(): Expression {
@@ -179,7 +197,7 @@ class Parser {
       throw new ConditionError(
         target.at,
         `${JSON.stringify(text)} matches no selection`,
-        `the selections are ${list(this.#names)}`,
+        this.#vocabulary.known(this.#names),
       );
     }
     return chosen;
@@ -197,8 +215,8 @@ class Parser {
     const near = nearest(token.text, this.#names);
     throw new ConditionError(
       token.at,
-      `the condition names ${JSON.stringify(token.text)}, which the detection does not define`,
-      near === null ? `the selections are ${list(this.#names)}` : `did you mean "${near}"?`,
+      this.#vocabulary.unknown(token.text),
+      near === null ? this.#vocabulary.known(this.#names) : `did you mean "${near}"?`,
     );
   }
 

@@ -66,10 +66,14 @@ class ItemError extends Error {
   }
 }
 
+/** Values of placeholders, by name. */
+export type Lists = ReadonlyMap<string, readonly string[]>;
+
 export function parseItem(
   key: string,
   values: readonly ScalarValue[],
   isList: boolean,
+  _lists: Lists,
 ): ParsedItem {
   const [field = '', ...modifiers] = key.split('|');
   const problems: ItemProblem[] = [];

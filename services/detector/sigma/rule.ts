@@ -197,6 +197,11 @@ export interface StatefulRule extends RuleHeader {
   stateful: StatefulKind;
   /** Ids of detection rules and of other stateful rules (a chain). */
   rules: readonly string[];
+  /**
+   * Those of `rules` that mean the alerts of a stateful rule. The others mean the events of a
+   * detection rule, also where a stateful rule shares its id (a kind of its own, suppression).
+   */
+  chained: readonly string[];
   groupBy: readonly GroupField[];
   /** Sliding window, or the memory of a kind that has no window. Milliseconds. */
   timespanMs: number;

@@ -1,48 +1,71 @@
 /**
  * Loading of rules from files and folders: all or nothing. Every problem of every file is found
  * before anything is said, and one error anywhere means that no rule is loaded (promise D3).
+ *
+ * This file reads; what the texts mean is decided by `resolve.ts`, which is pure.
  */
 import { lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { type ReadDocuments, readDocuments } from './documents.ts';
+import { parseList } from './lists.ts';
+import type { Lists } from './modifiers.ts';
 import { type Problem, sortProblems } from './problem.ts';
-import type { Rule } from './rule.ts';
-import { parseRuleFile } from './rule-file.ts';
+import { resolveRules } from './resolve.ts';
+import type { RuleSet } from './rule.ts';
 
-/** Folder of the rules that come with lakeseal. */
+/** Folder of the rules that come with lakeseal: the first layer. */
 export const SHIPPED_RULES = fileURLToPath(new URL('../rules', import.meta.url));
+/** Folder of the lists that come with lakeseal. */
+export const SHIPPED_LISTS = fileURLToPath(new URL('../lists', import.meta.url));
+
+export interface RuleFolders {
+  /**
+   * Files, and folders with all `.yml` and `.yaml` files below them (hidden ones left out): each is
+   * a layer, and rules of a later one replace those of an earlier one by their ids.
+   */
+  layers: readonly string[];
+  /** Folders of `NAME.txt` files; one of a later folder replaces that of an earlier one. */
+  lists: readonly string[];
+  /** Epoch ms, by which filters expire. */
+  nowMs: number;
+}
 
 export type LoadedRules =
-  /** In order of file name, then of place in the file. `warnings` are for people. */
-  | { ok: true; rules: Rule[]; warnings: Problem[] }
+  /** In order of layer, file name and place in the file. `warnings` are for people. */
+  | { ok: true; set: RuleSet; warnings: Problem[] }
   /** Errors and warnings of all files, in order. */
   | { ok: false; problems: Problem[] };
 
 const FILES_MAX = 20_000;
 const FOLDER_DEPTH_MAX = 32;
+export const LIST_FILE_BYTES_MAX = 16 * 1024 * 1024;
 
-/** Files, and folders with all `.yml` and `.yaml` files below them (hidden ones left out). */
-export function loadRules(paths: readonly string[]): LoadedRules {
+export function loadRules({ layers, lists, nowMs }: RuleFolders): LoadedRules {
   const problems: Problem[] = [];
-  const rules: Rule[] = [];
-  for (const file of ruleFiles(paths, problems)) {
-    const source = readText(file, problems);
-    if (source === null) continue;
-    const parsed = parseRuleFile(file, source);
-    problems.push(...parsed.problems);
-    rules.push(...parsed.rules);
+  const documents: ReadDocuments['documents'] = [];
+  for (const { file, layer } of ruleFiles(layers, problems)) {
+    const text = readText(file, problems);
+    if (text === null) continue;
+    const read = readDocuments(file, layer, text);
+    problems.push(...read.problems);
+    documents.push(...read.documents);
   }
-  problems.push(...duplicates(rules));
-  const sorted = sortProblems(problems);
+  const resolved = resolveRules(documents, { lists: readLists(lists, problems), nowMs });
+  const sorted = sortProblems([...problems, ...resolved.problems]);
   if (sorted.some((problem) => problem.severity === 'error')) {
     return { ok: false, problems: sorted };
   }
-  return { ok: true, rules, warnings: sorted };
+  return { ok: true, set: resolved.set, warnings: sorted };
 }
 
-function ruleFiles(paths: readonly string[], problems: Problem[]): string[] {
-  const files = new Set<string>();
-  const visit = (path: string, depth: number): void => {
+/** Each file once, in the first layer that names it. */
+function ruleFiles(
+  layers: readonly string[],
+  problems: Problem[],
+): { file: string; layer: number }[] {
+  const files = new Map<string, number>();
+  const visit = (path: string, layer: number, depth: number): void => {
     if (files.size >= FILES_MAX || depth > FOLDER_DEPTH_MAX) {
       problems.push(wholeFile(path, 'too many files or folders', 'name a smaller rule folder'));
       return;
@@ -51,19 +74,48 @@ function ruleFiles(paths: readonly string[], problems: Problem[]): string[] {
       if (entry.startsWith('.')) continue;
       const inner = join(path, entry);
       // A link to a folder is not followed below the folder that was named: it could be a circle.
-      if (lstatSync(inner).isDirectory()) visit(inner, depth + 1);
-      else if (/\.ya?ml$/i.test(entry) && statSync(inner).isFile()) files.add(inner);
+      if (lstatSync(inner).isDirectory()) visit(inner, layer, depth + 1);
+      else if (/\.ya?ml$/i.test(entry) && statSync(inner).isFile() && !files.has(inner)) {
+        files.set(inner, layer);
+      }
     }
   };
-  for (const path of paths) {
+  for (const [layer, path] of layers.entries()) {
     try {
-      if (statSync(path).isDirectory()) visit(path, 0);
-      else files.add(path);
+      if (statSync(path).isDirectory()) visit(path, layer, 0);
+      else if (!files.has(path)) files.set(path, layer);
     } catch (error) {
       problems.push(unreadable(path, error));
     }
   }
-  return [...files];
+  return [...files].map(([file, layer]) => ({ file, layer }));
+}
+
+function readLists(folders: readonly string[], problems: Problem[]): Lists {
+  const files = new Map<string, string>();
+  for (const folder of folders) {
+    try {
+      for (const entry of readdirSync(folder).toSorted()) {
+        if (!entry.endsWith('.txt') || entry.startsWith('.')) continue;
+        files.set(basename(entry, '.txt'), join(folder, entry));
+      }
+    } catch (error) {
+      problems.push(unreadable(folder, error));
+    }
+  }
+  const lists = new Map<string, readonly string[]>();
+  for (const [name, file] of files) {
+    const text = readText(file, problems);
+    if (text === null) continue;
+    if (Buffer.byteLength(text) > LIST_FILE_BYTES_MAX) {
+      problems.push(
+        wholeFile(file, `the list is larger than ${LIST_FILE_BYTES_MAX} bytes`, 'split it'),
+      );
+    } else {
+      lists.set(name, parseList(text));
+    }
+  }
+  return lists;
 }
 
 function readText(file: string, problems: Problem[]): string | null {
@@ -77,30 +129,6 @@ function readText(file: string, problems: Problem[]): string | null {
     }
     return null;
   }
-}
-
-function duplicates(rules: readonly Rule[]): Problem[] {
-  const problems: Problem[] = [];
-  const seen = new Map<string, Rule>();
-  for (const rule of rules) {
-    for (const key of [`id ${rule.id}`, ...(rule.name === null ? [] : [`name ${rule.name}`])]) {
-      const first = seen.get(key);
-      if (first === undefined) {
-        seen.set(key, rule);
-        continue;
-      }
-      const [what, value] = key.split(' ', 2);
-      problems.push({
-        severity: 'error',
-        file: rule.file,
-        line: rule.line,
-        column: 1,
-        message: `the ${what} ${value} is already used at ${first.file}:${first.line}`,
-        hint: what === 'id' ? 'give each rule its own; make one with: uuidgen' : 'rename one',
-      });
-    }
-  }
-  return problems;
 }
 
 function unreadable(path: string, error: unknown): Problem {

@@ -1,0 +1,163 @@
+/**
+ * All documents of all layers into one rule set: later layers replace and override earlier ones,
+ * filters are joined to the rules they are for, and every reference becomes an id. Pure; every
+ * problem of every document is found before anything is said.
+ */
+import { resolveCorrelations } from './chains.ts';
+import type { RuleDocument } from './documents.ts';
+import { applyFilters, withFilters } from './exceptions.ts';
+import { type FilterDraft, readFilter } from './filter.ts';
+import { Findings } from './findings.ts';
+import type { Lists } from './modifiers.ts';
+import { type Override, overridden, readOverride } from './override.ts';
+import { type Problem, sortProblems } from './problem.ts';
+import { References } from './references.ts';
+import type { Rule, RuleSet } from './rule.ts';
+import {
+  type DetectionDraft,
+  type RuleDraft,
+  readCorrelationRule,
+  readDetectionRule,
+} from './rule-document.ts';
+
+export interface ResolveOptions {
+  /** Values of placeholders, by name. */
+  lists: Lists;
+  /** Epoch ms; filters that expired before are not applied. */
+  nowMs: number;
+}
+
+export interface Resolved {
+  /** What could be read: without errors among `problems`, the whole rule set. */
+  set: RuleSet;
+  /** In order of file, line and column. */
+  problems: Problem[];
+}
+
+/** Documents in order of their layers; within a layer in order of file and place. */
+export function resolveRules(
+  documents: readonly RuleDocument[],
+  { lists, nowMs }: ResolveOptions,
+): Resolved {
+  const findings = new Findings('');
+  const effective = effectiveOf(documents, findings);
+  const overrides = effective
+    .filter(({ kind }) => kind === 'override')
+    .map((document) => readOverride(document, findings))
+    .filter((override) => override !== null);
+  const { rules, disabled } = applyOverrides(effective, overrides, findings);
+  const drafts = rules
+    .map((document) => readRule(document, findings, lists))
+    .filter((draft) => draft !== null);
+  const filters = effective
+    .filter(({ kind }) => kind === 'filter')
+    .map((document) => readFilter(document, findings, lists))
+    .filter((filter) => filter !== null);
+  const set = assembled(drafts, filters, disabled, nowMs, findings);
+  return { set, problems: sortProblems(findings.problems) };
+}
+
+function readRule(document: RuleDocument, findings: Findings, lists: Lists): RuleDraft | null {
+  return document.kind === 'correlation'
+    ? readCorrelationRule(document, findings)
+    : readDetectionRule(document, findings, lists);
+}
+
+/** Without the documents that one of a later layer replaces by its id; ids and names are unique. */
+function effectiveOf(documents: readonly RuleDocument[], findings: Findings): RuleDocument[] {
+  const byId = new Map<string, RuleDocument>();
+  const replaced = new Set<RuleDocument>();
+  for (const document of documents) {
+    if (document.id === null) continue;
+    const before = byId.get(document.id);
+    if (before !== undefined && before.layer === document.layer) {
+      tellDuplicate('id', document.id, document, before, findings);
+    } else {
+      if (before !== undefined) replaced.add(before);
+      byId.set(document.id, document);
+    }
+  }
+  const effective = documents.filter((document) => !replaced.has(document));
+  const byName = new Map<string, RuleDocument>();
+  for (const document of effective) {
+    if (document.name === null) continue;
+    const before = byName.get(document.name);
+    if (before === undefined) byName.set(document.name, document);
+    else tellDuplicate('name', document.name, document, before, findings);
+  }
+  return effective;
+}
+
+function tellDuplicate(
+  what: 'id' | 'name',
+  value: string,
+  document: RuleDocument,
+  before: RuleDocument,
+  findings: Findings,
+): void {
+  const { source, at } = before.tree;
+  const { line } = source.lines.linePos(at);
+  findings.error(
+    document.tree,
+    `the ${what} ${value} is already used at ${before.file}:${Math.max(1, line)}`,
+    what === 'id' ? 'give each rule its own; make one with: uuidgen' : 'rename one',
+  );
+}
+
+/** The rule documents with what overrides put into them, and the ids of those switched off. */
+function applyOverrides(
+  documents: readonly RuleDocument[],
+  overrides: readonly Override[],
+  findings: Findings,
+): { rules: RuleDocument[]; disabled: Set<string> } {
+  const rules = documents.filter(({ kind }) => kind === 'detection' || kind === 'correlation');
+  const named = rules.flatMap((rule, at) =>
+    rule.id === null ? [] : [{ id: rule.id, name: rule.name, at }],
+  );
+  const references = new References(named);
+  const disabled = new Set<string>();
+  for (const override of overrides) {
+    const found = references.find(override.rule, findings);
+    if (found === null) continue;
+    if (override.enabled === true) disabled.delete(found.id);
+    if (override.enabled === false) disabled.add(found.id);
+    const rule = rules[found.at]!;
+    rules[found.at] = { ...rule, tree: overridden(rule.tree, override, findings) };
+  }
+  return { rules, disabled };
+}
+
+function assembled(
+  drafts: readonly RuleDraft[],
+  filters: readonly FilterDraft[],
+  disabled: ReadonlySet<string>,
+  nowMs: number,
+  findings: Findings,
+): RuleSet {
+  const { stateful, silenced, needed } = resolveCorrelations(drafts, disabled, findings);
+  const { exceptions, added } = applyFilters(drafts, filters, nowMs, findings);
+  const inForce = new Set(stateful.map(({ id }) => id));
+  const rules = drafts.flatMap((draft): Rule[] => {
+    if (draft.kind !== 'detection') return [];
+    const { id } = draft.header;
+    const isOff = disabled.has(id);
+    if (isOff && !needed.has(id) && !inForce.has(id)) return [];
+    const alerts = draft.own === null && !isOff && !silenced.has(id);
+    return [ruleOf(draft, added.get(id) ?? [], alerts)];
+  });
+  return { rules, stateful, exceptions, disabled: [...disabled] };
+}
+
+function ruleOf(draft: DetectionDraft, filters: readonly FilterDraft[], alerts: boolean): Rule {
+  const { header, own, detection, logsource, levels } = draft;
+  return {
+    ...header,
+    // The tests of a rule with a kind are about the kind, so its stateful rule has them.
+    tests: own === null ? header.tests : [],
+    service: logsource.service,
+    ...withFilters(detection, filters),
+    levels,
+    filters: filters.map(({ title }) => title),
+    alerts,
+  };
+}
