@@ -5,8 +5,11 @@
 import { fieldDoubt } from '../match/fields.ts';
 import { parseCondition } from './condition.ts';
 import type { Findings } from './findings.ts';
+import type { ItemProblem } from './item-problem.ts';
+import { type NameKind, nameDoubt } from './known-names.ts';
 import { MapReader } from './map-reader.ts';
-import { type ItemProblem, type Lists, parseItem } from './modifiers.ts';
+import { parseItem } from './modifiers.ts';
+import type { Lists } from './placeholder.ts';
 import type { Expression } from './rule.ts';
 import { type Entry, type MapTree, type ScalarTree, type Spot, spotIn, type Tree } from './tree.ts';
 
@@ -17,6 +20,16 @@ export interface Detection {
 
 /** A condition beside the rule's own, as that of a level. */
 export type FurtherConditions = (parse: (text: ScalarTree) => Expression | null) => void;
+
+/** Fields whose values are names that are known. */
+const NAME_FIELDS: Record<string, NameKind> = {
+  serviceName: 'service',
+  service_name: 'service',
+  actionName: 'action',
+  action_name: 'action',
+};
+/** Modifiers that leave a value the whole of what is compared. */
+const WHOLE_VALUE = ['all', 'cased', 'neq'];
 
 export interface DetectionOptions {
   /** `detection` or `filter`, for messages. */
@@ -193,7 +206,21 @@ class DetectionReader {
     if (modifiers.includes('fieldref')) {
       for (const one of values) this.#doubtField(one.text, one);
     }
+    if (modifiers.every((modifier) => WHOLE_VALUE.includes(modifier))) {
+      this.#doubtNames(field, values);
+    }
     return expression;
+  }
+
+  #doubtNames(field: string, values: readonly ScalarTree[]): void {
+    const kind = NAME_FIELDS[field];
+    if (kind === undefined) return;
+    for (const value of values) {
+      if (typeof value.value !== 'string' || /[*?\\]/.test(value.value) || value.value === '')
+        continue;
+      const doubt = nameDoubt(kind, value.value);
+      if (doubt !== null) this.#findings.warning(value, doubt.message, doubt.hint);
+    }
   }
 
   #doubtField(field: string, spot: Spot): void {

@@ -8,7 +8,7 @@ import type { Findings } from './findings.ts';
 import { checkForms, HEADER_KEYS, readTitle } from './header.ts';
 import { type Logsource, readLogsource } from './logsource.ts';
 import { MapReader } from './map-reader.ts';
-import type { Lists } from './modifiers.ts';
+import type { Lists } from './placeholder.ts';
 import type { Expression } from './rule.ts';
 import { lineOf, type ScalarTree, type Spot } from './tree.ts';
 

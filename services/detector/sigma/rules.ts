@@ -9,7 +9,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ReadDocuments, readDocuments } from './documents.ts';
 import { parseList } from './lists.ts';
-import type { Lists } from './modifiers.ts';
+import type { Lists } from './placeholder.ts';
 import { type Problem, sortProblems } from './problem.ts';
 import { resolveRules } from './resolve.ts';
 import type { RuleSet } from './rule.ts';
