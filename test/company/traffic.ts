@@ -10,7 +10,7 @@ import { type Random, Weighted } from './random.ts';
 /** One thing done; some are logged as several events, the later ones after a while. */
 export type Activity = Array<Action & { afterMs?: number }>;
 
-interface Scene {
+export interface Scene {
   company: Company;
   workspace: Workspace;
   random: Random;
@@ -451,6 +451,11 @@ function shortToken(scene: Scene): Activity {
 
 export type Kind = 'human' | 'machine';
 
+/** One activity of the one who is on the scene. */
+export function workOf(kind: Kind, scene: Scene): Activity {
+  return (kind === 'human' ? HUMAN_WORK : MACHINE_WORK).draw(scene.random)(scene);
+}
+
 /** One activity of a person or a machine in a workspace. */
 export function ordinaryActivity(
   company: Company,
@@ -460,6 +465,5 @@ export function ordinaryActivity(
   atMs: number,
 ): Activity {
   const who = random.pickSkewed(kind === 'human' ? company.people : company.servicePrincipals);
-  const maker = (kind === 'human' ? HUMAN_WORK : MACHINE_WORK).draw(random);
-  return maker({ company, workspace, random, who, atMs });
+  return workOf(kind, { company, workspace, random, who, atMs });
 }

@@ -50,7 +50,7 @@ function counting(
 ): StatefulRule {
   const fields: GroupField[] = groupBy.map((name) => ({ name, perRule: new Map() }));
   const times = { timespanMs: 1, suppressMs: 1 };
-  return { ...header(id), stateful, rules, groupBy: fields, ...times, alerts: true };
+  return { ...header(id), stateful, rules, chained: [], groupBy: fields, ...times, alerts: true };
 }
 
 const COUNT: StatefulKind = {

@@ -1,0 +1,122 @@
+/** Attacks on rights, settings and the audit log itself that several events give away together. */
+import {
+  ACCOUNT,
+  act,
+  burst,
+  HOUR_MS,
+  MINUTE_MS,
+  type Scheme,
+  SECOND_MS,
+  type Stage,
+} from './stage.ts';
+
+const grantOn = (stage: Stage, table: string, change: object) => ({
+  securable_type: 'TABLE',
+  securable_full_name: table,
+  changes: JSON.stringify([change]),
+  workspace_id: stage.workspace.id,
+  metastore_id: stage.company.metastoreId,
+});
+
+export const CONTROL_PLOTS: Record<string, Scheme> = {
+  permission_change_burst: {
+    title: 'Forty permissions changed by one person within twenty minutes',
+    day: 2,
+    hour: 16.2,
+    rules: ['permission_change_burst'],
+    steps: (stage) =>
+      burst(40, 30 * SECOND_MS, (at) => {
+        const { insider, company, others } = stage;
+        const target = others[at % others.length]!;
+        if (at % 2 === 0) {
+          const table = company.tables[at]!;
+          const change = { principal: target.name, add: ['SELECT', 'MODIFY'], remove: [] };
+          const params = grantOn(stage, table, change);
+          return act(stage, insider, 'unityCatalog.updatePermissions', params, ACCOUNT);
+        }
+        return act(stage, insider, 'workspace.changeWorkspaceAcl', {
+          aclChangeResourceName: `notebooks/${at}`,
+          aclPermissionSet: '[{"permission":"CAN_MANAGE"}]',
+          targetUserId: target.userId,
+        });
+      }),
+  },
+  new_user_then_admin: {
+    title: 'A new account is an administrator a quarter of an hour later',
+    day: 3,
+    hour: 18.7,
+    rules: ['new_user_made_admin'],
+    steps(stage) {
+      const { insider, random } = stage;
+      const target = {
+        targetUserName: `svc.${random.hex(5)}@example.com`,
+        targetUserId: random.digits(16),
+        endpoint: 'adminConsole',
+      };
+      const group = { ...target, targetGroupName: 'admins', targetGroupId: random.digits(15) };
+      return [
+        { afterMs: 0, action: act(stage, insider, 'accounts.add', target) },
+        {
+          afterMs: 15 * MINUTE_MS,
+          action: act(stage, insider, 'accounts.addPrincipalToGroup', group),
+        },
+      ];
+    },
+  },
+  off_hours_administration: {
+    title: 'Rights given away at half past two on Sunday morning',
+    day: 6,
+    hour: 1.5,
+    rules: ['privileged_action_off_hours'],
+    steps(stage) {
+      const { insider, others } = stage;
+      const target = others[3]!;
+      const params = { targetUserName: target.name, targetUserId: target.userId };
+      return [{ afterMs: 0, action: act(stage, insider, 'accounts.setAdmin', params) }];
+    },
+  },
+  verbose_audit_gap: {
+    title: 'Verbose audit logs off, and on again 25 minutes later',
+    day: 1,
+    hour: 19.3,
+    rules: ['verbose_audit_logging_disabled'],
+    steps(stage) {
+      const edit = (value: string) =>
+        act(stage, stage.insider, 'workspace.workspaceConfEdit', {
+          workspaceConfKeys: 'enableVerboseAuditLogs',
+          workspaceConfValues: value,
+        });
+      return [
+        { afterMs: 0, action: edit('false') },
+        { afterMs: 25 * MINUTE_MS, action: edit('true') },
+      ];
+    },
+  },
+  ip_access_list_gap: {
+    title: 'Access list deleted and made anew an hour later',
+    day: 4,
+    hour: 17.4,
+    rules: ['ip_access_list_deleted'],
+    steps(stage) {
+      const { insider, random } = stage;
+      const params = { ipAccessListId: random.uuid(), userId: insider.userId };
+      const create = { ipAccessListId: random.uuid(), userId: insider.userId };
+      return [
+        { afterMs: 0, action: act(stage, insider, 'accounts.deleteIpAccessList', params) },
+        { afterMs: HOUR_MS, action: act(stage, insider, 'accounts.createIpAccessList', create) },
+      ];
+    },
+  },
+  workspace_silence: {
+    title: 'Nothing comes from a workspace for six hours',
+    day: 5,
+    hour: 9,
+    rules: ['workspace_silence'],
+    steps: () => [],
+    quiet: ({ company }) => ({
+      workspaceId: company.workspaces[4]!.id,
+      afterMs: 0,
+      forMs: 6 * HOUR_MS,
+    }),
+  },
+};
