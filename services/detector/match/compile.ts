@@ -31,7 +31,7 @@ export interface CompiledRule {
 export function compileRule(rule: Rule, slots: FieldSlots): CompiledRule {
   const compile = expressionCompiler(rule, slots);
   const condition = compile(rule.condition);
-  const levels = (rule.levels ?? []).map(({ level, when }) => ({ level, when: compile(when) }));
+  const levels = rule.levels.map(({ level, when }) => ({ level, when: compile(when) }));
   if (rule.service === null) return { rule, test: condition, levels };
   const slot = slots.slotOf('serviceName');
   const service = rule.service.toLowerCase();

@@ -7,6 +7,7 @@
  */
 import ipaddr from 'ipaddr.js';
 import type { AuditEvent } from '../../ingest/event.ts';
+import { paramOf } from '../../ingest/event-view.ts';
 import type { Place } from '../sigma/rule.ts';
 
 /** Places by address, as they are known now. */
@@ -46,8 +47,7 @@ const TOKEN_ACTION = 'generatedbtoken';
 /** Hours from the event to the token's end; null where there is no end, or another action. */
 export function tokenLifetimeHours(event: AuditEvent): number | null {
   if (event.actionName.toLowerCase() !== TOKEN_ACTION) return null;
-  const params = event.requestParams;
-  const text = params.tokenExpirationTime ?? params.token_expiration_time;
+  const text = paramOf(event, 'tokenExpirationTime') ?? paramOf(event, 'token_expiration_time');
   if (text === undefined || !/^\d{1,16}$/.test(text)) return null;
   const endMs = Number(text);
   return endMs > 0 ? (endMs - event.eventTime) / HOUR_MS : null;

@@ -7,6 +7,7 @@
  * that the event lacks, or has as null, is `undefined`; decoding does not tell the two apart.
  */
 import type { AuditEvent } from '../../ingest/event.ts';
+import { paramOf } from '../../ingest/event-view.ts';
 import { nearest } from '../../runtime/nearest.ts';
 import { DERIVED, NO_PLACES, type PlaceSource } from './derived.ts';
 
@@ -151,8 +152,9 @@ export function everyText(event: AuditEvent): string[] {
     if (text !== undefined && text !== '') texts.push(text);
   }
   if (event.sourceAddressText !== null) texts.push(event.sourceAddressText);
-  for (const key in event.requestParams) texts.push(event.requestParams[key]!);
-  for (const key in event.extra) texts.push(event.extra[key]!);
+  const { requestParams, extra } = event;
+  for (const key in requestParams) texts.push(requestParams[key]!);
+  for (const key in extra) texts.push(extra[key]!);
   return texts;
 }
 
@@ -190,8 +192,8 @@ function parameterReader(name: string): FieldReader {
 
 function keyReader(key: string): (event: AuditEvent) => string | undefined {
   const twin = twinOf(key);
-  if (twin === null) return (event) => own(event.requestParams, key);
-  return (event) => own(event.requestParams, key) ?? own(event.requestParams, twin);
+  if (twin === null) return (event) => paramOf(event, key);
+  return (event) => paramOf(event, key) ?? paramOf(event, twin);
 }
 
 /** An unknown top-level field: kept by decoding as JSON text, read as the value it encodes. */

@@ -52,7 +52,10 @@ export class Matcher {
     this.#subject = new Subject(this.#slots);
   }
 
-  /** The rules that fire on the event, in the order they were given. */
+  /**
+   * The rules that fire on the event, in the order they were given. Of a view, the answer counts
+   * only where `isDoubtful` is false afterwards.
+   */
   match(event: AuditEvent): Rule[] {
     const ofPair = this.#ofPair(event.serviceName, event.actionName);
     if (ofPair.isEmpty && this.#byContent.isEmpty) return [];

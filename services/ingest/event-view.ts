@@ -1,0 +1,22 @@
+/**
+ * An audit event read where it lies: its fields are found in the bytes and made into values only
+ * when they are asked for. What a view gives is what decoding the same bytes gives.
+ *
+ * A view is valid until the next one is read into it. Where a field cannot be told without
+ * decoding, the view says so: what was read since is to be thrown away and the bytes decoded.
+ */
+import type { AuditEvent } from './event.ts';
+
+export interface EventView extends AuditEvent {
+  /** True once something was asked that only decoding can tell. */
+  readonly isDoubtful: boolean;
+  /** The value of a request parameter, without looking at the others. */
+  param(key: string): string | undefined;
+}
+
+/** A request parameter of an event or a view of one. */
+export function paramOf(event: AuditEvent | EventView, key: string): string | undefined {
+  if ('param' in event) return event.param(key);
+  const value: unknown = event.requestParams[key];
+  return typeof value === 'string' ? value : undefined;
+}

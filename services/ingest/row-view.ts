@@ -1,0 +1,452 @@
+/**
+ * A JSON row as an event, without parsing it. `read` says yes only to bytes of which `decodeJson`
+ * makes exactly one event and refuses nothing: one object, valid JSON to its last byte, of log
+ * delivery or of the system table, with names and a time. Whatever is unusual gets a no: repeated
+ * keys, keys with escapes, envelopes, other shapes, deep nesting, long texts, byte order marks.
+ * The caller then decodes, and finds out what it is.
+ */
+import { isUtf8 } from 'node:buffer';
+import { toUSVString } from 'node:util';
+import type { ResponseDatum } from '../../schemas/audit-event.ts';
+import { ByteWords } from '../../schemas/byte-words.ts';
+import { actorName, actorType } from './actor.ts';
+import { splitAddress } from './address.ts';
+import type { Actor, ActorType, EventIdSource, EventShape, Outcome } from './event.ts';
+import { eventTimeMs } from './event-time.ts';
+import type { EventView } from './event-view.ts';
+import {
+  CLOSE_OBJECT,
+  COMMA,
+  ESCAPED,
+  FALSE,
+  INTEGER,
+  JsonCursor,
+  MINUS,
+  NESTED,
+  NOTHING,
+  NULL,
+  OPEN_OBJECT,
+  QUOTE,
+  SPACE,
+  TEXT,
+  TRUE,
+  ZERO,
+} from './json-cursor.ts';
+import { outcomeOf } from './outcome.ts';
+import * as row from './row-keys.ts';
+
+/** Texts from here on are counted by decoding before they are parsed: not for us. */
+const ROW_BYTES_MAX = 65_535;
+/** Parameters of one row; of more, decoding is left to say what they are. */
+const PARAMS_MAX = 64;
+/** Digits of a status code that fits an int whatever they are. */
+const STATUS_DIGITS_MAX = 9;
+
+const words = new ByteWords(8_192, 160);
+
+export class RowView implements EventView {
+  isDoubtful = false;
+  eventTime = 0;
+  readonly actor: Actor;
+  readonly #cursor = new JsonCursor();
+  readonly #kind = new Uint8Array(row.FIELDS);
+  readonly #from = new Int32Array(row.FIELDS);
+  readonly #to = new Int32Array(row.FIELDS);
+  #shapes = 0;
+  #hasExtra = false;
+  #paramCount = 0;
+  readonly #paramHash = new Int32Array(PARAMS_MAX);
+  readonly #paramKind = new Uint8Array(PARAMS_MAX);
+  /** Four places of each: of its key, from and to, and of its value. */
+  readonly #paramPlaces = new Int32Array(PARAMS_MAX * 4);
+  readonly #response: ResponseDatum;
+
+  constructor() {
+    this.actor = actorOf(this);
+    this.#response = responseOf(this);
+  }
+
+  /** Starts on a row; false where the bytes have to be decoded to know what they are. */
+  read(bytes: Buffer): boolean {
+    this.isDoubtful = false;
+    if (bytes.length > ROW_BYTES_MAX || !isUtf8(bytes)) return false;
+    const cursor = this.#cursor;
+    cursor.start(bytes);
+    this.#kind.fill(NOTHING);
+    this.#shapes = row.DELIVERY | row.SYSTEM_TABLE;
+    this.#hasExtra = false;
+    this.#paramCount = 0;
+    const from = cursor.skipSpace(0);
+    if (from >= cursor.end || bytes[from] !== OPEN_OBJECT) return false;
+    const to = this.#object(from, row.ROW_KEYS, 0);
+    return to > 0 && cursor.skipSpace(to) === cursor.end && this.#isEvent();
+  }
+
+  /** Whether the row has what an event must have. */
+  #isEvent(): boolean {
+    if (this.#shapes !== row.DELIVERY && this.#shapes !== row.SYSTEM_TABLE) return false;
+    if (!this.#isName(row.SERVICE) || !this.#isName(row.ACTION)) return false;
+    const time = this.#time();
+    this.eventTime = time ?? 0;
+    return time !== null;
+  }
+
+  #isName(field: number): boolean {
+    return this.#kind[field] === TEXT && this.#from[field]! < this.#to[field]!;
+  }
+
+  #time(): number | null {
+    const { bytes } = this.#cursor;
+    const from = this.#from[row.TIME]!;
+    const to = this.#to[row.TIME]!;
+    if (this.#kind[row.TIME] === TEXT) return eventTimeMs(bytes.toString('utf8', from, to));
+    if (this.#kind[row.TIME] !== INTEGER || bytes[from] === MINUS) return null;
+    let value = 0;
+    for (let at = from; at < to; at += 1) value = value * 10 + (bytes[at]! - ZERO);
+    return eventTimeMs(value);
+  }
+
+  /** Walks an object of known keys; the place behind it, or -1. */
+  #object(from: number, table: row.KeyTable, depth: number): number {
+    const cursor = this.#cursor;
+    const { bytes, end } = cursor;
+    let at = cursor.skipSpace(from + 1);
+    if (bytes[at] === CLOSE_OBJECT && at < end) return at + 1;
+    let before: row.RowKey | null = null;
+    for (;;) {
+      let key: row.RowKey | null | undefined = before === null ? table.first : before.next;
+      let start: number;
+      if (key !== null && cursor.isAt(at, key.fours, key.size)) {
+        start = bytes[at + key.size]! > SPACE ? at + key.size : cursor.skipSpace(at + key.size);
+      } else {
+        const keyEnd = cursor.key(at);
+        if (keyEnd < 0) return -1;
+        key = table.find(cursor.hash, bytes, at + 1, keyEnd);
+        start = cursor.valueStart(keyEnd);
+        if (start < 0) return -1;
+        if (key !== undefined) {
+          if (before === null) table.first = key;
+          else before.next = key;
+        }
+      }
+      if (key !== undefined) before = key;
+      const valueEnd = key === undefined ? this.#extra(start, depth) : this.#known(key, start);
+      if (valueEnd < 0) return -1;
+      at = cursor.skipSpace(valueEnd);
+      if (at >= end) return -1;
+      if (bytes[at] === CLOSE_OBJECT) return at + 1;
+      if (bytes[at] !== COMMA) return -1;
+      at = cursor.skipSpace(at + 1);
+    }
+  }
+
+  #extra(start: number, depth: number): number {
+    this.#hasExtra = true;
+    return this.#cursor.value(start, depth + 1);
+  }
+
+  #known({ field, shapes }: row.RowKey, start: number): number {
+    if (field < 0 || this.#kind[field] !== NOTHING) return -1;
+    this.#shapes &= shapes;
+    if (this.#shapes === 0) return -1;
+    const cursor = this.#cursor;
+    if (field >= row.IDENTITY && field <= row.RESPONSE) return this.#container(field, start);
+    if (cursor.bytes[start] === QUOTE) {
+      const end = cursor.text(start + 1);
+      this.#kind[field] = cursor.kind;
+      this.#from[field] = start + 1;
+      this.#to[field] = end - 1;
+      return end;
+    }
+    const end = cursor.value(start, 2);
+    this.#kind[field] = cursor.kind;
+    this.#from[field] = start;
+    this.#to[field] = end;
+    return end;
+  }
+
+  #container(field: number, start: number): number {
+    const cursor = this.#cursor;
+    if (cursor.bytes[start] === OPEN_OBJECT) {
+      this.#kind[field] = NESTED;
+      return field === row.PARAMS ? this.#params(start) : this.#object(start, tableOf(field), 1);
+    }
+    const end = cursor.value(start, 2);
+    this.#kind[field] = cursor.kind;
+    // Decoding may find an object in a text, or keep what is none among the unknown fields.
+    return cursor.kind === NULL ? end : -1;
+  }
+
+  #params(from: number): number {
+    const cursor = this.#cursor;
+    const { bytes, end } = cursor;
+    let at = cursor.skipSpace(from + 1);
+    if (bytes[at] === CLOSE_OBJECT && at < end) return at + 1;
+    for (;;) {
+      const keyEnd = cursor.key(at);
+      if (keyEnd < 0) return -1;
+      const { hash } = cursor;
+      const start = cursor.valueStart(keyEnd);
+      if (start < 0) return -1;
+      const valueEnd = cursor.value(start, 2);
+      if (valueEnd < 0 || !this.#addParam(hash, at + 1, keyEnd, start, valueEnd)) return -1;
+      at = cursor.skipSpace(valueEnd);
+      if (at >= end) return -1;
+      if (bytes[at] === CLOSE_OBJECT) return at + 1;
+      if (bytes[at] !== COMMA) return -1;
+      at = cursor.skipSpace(at + 1);
+    }
+  }
+
+  /** False where the key may have come before, or there are too many. */
+  #addParam(hash: number, keyFrom: number, keyTo: number, from: number, to: number): boolean {
+    const count = this.#paramCount;
+    if (count === PARAMS_MAX) return false;
+    for (let index = 0; index < count; index += 1) {
+      if (this.#paramHash[index] === hash) return false;
+    }
+    const { kind } = this.#cursor;
+    const quotes = kind === TEXT || kind === ESCAPED ? 1 : 0;
+    this.#paramHash[count] = hash;
+    this.#paramKind[count] = kind;
+    const places = this.#paramPlaces;
+    places[count * 4] = keyFrom;
+    places[count * 4 + 1] = keyTo;
+    places[count * 4 + 2] = from + quotes;
+    places[count * 4 + 3] = to - quotes;
+    this.#paramCount = count + 1;
+    return true;
+  }
+
+  #slice(field: number): string {
+    return this.#cursor.bytes.toString('latin1', this.#from[field]!, this.#to[field]!);
+  }
+
+  #doubt(): null {
+    this.isDoubtful = true;
+    return null;
+  }
+
+  /** What decoding makes of a value that is to be text, or a doubt. */
+  #textOf(kind: number, from: number, to: number): string | null {
+    switch (kind) {
+      case NOTHING:
+      case NULL:
+        return null;
+      case TEXT:
+        return words.text(this.#cursor.bytes, from, to);
+      case INTEGER:
+        return this.#cursor.bytes.toString('latin1', from, to);
+      case ESCAPED:
+        return toUSVString(
+          JSON.parse(this.#cursor.bytes.toString('utf8', from - 1, to + 1)) as string,
+        );
+      case TRUE:
+        return 'true';
+      case FALSE:
+        return 'false';
+      default:
+        return this.#doubt();
+    }
+  }
+
+  /** For the parts of this file only: the text of a field. */
+  text(field: number): string | null {
+    return this.#textOf(this.#kind[field]!, this.#from[field]!, this.#to[field]!);
+  }
+
+  param(key: string): string | undefined {
+    const { bytes } = this.#cursor;
+    const places = this.#paramPlaces;
+    const size = key.length;
+    for (let index = 0; index < this.#paramCount; index += 1) {
+      const from = places[index * 4]!;
+      if (places[index * 4 + 1]! - from !== size) continue;
+      let at = 0;
+      // Only ASCII has a byte for each character; another key is looked for among all.
+      while (at < size && bytes[from + at] === key.charCodeAt(at) && bytes[from + at]! < 0x80) {
+        at += 1;
+      }
+      if (at < size) continue;
+      const value = this.#textOf(
+        this.#paramKind[index]!,
+        places[index * 4 + 2]!,
+        places[index * 4 + 3]!,
+      );
+      return value ?? undefined;
+    }
+    return isAscii(key) ? undefined : this.requestParams[key];
+  }
+
+  get requestParams(): Record<string, string> {
+    const params: Record<string, string> = Object.create(null);
+    const places = this.#paramPlaces;
+    for (let index = 0; index < this.#paramCount; index += 1) {
+      const key = words.text(this.#cursor.bytes, places[index * 4]!, places[index * 4 + 1]!);
+      const value = this.#textOf(
+        this.#paramKind[index]!,
+        places[index * 4 + 2]!,
+        places[index * 4 + 3]!,
+      );
+      if (value !== null) params[key] = value;
+    }
+    return params;
+  }
+
+  get serviceName(): string {
+    return this.text(row.SERVICE)!;
+  }
+  get actionName(): string {
+    return this.text(row.ACTION)!;
+  }
+  get version(): string | null {
+    return this.text(row.VERSION);
+  }
+  get auditLevel(): string | null {
+    return this.text(row.AUDIT_LEVEL);
+  }
+  get accountId(): string | null {
+    return this.text(row.ACCOUNT_ID);
+  }
+  get workspaceId(): string | null {
+    return this.text(row.WORKSPACE_ID) || this.orgId;
+  }
+  get orgId(): string | null {
+    return this.text(row.ORG_ID);
+  }
+  get shardName(): string | null {
+    return this.text(row.SHARD_NAME);
+  }
+  get resourceId(): null {
+    return null;
+  }
+  get category(): null {
+    return null;
+  }
+  get requestId(): string | null {
+    return this.text(row.REQUEST_ID);
+  }
+  get sessionId(): string | null {
+    return this.text(row.SESSION_ID);
+  }
+  get userAgent(): string | null {
+    return this.text(row.USER_AGENT);
+  }
+  get sourceAddressText(): string | null {
+    return this.text(row.SOURCE);
+  }
+  get sourceIp(): string | null {
+    const text = this.text(row.SOURCE);
+    return text === null ? null : (splitAddress(text)?.ip ?? null);
+  }
+  get sourcePort(): number | null {
+    const text = this.text(row.SOURCE);
+    return text === null ? null : (splitAddress(text)?.port ?? null);
+  }
+  /** Of a row without an id of its own, the id is made of all its fields. */
+  get eventId(): string {
+    return this.text(row.EVENT_ID) || (this.#doubt() ?? '');
+  }
+  get eventIdSource(): EventIdSource {
+    return this.text(row.EVENT_ID) ? 'event_id' : 'content_hash';
+  }
+  get eventTimeText(): string | null {
+    return this.#kind[row.TIME] === TEXT ? this.text(row.TIME) : null;
+  }
+  get shape(): EventShape {
+    return this.#shapes === row.DELIVERY ? 'delivery' : 'system_table';
+  }
+  get response(): ResponseDatum | null {
+    return this.#kind[row.RESPONSE] === NESTED ? this.#response : null;
+  }
+  /** For the parts of this file only: the status code. */
+  status(): number | null {
+    const kind = this.#kind[row.STATUS_CODE];
+    if (kind === NOTHING || kind === NULL) return null;
+    const size = this.#to[row.STATUS_CODE]! - this.#from[row.STATUS_CODE]!;
+    if (kind === INTEGER && size <= STATUS_DIGITS_MAX) return Number(this.#slice(row.STATUS_CODE));
+    return this.#doubt();
+  }
+  get outcome(): Outcome {
+    return outcomeOf(this.actionName, this.#kind[row.RESPONSE] === NESTED ? this.status() : null);
+  }
+  get requestParamsTruncated(): boolean {
+    this.isDoubtful = true;
+    return false;
+  }
+  get decodeErrors(): string[] {
+    this.isDoubtful = true;
+    return [];
+  }
+  /** What no shape knows, and what decoding could not make sense of. */
+  get extra(): Record<string, string> {
+    this.status();
+    if (this.#hasExtra) this.isDoubtful = true;
+    return NO_FIELDS;
+  }
+  get raw(): string {
+    const { bytes } = this.#cursor;
+    return bytes.toString('utf8', 0, bytes.length).trim();
+  }
+}
+
+const NO_FIELDS: Record<string, string> = Object.freeze(Object.create(null));
+
+function tableOf(field: number): row.KeyTable {
+  if (field === row.IDENTITY) return row.IDENTITY_KEYS;
+  return field === row.METADATA ? row.METADATA_KEYS : row.RESPONSE_KEYS;
+}
+
+function isAscii(text: string): boolean {
+  for (let index = 0; index < text.length; index += 1) {
+    if (text.charCodeAt(index) >= 0x80) return false;
+  }
+  return true;
+}
+
+function actorOf(view: RowView): Actor {
+  return {
+    get name(): string {
+      const user = view.param('user');
+      return actorName(this, user, view.param('recipient_name'));
+    },
+    get type(): ActorType {
+      return actorType(this.name);
+    },
+    get email(): string | null {
+      return view.text(row.EMAIL);
+    },
+    get subjectName(): string | null {
+      return view.text(row.SUBJECT_NAME);
+    },
+    get runBy(): string | null {
+      return view.text(row.RUN_BY);
+    },
+    get runAs(): string | null {
+      return view.text(row.RUN_AS);
+    },
+    get runByDisplayName(): string | null {
+      return view.text(row.RUN_BY_DISPLAY_NAME);
+    },
+    get runAsDisplayName(): string | null {
+      return view.text(row.RUN_AS_DISPLAY_NAME);
+    },
+    get actingResource(): string | null {
+      return view.text(row.ACTING_RESOURCE);
+    },
+  };
+}
+
+function responseOf(view: RowView): ResponseDatum {
+  return {
+    get statusCode(): number | null {
+      return view.status();
+    },
+    get errorMessage(): string | null {
+      return view.text(row.ERROR_MESSAGE);
+    },
+    get result(): string | null {
+      return view.text(row.RESULT);
+    },
+  };
+}
