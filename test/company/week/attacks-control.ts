@@ -3,8 +3,11 @@ import {
   ACCOUNT,
   act,
   burst,
+  from,
   HOUR_MS,
   MINUTE_MS,
+  OUTSIDE,
+  OUTSIDE_AGENTS,
   type Scheme,
   SECOND_MS,
   type Stage,
@@ -17,6 +20,23 @@ const grantOn = (stage: Stage, table: string, change: object) => ({
   workspace_id: stage.workspace.id,
   metastore_id: stage.company.metastoreId,
 });
+
+const command = (stage: Stage, commandText: string) =>
+  act(
+    stage,
+    stage.insider,
+    'notebook.runCommand',
+    {
+      notebookId: stage.random.digits(16),
+      clusterId: stage.company.clusters[1]!,
+      executionTime: '0.9',
+      status: 'finished',
+      commandLanguage: 'python',
+      commandId: stage.random.digits(19),
+      commandText,
+    },
+    { response: { statusCode: 0 } },
+  );
 
 export const CONTROL_PLOTS: Record<string, Scheme> = {
   permission_change_burst: {
@@ -79,7 +99,7 @@ export const CONTROL_PLOTS: Record<string, Scheme> = {
     title: 'Verbose audit logs off, and on again 25 minutes later',
     day: 1,
     hour: 19.3,
-    rules: ['verbose_audit_logging_disabled'],
+    rules: ['verbose_audit_logging_gap'],
     steps(stage) {
       const edit = (value: string) =>
         act(stage, stage.insider, 'workspace.workspaceConfEdit', {
@@ -107,16 +127,82 @@ export const CONTROL_PLOTS: Record<string, Scheme> = {
       ];
     },
   },
+  verbose_audit_not_restored: {
+    title: 'Verbose audit logs off for good',
+    day: 3,
+    hour: 4.3,
+    rules: ['verbose_audit_logging_not_restored'],
+    steps: (stage) => [
+      {
+        afterMs: 0,
+        workspace: stage.company.workspaces[1]!,
+        action: act(stage, stage.insider, 'workspace.workspaceConfEdit', {
+          workspaceConfKeys: 'enableVerboseAuditLogs',
+          workspaceConfValues: 'false',
+        }),
+      },
+    ],
+  },
+  bucket_protection_command: {
+    title: 'A notebook shortens the retention of sealed objects',
+    day: 2,
+    hour: 20.9,
+    rules: ['bucket_protection_changed_by_command'],
+    steps: (stage) => [
+      {
+        afterMs: 0,
+        action: command(stage, 's3.put_object_retention(Bucket=b, Key=k, Retention=short)'),
+      },
+    ],
+  },
+  sensitive_actions_of_many_kinds: {
+    title: 'Tokens, rights, settings, secrets and exports by one person from one foreign address',
+    day: 6,
+    hour: 18.4,
+    rules: ['many_sensitive_actions'],
+    steps(stage) {
+      const far = from(stage.victim, OUTSIDE[3], OUTSIDE_AGENTS[2]);
+      const { random, company } = stage;
+      const conf = { workspaceConfKeys: 'enableExportNotebook', workspaceConfValues: 'true' };
+      const expires = stage.startMs + 12 * HOUR_MS;
+      const init = { name: 'agent', script_id: random.hex(16), enabled: 'true' };
+      const grant = grantOn(stage, company.tables[3]!, {
+        principal: far.name,
+        add: ['SELECT'],
+        remove: [],
+      });
+      const acts = [
+        act(stage, far, 'accounts.generateDbToken', {
+          userId: far.userId,
+          tokenHash: random.hex(64),
+          tokenExpirationTime: expires,
+        }),
+        act(stage, far, 'workspace.workspaceConfEdit', conf),
+        act(stage, far, 'globalInitScripts.create', init),
+        act(stage, far, 'secrets.putAcl', { scope: 'etl', principal: 'users', permission: 'READ' }),
+        act(stage, far, 'unityCatalog.updatePermissions', grant, ACCOUNT),
+        act(stage, far, 'accounts.createIpAccessList', { ipAccessListId: random.uuid() }),
+        act(stage, far, 'workspace.workspaceExport', {
+          workspaceExportFormat: 'DBC',
+          notebookFullPath: '/',
+        }),
+        act(stage, far, 'accounts.setAdmin', { targetUserName: far.name }),
+        act(stage, far, 'secrets.listScopes', {}),
+        act(stage, far, 'secrets.getSecret', { scope: 'etl', key: 'api-key' }),
+      ];
+      return acts.map((action, at) => ({ afterMs: at * 6 * MINUTE_MS, action }));
+    },
+  },
   workspace_silence: {
-    title: 'Nothing comes from a workspace for six hours',
+    title: 'Nothing comes from a workspace for nine hours',
     day: 5,
-    hour: 9,
-    rules: ['workspace_silence'],
+    hour: 6,
+    rules: ['audit_events_stopped'],
     steps: () => [],
     quiet: ({ company }) => ({
       workspaceId: company.workspaces[4]!.id,
       afterMs: 0,
-      forMs: 6 * HOUR_MS,
+      forMs: 9 * HOUR_MS,
     }),
   },
 };

@@ -39,7 +39,7 @@ export const DATA_PLOTS: Record<string, Scheme> = {
     title: 'Thirty query results downloaded within half an hour',
     day: 1,
     hour: 12.1,
-    rules: ['download_burst'],
+    rules: ['bulk_download'],
     steps: (stage) => burst(30, MINUTE_MS, () => download(stage)),
   },
   bulk_notebook_export: {
@@ -76,7 +76,7 @@ export const DATA_PLOTS: Record<string, Scheme> = {
     title: 'A storage credential of a foreign account, then seventy tables read',
     day: 3,
     hour: 20.1,
-    rules: ['storage_credential_then_bulk_reads'],
+    rules: ['storage_credential_then_bulk_access'],
     steps(stage) {
       const { insider, company } = stage;
       const role = '{"role_arn":"arn:aws:iam::000000000000:role/copy"}';
@@ -127,7 +127,7 @@ export const DATA_PLOTS: Record<string, Scheme> = {
     title: 'Twenty-six dashboards taken as snapshots',
     day: 3,
     hour: 11.8,
-    rules: ['dashboard_snapshot', 'download_burst'],
+    rules: ['dashboard_snapshots_many'],
     steps: (stage) =>
       burst(26, 40 * SECOND_MS, () =>
         act(stage, stage.insider, 'dashboards.triggerDashboardSnapshot', {
@@ -139,7 +139,7 @@ export const DATA_PLOTS: Record<string, Scheme> = {
     title: 'Eighty tables dropped',
     day: 4,
     hour: 22.6,
-    rules: ['destructive_burst'],
+    rules: ['mass_deletion'],
     steps: (stage) =>
       burst(80, 9 * SECOND_MS, (at) => {
         const params = { full_name_arg: stage.company.tables[at]!, ...ids(stage) };
@@ -193,7 +193,7 @@ export const DATA_PLOTS: Record<string, Scheme> = {
     title: 'A share recipient refused for its address, again and again',
     day: 0,
     hour: 16.6,
-    rules: ['share_access_denied_by_ip'],
+    rules: ['share_access_denied_by_network'],
     steps: (stage) =>
       burst(8, 2 * MINUTE_MS, (at) => {
         const params = {

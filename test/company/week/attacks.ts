@@ -9,6 +9,7 @@ import type { Random } from '../random.ts';
 import { ACCESS_PLOTS } from './attacks-access.ts';
 import { CONTROL_PLOTS } from './attacks-control.ts';
 import { DATA_PLOTS } from './attacks-data.ts';
+import { MACHINE_PLOTS } from './attacks-machines.ts';
 import type { Person, WeekCompany } from './company.ts';
 import type { Planned } from './people.ts';
 import { HOUR_MS, type Scheme, type Stage, type Step } from './stage.ts';
@@ -38,6 +39,7 @@ export const SCHEMES: Readonly<Record<string, Scheme>> = {
   ...ACCESS_PLOTS,
   ...CONTROL_PLOTS,
   ...DATA_PLOTS,
+  ...MACHINE_PLOTS,
 };
 
 export const WEEK_BEHAVIOURS: readonly string[] = Object.keys(SCHEMES);

@@ -180,10 +180,13 @@ function secretRotation(scene: Scene): void {
   }
 }
 
-/** All day long, in every workspace. */
+/** All day long, in every workspace; and once a day a look at the account's own audit table. */
 function monitoring(scene: Scene): void {
   const { company, day, random } = scene;
   const machine = machineOf(company, 'monitor');
+  const audit = { full_name_arg: 'system.access.audit', metastore_id: company.metastoreId };
+  const home = company.workspaces[0]!;
+  put(scene, machine, home, hourMs(day, 6), 'unityCatalog.getTable', audit, ACCOUNT);
   for (const workspace of company.workspaces) {
     for (let hour = 0; hour < 24; hour += 1) {
       const atMs = hourMs(day, hour + random.float());

@@ -1,6 +1,6 @@
 /**
  * A company's week as lines in the order of their arrival: people and machines, routines, told
- * attacks, late and repeated files. Two thinner weeks go before it, so that what is learnt per person
+ * attacks, late and repeated files. Two weeks without most of the chatter go before it, so that what is learnt per person
  * (where from, how much) has been learnt when the attacks come. Pure and streamed: the same options
  * give the same lines, and no more than some minutes of them are held at once.
  */
@@ -19,7 +19,7 @@ export interface WeekOptions {
   seed: number;
   /** Distinct events of the week itself, attacks included. At least `WEEK_EVENTS_MIN`. */
   events: number;
-  /** Days of thinner traffic before the week. Default 14. */
+  /** Days before the week, without most of the chatter. Default 14. */
   leadInDays?: number;
   workspaces?: number;
   /** First day, UTC, `yyyy-mm-dd`; a Monday. */
@@ -47,8 +47,19 @@ const SLOT_MS = 60_000;
 const SLOTS = DAY_MS / SLOT_MS;
 const WORKSPACES_DEFAULT = 7;
 const LEAD_IN_DAYS_DEFAULT = 14;
-/** What machines do before the week, of what they do in it. */
-const LEAD_IN_SHARE = 0.06;
+/**
+ * Signing in and running commands makes four fifths of what machines do. Before the week most of it
+ * is left out, and nothing else: what is measured per machine and day must not jump on Monday.
+ */
+const CHATTER = new Set([
+  'oidcTokenAuthorization',
+  'tokenLogin',
+  'workspaceInHouseOAuthClientAuthentication',
+  'accountInHouseOAuthClientAuthentication',
+  'mintOAuthToken',
+  'runCommand',
+]);
+const CHATTER_KEPT = 0.02;
 const WEEKEND_SHARE = 0.75;
 /** Share of a working day's events that people cause beside routines. */
 const HUMAN_SHARE = 0.11;
@@ -93,7 +104,8 @@ class Week {
   readonly #staff: Staff;
   /** By minute since the epoch. */
   readonly #slots = new Map<number, Slotted[]>();
-  /** Of the week itself, as far as planned. */
+  /** As far as planned: all, and of the week itself. */
+  #planned = 0;
   #count = 0;
 
   constructor(
@@ -138,7 +150,7 @@ class Week {
   #planDay(day: DayOf): (minute: number) => void {
     const random = this.#random.fork(`day ${day.day}`);
     const perDay = (this.#events / WEEK_DAYS) * (day.weekend ? WEEKEND_SHARE : 1.1);
-    const before = this.#count;
+    const before = this.#planned;
     const busy = ((this.#events / WEEK_DAYS) * HUMAN_SHARE) / this.#company.persons.length;
     for (const person of this.#company.persons) {
       for (const one of personDay(person, day, busy, random)) this.#add(one);
@@ -147,8 +159,7 @@ class Week {
     for (const one of this.#attacks) {
       if (one.atMs >= day.startMs && one.atMs < day.startMs + DAY_MS) this.#add(one);
     }
-    let budget = Math.round(perDay - (this.#count - before));
-    if (day.day < 0) budget = Math.round((this.#events / WEEK_DAYS) * LEAD_IN_SHARE);
+    let budget = Math.round(perDay - (this.#planned - before));
     if (day.day === WEEK_DAYS - 1) budget = this.#events - this.#count;
     return this.#background(day, Math.max(0, budget), random.fork('background'));
   }
@@ -162,9 +173,12 @@ class Week {
         const atMs = day.startMs + minute * SLOT_MS + random.int(SLOT_MS);
         const who = { ...machine, addresses: [random.pick(machine.addresses)] };
         const scene = { company: machine.view, workspace, random, who, atMs };
-        for (const { afterMs, ...action } of workOf('machine', scene).slice(0, budget - made)) {
+        const activity = workOf('machine', scene).slice(0, budget - made);
+        made += activity.length;
+        const chatter = day.day < 0 && CHATTER.has(activity[0]?.action ?? '');
+        if (chatter && !random.chance(CHATTER_KEPT)) continue;
+        for (const { afterMs, ...action } of activity) {
           this.#add({ atMs: atMs + (afterMs ?? 0), workspace, action });
-          made += 1;
         }
       }
     };
@@ -178,6 +192,7 @@ class Week {
     const slotted = this.#slots.get(slot);
     if (slotted === undefined) this.#slots.set(slot, [one]);
     else slotted.push(one);
+    this.#planned += 1;
     if (planned.atMs >= this.#weekMs) this.#count += 1;
   }
 
