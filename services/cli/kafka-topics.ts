@@ -16,6 +16,8 @@ export interface WantedTopic {
   replicationFactor: number;
   /** max.message.bytes */
   recordBytesMax: number;
+  /** Further settings, by the broker's names, that must be exactly these. */
+  settings: ReadonlyMap<string, string>;
 }
 
 export interface FoundTopic {
@@ -36,6 +38,16 @@ const DEAD_LETTER_MARGIN_BYTES = 1024 * 1024;
 export const TIMESTAMP_SETTING = 'message.timestamp.type';
 export const ARRIVAL_TIME = 'LogAppendTime';
 
+export const CLEANUP_SETTING = 'cleanup.policy';
+/**
+ * The state of correlation is kept by key. A detector that does not know yet that its partition has
+ * gone may still write older state than its successor; both stand in the log until this time is over,
+ * and whoever reads takes the one that is further. No process is unaware of its end for so long.
+ */
+const COMPACTION_LAG_MS = 3_600_000;
+/** Only closed segments are compacted, and what is not compacted is read at each start. */
+const STATE_SEGMENT_BYTES = 64 * 1024 * 1024;
+
 /** Settings of a topic, as one command for a person. */
 export function alterCommand(topic: string, setting: string): string {
   return `kafka-configs.sh --alter --topic ${topic} --add-config ${setting}`;
@@ -44,13 +56,19 @@ export function alterCommand(topic: string, setting: string): string {
 export function wantedTopics({ topics }: Config): WantedTopic[] {
   const { partitions, replicationFactor, recordBytesMax } = topics;
   const deadLetterBytesMax = recordBytesMax + DEAD_LETTER_MARGIN_BYTES;
+  const shape = { partitions, replicationFactor, recordBytesMax, settings: new Map() };
   return [
-    { topic: topics.events, partitions, replicationFactor, recordBytesMax },
+    { ...shape, topic: topics.events },
+    { ...shape, topic: topics.deadLetter, recordBytesMax: deadLetterBytesMax },
+    { ...shape, topic: topics.matches, settings: new Map([[CLEANUP_SETTING, 'delete']]) },
     {
-      topic: topics.deadLetter,
-      partitions,
-      replicationFactor,
-      recordBytesMax: deadLetterBytesMax,
+      ...shape,
+      topic: topics.state,
+      settings: new Map([
+        [CLEANUP_SETTING, 'compact'],
+        ['min.compaction.lag.ms', String(COMPACTION_LAG_MS)],
+        ['segment.bytes', String(Math.max(STATE_SEGMENT_BYTES, recordBytesMax))],
+      ]),
     },
   ];
 }
@@ -84,6 +102,12 @@ export function decideTopic(wanted: WantedTopic, found: FoundTopic | null): Deci
   if (stamped !== undefined && stamped !== ARRIVAL_TIME) {
     differences.push(`retention by ${stamped} instead of ${ARRIVAL_TIME}`);
     remedies.push(alterCommand(wanted.topic, `${TIMESTAMP_SETTING}=${ARRIVAL_TIME}`));
+  }
+  for (const [name, value] of wanted.settings) {
+    const present = found.settings.get(name);
+    if (present === undefined || present === value) continue;
+    differences.push(`${name} ${present} instead of ${value}`);
+    remedies.push(alterCommand(wanted.topic, `${name}=${value}`));
   }
   if (differences.length === 0) return { step: 'found', detail: shape(found) };
   return { step: 'differs', detail: differences.join('; '), hint: remedies.join('; ') };
@@ -153,7 +177,7 @@ async function checkLeaders(admin: Admin, { topic, partitions }: WantedTopic): P
   });
 }
 
-function spec({ topic, partitions, replicationFactor, recordBytesMax }: WantedTopic) {
+function spec({ topic, partitions, replicationFactor, recordBytesMax, settings }: WantedTopic) {
   return {
     topic,
     numPartitions: partitions,
@@ -161,6 +185,7 @@ function spec({ topic, partitions, replicationFactor, recordBytesMax }: WantedTo
     configEntries: [
       { name: 'max.message.bytes', value: String(recordBytesMax) },
       { name: TIMESTAMP_SETTING, value: ARRIVAL_TIME },
+      ...[...settings].map(([name, value]) => ({ name, value })),
     ],
   };
 }

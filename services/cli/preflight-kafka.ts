@@ -9,6 +9,7 @@ import { patiently } from './kafka-patience.ts';
 import {
   ARRIVAL_TIME,
   alterCommand,
+  CLEANUP_SETTING,
   type FoundTopic,
   findTopics,
   TIMESTAMP_SETTING,
@@ -37,6 +38,7 @@ export async function checkKafka(config: Config, log: Log, random: string): Prom
     for (const topic of [config.topics.events, config.topics.deadLetter]) {
       checks.push(await step(`topic ${topic} fits`, () => checkTopic(admin, config, topic)));
     }
+    checks.push(await step('topics of correlation fit', () => checkInternal(admin, config)));
     if (checks.slice(1).some(({ hint }) => hint === MAKE_TOPIC)) return checks;
     checks.push(
       await step('topics have ids', () => checkTopicIds(kafka, config)),
@@ -96,6 +98,51 @@ export function judgeTopic(topic: string, found: FoundTopic, config: Config): Fi
   }
   const kept = retentionMs < 0 ? 'without end' : `${Math.floor(retentionMs / 3_600_000)} hours`;
   return ok(`${found.partitions} partitions, kept ${kept}, records up to ${recordBytes} bytes`);
+}
+
+async function checkInternal(admin: Admin, config: Config): Promise<Finding> {
+  const { matches, state } = config.topics;
+  const found = await findTopics(admin, [matches, state]);
+  return judgeInternal(config, found.get(matches) ?? null, found.get(state) ?? null);
+}
+
+/** The topics of rules over many events. Pure. */
+export function judgeInternal(
+  { topics, detect }: Config,
+  matches: FoundTopic | null,
+  state: FoundTopic | null,
+): Finding {
+  const missing = [...(matches ? [] : [topics.matches]), ...(state ? [] : [topics.state])];
+  if (matches === null || state === null) {
+    return failed(`not there: ${missing.join(', ')}`, MAKE_TOPIC);
+  }
+  if (matches.partitions !== state.partitions) {
+    return failed(
+      `${topics.matches} has ${matches.partitions} partitions and ${topics.state} ${state.partitions}`,
+      'a group of events must have its state under the same number: name two new topics',
+    );
+  }
+  const policy = (topic: FoundTopic): string => topic.settings.get(CLEANUP_SETTING) ?? '';
+  if (policy(state) !== 'compact') {
+    return failed(
+      `${topics.state} has cleanup.policy ${policy(state)}: Kafka deletes state that is still needed`,
+      alterCommand(topics.state, `${CLEANUP_SETTING}=compact`),
+    );
+  }
+  if (policy(matches).includes('compact')) {
+    return failed(
+      `${topics.matches} is compacted: its records have no keys`,
+      alterCommand(topics.matches, `${CLEANUP_SETTING}=delete`),
+    );
+  }
+  const retentionMs = Number(matches.settings.get('retention.ms') ?? '-1');
+  if (retentionMs >= 0 && retentionMs < Math.max(RETENTION_MS_MIN, detect.latenessMs)) {
+    return failed(
+      `retention.ms of ${topics.matches} is ${retentionMs}: a detector that stands still that long loses matches`,
+      alterCommand(topics.matches, `retention.ms=${7 * RETENTION_MS_MIN}`),
+    );
+  }
+  return ok(`${topics.matches} and ${topics.state}, ${matches.partitions} partitions each`);
 }
 
 async function checkTopicIds(kafka: Kafka, config: Config): Promise<Finding> {

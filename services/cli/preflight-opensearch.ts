@@ -64,7 +64,7 @@ async function checkTemplate(client: Client, config: Config): Promise<Finding> {
   return failed(detail, 'run lakeseal setup');
 }
 
-/** Two promises at once: an alert is stored once, and no field gets in that is not in the schema. */
+/** An alert is stored once, an older state of it replaces none, and no unknown field gets in. */
 async function checkCreate(client: Client, config: Config, random: string): Promise<Finding> {
   const index = `${config.opensearch.alertIndexPrefix}-preflight-${random}`;
   try {
@@ -81,7 +81,10 @@ async function checkCreate(client: Client, config: Config, random: string): Prom
     const first = await create('preflight', document);
     const second = await create('preflight', document);
     const strange = await create('strange', { ...document, no_such_field: 1 });
-    return judgeCreate(first, second, strange);
+    const revise = (version: number): Promise<number> =>
+      indexStatus(client, { index, id: 'revised', body: document, version });
+    const revisions = [await revise(2), await revise(1), await revise(3)];
+    return judgeCreate(first, second, strange, revisions);
   } finally {
     await client.indices.delete({ index }).catch(() => {});
   }
@@ -101,8 +104,33 @@ async function createStatus(
   }
 }
 
-/** HTTP statuses of creating a document, the same again, and one with an unknown field. Pure. */
-export function judgeCreate(first: number, second: number, strange: number): Finding {
+async function indexStatus(
+  client: Client,
+  request: { index: string; id: string; body: Record<string, unknown>; version: number },
+): Promise<number> {
+  try {
+    const { statusCode } = await client.index({ ...request, version_type: 'external' });
+    return statusCode ?? 0;
+  } catch (error) {
+    const status = statusOf(error);
+    if (status === undefined) throw error;
+    return status;
+  }
+}
+
+/** What a document answers at revision 2, then 1, then 3: the second must not replace the first. */
+const REVISED = [201, 409, 200];
+
+/**
+ * HTTP statuses of creating a document, the same again, one with an unknown field, and of three
+ * revisions of a document. Pure.
+ */
+export function judgeCreate(
+  first: number,
+  second: number,
+  strange: number,
+  revisions: readonly number[] = REVISED,
+): Finding {
   if (first !== 201)
     return failed(`creating a document answers ${first}`, 'see the OpenSearch log');
   if (second !== 409) {
@@ -117,5 +145,11 @@ export function judgeCreate(first: number, second: number, strange: number): Fin
       'another template of higher priority overrides the strict mapping; remove or narrow it',
     );
   }
-  return ok('the second answers 409, an unknown field 400');
+  if (revisions.some((status, index) => status !== REVISED[index])) {
+    return failed(
+      `revisions 2, 1 and 3 of a document answer ${revisions.join(', ')} instead of ${REVISED.join(', ')}`,
+      'is a proxy in between? An older state of an alert would replace a newer one',
+    );
+  }
+  return ok('the second answers 409, an unknown field 400, an older revision 409');
 }

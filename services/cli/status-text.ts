@@ -16,6 +16,7 @@ export function tellStatus(terminal: Terminal, status: Status, json: boolean): n
   const blocks = [
     describeServers(terminal, status),
     describePartitions(terminal, status),
+    describeCorrelation(terminal, status),
     describeRules(terminal, status),
     describeAlerts(terminal, status),
   ];
@@ -68,6 +69,16 @@ function describeSealed({ sealed, logStart, logEnd }: PartitionStatus): [Cell, C
   if (sealed.state === 'broken') return [['bad', 'BROKEN'], '?'];
   if (sealed.state === 'empty') return ['nothing yet', String(logEnd - logStart)];
   return [String(sealed.nextOffset), String(sealed.unsealed)];
+}
+
+function describeCorrelation(terminal: Terminal, { correlation }: Status): string {
+  if (correlation === null || correlation.length === 0) return '';
+  const lag = correlation.reduce((sum, { correlator }) => sum + (correlator.lag ?? 0n), 0n);
+  const unread = correlation.filter(({ correlator }) => correlator.lag === null);
+  const never = unread.length === 0 ? '' : `, ${unread.length} of them never read`;
+  const state = correlation.reduce((sum, { stateRecords }) => sum + (stateRecords ?? 0n), 0n);
+  const title = paint(terminal, 'strong', 'Correlation:');
+  return `${title} ${correlation.length} partitions${never}, ${lag} records behind, ${state} records of state`;
 }
 
 function describeLag({ lag }: GroupPosition): Cell {

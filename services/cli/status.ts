@@ -10,6 +10,7 @@ import { openSearchClient } from '../detector/alert/opensearch.ts';
 import { describeProblem } from '../detector/sigma/problem.ts';
 import { LEVELS, type Level } from '../detector/sigma/rule.ts';
 import { loadRules, SHIPPED_RULES } from '../detector/sigma/rules.ts';
+import { correlationGroup } from '../detector/stream/place.ts';
 import { connectKafka, kafkaFailure } from '../ingest/kafka.ts';
 import { registerSchemas } from '../ingest/registry.ts';
 import { clusterTopics } from '../ingest/topic-ids.ts';
@@ -55,6 +56,15 @@ export interface PartitionStatus {
   detector: GroupPosition | null;
 }
 
+/** A partition of the matches topic: how far the judging of rules over many events is. */
+export interface CorrelationStatus {
+  partition: number;
+  logEnd: bigint;
+  correlator: GroupPosition;
+  /** Records of the partition's state, compacted or not: what the next start has to read. */
+  stateRecords: bigint | null;
+}
+
 export interface RuleStatus {
   shipped: number;
   own: number;
@@ -71,6 +81,8 @@ export interface AlertStatus {
 export interface Status {
   servers: ServerStatus[];
   partitions: PartitionStatus[];
+  /** null where the topics of correlation are not there. */
+  correlation: CorrelationStatus[] | null;
   rules: RuleStatus;
   alerts: AlertStatus | null;
 }
@@ -92,6 +104,7 @@ export async function readStatus(config: Config, log: Log, nowMs: number): Promi
   return {
     servers: [kafka.server, registry.server, store.server, opensearch.server],
     partitions,
+    correlation: kafka.value?.correlation ?? null,
     rules,
     alerts: opensearch.value,
   };
@@ -131,6 +144,7 @@ type KafkaPartition = Omit<PartitionStatus, 'sealed'>;
 interface KafkaStatus {
   detail: string;
   partitions: KafkaPartition[];
+  correlation: CorrelationStatus[] | null;
   /** Of each partition, in the same order. */
   addresses: PartitionAddress[];
 }
@@ -169,12 +183,39 @@ async function readTopics(config: Config, kafka: Kafka): Promise<KafkaStatus> {
     const addresses = partitions.map(({ topic, partition }) => {
       return { clusterId: clusterId ?? NO_CLUSTER_ID, topic, topicId: ids.get(topic)!, partition };
     });
+    const correlation = await readCorrelation(admin, config);
+    if (correlation === null) missing.push(config.topics.matches, config.topics.state);
     const absent = missing.length === 0 ? '' : `; no topic ${missing.join(', ')}`;
     const detail = `cluster ${clusterId ?? NO_CLUSTER_ID}, ${existing.length} topics${absent}`;
-    return { detail, partitions, addresses };
+    return { detail, partitions, correlation, addresses };
   } finally {
     await admin.disconnect();
   }
+}
+
+/** null where a topic of it is missing. Asking for one by name might make it. */
+async function readCorrelation(
+  admin: ReturnType<Kafka['admin']>,
+  { topics, detect }: Config,
+): Promise<CorrelationStatus[] | null> {
+  const existing = new Set(await admin.listTopics());
+  if (!existing.has(topics.matches) || !existing.has(topics.state)) return null;
+  const committed = await committedOffsets(admin, correlationGroup(detect.group), [topics.matches]);
+  const states = new Map(
+    (await admin.fetchTopicOffsets(topics.state)).map(({ partition, low, high }) => [
+      partition,
+      BigInt(high) - BigInt(low),
+    ]),
+  );
+  const ends = await admin.fetchTopicOffsets(topics.matches);
+  return ends
+    .map(({ partition, high }) => ({
+      partition,
+      logEnd: BigInt(high),
+      correlator: positionOf(committed, topics.matches, partition, BigInt(high)),
+      stateRecords: states.get(partition) ?? null,
+    }))
+    .sort((a, b) => a.partition - b.partition);
 }
 
 function compare(a: string, b: string): number {

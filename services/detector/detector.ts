@@ -1,11 +1,13 @@
 /**
- * Records to alerts: the handlers of the detector's consumer. A record is passed when each of its
- * events was judged; its offset may be committed when each alert it raised is settled and what
- * could not be decoded is in the dead-letter topic (promises A2, D4, I1).
+ * Records to alerts, and to matches of stateful rules: the handlers of the detector's first consumer.
+ * A record is passed when each of its events was judged; its offset may be committed when each alert
+ * it raised is settled, each match it made is acknowledged by the matches topic, and what could not
+ * be decoded is in the dead-letter topic (promises A2, D4, I1).
  *
  * Everything it touches comes in as an argument; `run.ts` brings the real things.
  */
 import { unframe } from '../../schemas/audit-event.ts';
+import { startOffset } from '../ingest/consume-assignment.ts';
 import type {
   Assignment,
   ConsumerHandlers,
@@ -20,10 +22,17 @@ import type { Clock } from '../runtime/clock.ts';
 import { alertIndex, alertJson, alertOf } from './alert/alert.ts';
 import type { BulkItem } from './alert/bulk.ts';
 import type { AlertSender, OutgoingAlert } from './alert/send.ts';
-import type { Matcher } from './match/match.ts';
+import type { Match } from './correlate/types.ts';
 import type { DetectorMetrics } from './metrics.ts';
 import { PartitionProgress } from './progress.ts';
 import type { SchemaSource } from './schema-source.ts';
+import type { Rule } from './sigma/rule.ts';
+import { AnnouncedPartition, movesTime } from './stream/announce.ts';
+import { letterOf } from './stream/correlation.ts';
+import type { Engine } from './stream/engine.ts';
+import type { Outbox } from './stream/outbox.ts';
+import { groupPartition } from './stream/place.ts';
+import { encodeMatch } from './stream/records.ts';
 
 /** Longest time without giving the event loop to others. */
 const SLICE_MS = 50;
@@ -34,8 +43,14 @@ const DEAD_LETTERS_MAX = 500;
 const SCHEMA_RETRY_MS = 1_000;
 
 export interface DetectorParts {
-  matcher: Matcher;
+  /** The rules as they are now: they change while it runs, between two events. */
+  engine: () => Engine;
   sender: Pick<AlertSender, 'add' | 'unsent'>;
+  outbox: Pick<Outbox, 'add'>;
+  /** Of the matches topic. */
+  matchesPartitions: number;
+  latenessMs: number;
+  startAt: 'earliest' | 'latest';
   schemas: Pick<SchemaSource, 'get' | 'warm' | 'away'>;
   /** Durable when it resolves. */
   deadLetter: (letters: DeadLetter[]) => Promise<void>;
@@ -54,9 +69,14 @@ export interface Commit {
 }
 
 interface Lane extends TopicPartition {
+  topicId: string;
   progress: PartitionProgress;
   committed: bigint | null;
+  announced: AnnouncedPartition;
 }
+
+/** A partition that is owned, as far as event time goes. */
+export type Source = TopicPartition & { topicId: string; announced: AnnouncedPartition };
 
 export class Detector implements ConsumerHandlers {
   readonly #parts: DetectorParts;
@@ -76,8 +96,13 @@ export class Detector implements ConsumerHandlers {
     const before = this.#lanes;
     this.#generation = generation;
     this.#lanes = new Map();
-    for (const { topic, partition } of assignments) {
-      const lane = { topic, partition, progress: new PartitionProgress(), committed: null };
+    for (const assignment of assignments) {
+      const { topic, partition, topicId } = assignment;
+      const { latenessMs, startAt } = this.#parts;
+      const { offset } = startOffset(assignment, undefined, startAt);
+      const announced = new AnnouncedPartition(partition, offset, latenessMs);
+      const progress = new PartitionProgress();
+      const lane: Lane = { topic, partition, topicId, progress, committed: null, announced };
       this.#lanes.set(laneKey(lane), lane);
     }
     for (const [key, lane] of before) if (!this.#lanes.has(key)) this.#parts.metrics.revoked(lane);
@@ -114,7 +139,9 @@ export class Detector implements ConsumerHandlers {
     }
     if (this.#isLeft(batch)) return;
     lane.progress.passed(batch.nextOffset);
+    lane.announced.read(batch.nextOffset);
     this.#tellLag(batch);
+    this.#parts.metrics.dropped(this.#parts.engine().takeDropped());
   }
 
   #isLeft(batch: RecordBatch): boolean {
@@ -134,6 +161,11 @@ export class Detector implements ConsumerHandlers {
   committed({ offsets, generation }: Commit): void {
     if (generation !== this.#generation) return;
     for (const at of offsets) this.#lanes.get(laneKey(at))!.committed = at.offset;
+  }
+
+  /** The partitions that are owned now. */
+  sources(): Source[] {
+    return [...this.#lanes.values()];
   }
 
   /** Handlers return at their next record and pass nothing any more. */
@@ -175,27 +207,78 @@ export class Detector implements ConsumerHandlers {
     });
   }
 
+  /**
+   * Everything that comes of an event begins in one turn, so that what is said of the partition's
+   * event time (`announced`) never covers an event whose matches are only half on their way.
+   */
   async #judge(record: KafkaRecord, event: AuditEvent, lane: Lane): Promise<void> {
-    const { matcher, sender, metrics, alertIndexPrefix } = this.#parts;
+    const { metrics, clock } = this.#parts;
+    const engine = this.#parts.engine();
     metrics.events(1);
-    for (const rule of matcher.match(event)) {
+    const hits = engine.matcher.match(event);
+    const rooms: Array<Promise<void>> = [];
+    if (hits.length > 0) {
       // The sender may be gone already; the record is not passed and will be read again.
       if (this.#stop.signal.aborted) return;
-      metrics.matched(rule.id);
-      const alert = alertOf(rule, event, record);
-      const pending = lane.progress.begin(record.offset);
-      const room = sender.add({
-        index: alertIndex(alertIndexPrefix, alert),
-        id: alert.id,
-        json: alertJson(alert),
-        record: { ...record, key: null, value: null, headers: [] },
-        settled: () => {
-          pending.settled = true;
-        },
-      });
-      metrics.unsent(sender.unsent);
-      await room;
+      for (const rule of hits) {
+        metrics.matched(rule.id);
+        if (rule.alerts) rooms.push(this.#alert(engine, rule, record, event, lane));
+      }
+      for (const match of engine.matchesOf(hits, event, record)) {
+        rooms.push(this.#handOn(engine, match, lane));
+      }
     }
+    if (movesTime(event.eventTime, clock.now())) lane.announced.seen(event.eventTime);
+    else metrics.timeless(1);
+    if (rooms.length > 0) await Promise.all(rooms);
+  }
+
+  #alert(
+    engine: Engine,
+    rule: Rule,
+    record: KafkaRecord,
+    event: AuditEvent,
+    lane: Lane,
+  ): Promise<void> {
+    const { sender, metrics, alertIndexPrefix } = this.#parts;
+    const alert = alertOf(rule, event, record, engine.matcher.levelOf(rule, event));
+    const pending = lane.progress.begin(record.offset);
+    const room = sender.add({
+      index: alertIndex(alertIndexPrefix, alert),
+      id: alert.id,
+      json: alertJson(alert),
+      revision: null,
+      record: { ...record, key: null, value: null, headers: [] },
+      settled: () => {
+        pending.settled = true;
+      },
+    });
+    metrics.unsent(sender.unsent);
+    return room;
+  }
+
+  #handOn(engine: Engine, match: Match, lane: Lane): Promise<void> {
+    const { outbox, matchesPartitions, deadLetter, metrics } = this.#parts;
+    const pending = lane.progress.begin(match.offset);
+    if (!Number.isSafeInteger(match.eventTime)) {
+      metrics.undecodable('match_without_time');
+      const letter = letterOf(match, 'match_without_time', 'its event has no time in milliseconds');
+      return deadLetter([letter]).then(() => {
+        pending.settled = true;
+      });
+    }
+    return outbox.add({
+      partition: groupPartition(match.ruleId, match.group, matchesPartitions),
+      value: encodeMatch(match, engine.plans.get(match.ruleId)!.fingerprint),
+      settled: () => {
+        pending.settled = true;
+      },
+      refused: (bytes) => {
+        metrics.undecodable('match_too_large');
+        const detail = `the matches topic does not take ${bytes} bytes`;
+        return deadLetter([letterOf(match, 'match_too_large', detail)]);
+      },
+    });
   }
 
   #tellLag(batch: RecordBatch): void {

@@ -1,42 +1,59 @@
 /**
- * The detector as a process: wires the consumer group, the registry, the rules, OpenSearch and the
- * dead-letter topic, and ends them in order. All decisions are elsewhere.
+ * The detector as a process: wires two consumer groups (events to alerts and matches, matches to
+ * alerts), the registry, the rules, OpenSearch and the topics in between, and ends them in order.
+ * All decisions are elsewhere.
  */
+import { randomBytes } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
-import type { Client } from '@opensearch-project/opensearch';
 import { createConsumer } from '../ingest/consume.ts';
 import type { RecordConsumer } from '../ingest/consume-types.ts';
 import { DeadLetterSink } from '../ingest/dead-letter.ts';
 import { DECODE_LIMITS } from '../ingest/decode.ts';
-import type { Config } from '../runtime/config.ts';
+import { connectKafka } from '../ingest/kafka.ts';
+import { topicPartitions } from '../ingest/produce.ts';
 import { Failure } from '../runtime/errors.ts';
 import type { ServiceContext } from '../runtime/service.ts';
-import type { BulkAnswer } from './alert/bulk.ts';
-import { alertTemplateState, openSearchClient, sendBulk } from './alert/opensearch.ts';
+import { AlertIndex, watchAlertIndex } from './alert/alert-index.ts';
+import { openSearchClient } from './alert/opensearch.ts';
 import { AlertSender } from './alert/send.ts';
 import { Detector, rejectedLetter } from './detector.ts';
-import { Matcher } from './match/match.ts';
-import { detectorMetrics } from './metrics.ts';
+import { type Enrichment, openEnrichment } from './enrich/enrichment.ts';
+import { enrichmentNeeds, unmetNeeds } from './enrich/needs.ts';
+import { type DetectorMetrics, detectorMetrics } from './metrics.ts';
 import { openSchemaSource } from './schema-source.ts';
 import { describeProblem } from './sigma/problem.ts';
-import type { Rule } from './sigma/rule.ts';
-import { loadRules, SHIPPED_RULES } from './sigma/rules.ts';
+import { Announcing } from './stream/announcing.ts';
+import { Correlation } from './stream/correlation.ts';
+import type { Engine } from './stream/engine.ts';
+import { judgesOf, streamLimits } from './stream/judges.ts';
+import { correlationMetrics } from './stream/metrics.ts';
+import { Outbox } from './stream/outbox.ts';
+import { correlationGroup } from './stream/place.ts';
+import { onHangup, stampFiles } from './stream/rule-watch.ts';
+import { loadEngine, RulesInForce, ruleFolders } from './stream/rules-in-force.ts';
+import { type CorrelationTopics, openCorrelationTopics } from './stream/wiring.ts';
 
 const COMMIT_MS = 1_000;
-const ALERT_INDEX_RETRY_MS = 5_000;
-/** Longest a stop waits for OpenSearch to take what is unsent; the rest is read again. */
-const DRAIN_MS = 10_000;
+/** How often what correlation holds is made durable, and event time is told. */
+const FLUSH_MS = 1_000;
+const ANNOUNCE_MS = 1_000;
+const PARTITIONS_MS = 60_000;
+/** Longest a stop waits for OpenSearch and Kafka to take what is unsent; the rest is read again. */
+const DRAIN_MS = 8_000;
 
 /**
- * Judges until the signal aborts, then sends what waits, commits and leaves the group. Rejects with
- * `Failure` where the rules do not load, or where the consumer fails beyond retry.
+ * Judges until the signal aborts, then sends what waits, commits and leaves the groups. Rejects with
+ * `Failure` where the rules do not load, or where a consumer fails beyond retry.
  */
 export async function detect(context: ServiceContext): Promise<void> {
-  const { config, log, clock, random, health } = context;
-  const rules = rulesInForce(config, context);
+  const { config, log, health } = context;
   const metrics = detectorMetrics(context.metrics);
-  metrics.rulesLoaded(rules.length);
+  const enrichment = openEnrichment(config.enrich);
+  const rules = await rulesInForce(context, metrics, enrichment);
+  tellEnrichment(context, enrichment, rules.engine);
   const ending = new AbortController();
+  const topics = await openCorrelationTopics(context, ending.signal);
+  const { clock, random } = context;
   const deadLetters = new DeadLetterSink({ config, log, clock, random, signal: ending.signal });
   const client = openSearchClient(config.opensearch);
   const alertIndex = new AlertIndex(client, context);
@@ -56,9 +73,21 @@ export async function detect(context: ServiceContext): Promise<void> {
     },
     reachable: (ok, reason) => health.ready('opensearch', ok, reason),
   });
+  const outbox = new Outbox({
+    produce: (records) => topics.matches.produceBatch(records),
+    clock,
+    random,
+    log,
+    waitingMax: MATCHES_WAITING_MAX,
+    reachable: (ok, reason) => health.ready('matches', ok, reason),
+  });
   const detector = new Detector({
-    matcher: new Matcher(rules),
+    engine: () => rules.engine,
     sender,
+    outbox,
+    matchesPartitions: topics.partitions,
+    latenessMs: config.detect.latenessMs,
+    startAt: config.detect.startAt,
     schemas,
     deadLetter: (letters) => deadLetters.send(letters),
     limits: { ...DECODE_LIMITS, bytesMax: config.detect.eventBytesMax },
@@ -68,145 +97,245 @@ export async function detect(context: ServiceContext): Promise<void> {
     breathe: () => setImmediate(),
     ready: (check, ok, reason) => health.ready(check, ok, reason),
   });
-  const consumer = createConsumer({
-    config,
-    groupId: config.detect.group,
-    topics: [config.topics.events],
-    startAt: config.detect.startAt,
+  const consumers = openConsumers(context);
+  const limits = streamLimits(config.detect, topics.partitions);
+  const correlation = new Correlation({
+    judges: () => judgesOf(rules.engine, limits),
+    sender,
+    deadLetter: (letters) => deadLetters.send(letters),
+    state: topics.state,
+    isMember: ({ offsets, generation }) => consumers.matches.commit(offsets, generation),
+    alertIndexPrefix: config.opensearch.alertIndexPrefix,
+    metrics: correlationMetrics(context.metrics),
+    clock,
     log,
-    metrics: context.metrics,
+    breathe: () => setImmediate(),
+    ready: (ok, reason) => health.ready('correlation', ok, reason),
+    writer: randomBytes(8).readBigUInt64BE(),
   });
   void watchAlertIndex(alertIndex, context, ending.signal);
-  log.info({ rules: rules.length, topic: config.topics.events }, 'detector starts');
+  log.info({ rules: rules.engine.alerting, topic: config.topics.events }, 'detector starts');
+  const running = { context, consumers, detector, correlation, sender, outbox, topics, ending };
   try {
-    await consumeUntil(context, consumer, detector, sender, ending);
+    await runUntil({ ...running, rules, enrichment });
   } finally {
     ending.abort();
     await sender.stop();
+    await outbox.stop();
     schemas.close();
-    await deadLetters.close();
-    await client.close();
+    await Promise.all([deadLetters.close(), topics.close(), client.close()]);
   }
 }
 
-/** Consumes and commits until the signal, then drains; the first failure of either ends both. */
-async function consumeUntil(
-  { signal, clock, log }: ServiceContext,
-  consumer: RecordConsumer,
-  detector: Detector,
-  sender: AlertSender,
-  ending: AbortController,
-): Promise<void> {
+/** Matches that may wait for Kafka before reading pauses. */
+const MATCHES_WAITING_MAX = 20_000;
+
+interface Consumers {
+  events: RecordConsumer;
+  matches: RecordConsumer;
+}
+
+function openConsumers({ config, log, metrics }: ServiceContext): Consumers {
+  const { detect, topics } = config;
+  return {
+    events: createConsumer({
+      config,
+      groupId: detect.group,
+      topics: [topics.events],
+      startAt: detect.startAt,
+      log,
+      metrics,
+    }),
+    // The first match counts, whenever this group is made.
+    matches: createConsumer({
+      config,
+      groupId: correlationGroup(detect.group),
+      topics: [topics.matches],
+      startAt: 'earliest',
+      log,
+      metrics,
+    }),
+  };
+}
+
+interface Running {
+  context: ServiceContext;
+  consumers: Consumers;
+  detector: Detector;
+  correlation: Correlation;
+  sender: AlertSender;
+  outbox: Outbox;
+  topics: CorrelationTopics;
+  rules: RulesInForce;
+  enrichment: Enrichment;
+  ending: AbortController;
+}
+
+/** Consumes and commits until the signal, then drains; the first failure of any ends all. */
+async function runUntil(running: Running): Promise<void> {
+  const { context, consumers, detector, correlation, sender, outbox, ending } = running;
+  const { signal, clock, log } = context;
   const end = new AbortController();
   const commit = async (): Promise<void> => {
     const ready = detector.committable();
     if (ready.offsets.length === 0) return;
-    if (await consumer.commit(ready.offsets, ready.generation)) detector.committed(ready);
+    if (await consumers.events.commit(ready.offsets, ready.generation)) detector.committed(ready);
   };
-  const committing = async (): Promise<void> => {
+  const flush = async (): Promise<void> => {
+    const ready = await correlation.flush();
+    if (ready.offsets.length === 0) return;
+    if (await consumers.matches.commit(ready.offsets, ready.generation)) {
+      correlation.committed(ready);
+    }
+  };
+  const every = async (ms: number, work: () => Promise<unknown>): Promise<void> => {
     while (!end.signal.aborted) {
-      await commit();
-      await clock.sleep(COMMIT_MS, end.signal);
+      await work();
+      await clock.sleep(ms, end.signal);
     }
   };
   const aborted = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
-  const consuming = consumer.run(detector);
+  const consuming = Promise.all([
+    consumers.events.run(detector),
+    consumers.matches.run(correlation),
+  ]);
+  const working = [
+    consuming,
+    every(COMMIT_MS, commit),
+    every(FLUSH_MS, flush),
+    announcing(running, every),
+    watchRules(running, end.signal),
+  ];
+  for (const work of working) work.catch(() => {});
   try {
-    await Promise.race([consuming, committing(), aborted]);
+    await Promise.race([...working, aborted]);
     end.abort();
     detector.stop();
+    correlation.stop();
     const drained = new AbortController();
-    await Promise.race([sender.drain(), clock.sleep(DRAIN_MS, drained.signal)]);
-    drained.abort();
-    if (sender.unsent > 0) {
-      log.warn({ unsent: sender.unsent }, 'alerts are unsent at the end; they will be found again');
+    const late = clock.sleep(DRAIN_MS, drained.signal);
+    // Matches first: correlation is another process's soon, and it wants to go on.
+    await Promise.race([Promise.all([outbox.flushed(), sender.drain()]), late]);
+    if (sender.unsent + outbox.waiting > 0) {
+      const fields = { alerts: sender.unsent, matches: outbox.waiting };
+      log.warn(fields, 'alerts or matches are unsent at the end; they will be found again');
     }
-    await commit();
+    await Promise.race([Promise.all([commit(), flush()]), late]);
+    drained.abort();
   } finally {
     end.abort();
     detector.stop();
+    correlation.stop();
     ending.abort();
     await sender.stop();
-    await consumer.stop();
+    await Promise.all([consumers.events.stop(), consumers.matches.stop()]);
   }
   await consuming;
 }
 
-/** Readiness tells of an OpenSearch that is away or not set up, before there is any alert. */
-async function watchAlertIndex(
-  index: AlertIndex,
-  { health, log, clock }: ServiceContext,
+/** Event time for correlation, once a second. */
+function announcing(
+  { context, detector, correlation, outbox, topics }: Running,
+  every: (ms: number, work: () => Promise<unknown>) => Promise<void>,
+): Promise<void> {
+  const { config, clock, log } = context;
+  const kafka = connectKafka(config, log);
+  let partitions = 0;
+  let countedAtMs = Number.NEGATIVE_INFINITY;
+  const count = async (): Promise<void> => {
+    if (clock.now() - countedAtMs < PARTITIONS_MS) return;
+    partitions = await topicPartitions(kafka, config.topics.events);
+    countedAtMs = clock.now();
+  };
+  const announcing = new Announcing({
+    sources: () => detector.sources(),
+    newest: () => correlation.newest(),
+    ends: (list) => topics.reader.ends(list),
+    partitions: () => partitions,
+    flushed: () => outbox.flushed(),
+    produce: (value) => topics.tellAll(value),
+    clock,
+    log,
+  });
+  return every(ANNOUNCE_MS, async () => {
+    try {
+      await count();
+      await announcing.once();
+    } catch (err) {
+      // Event time stands still meanwhile, which delays judgement and loses nothing.
+      log.warn({ err }, 'event time cannot be told');
+    }
+  });
+}
+
+/** Looks at rule, list and enrichment files now and then, and at once on SIGHUP. */
+async function watchRules(
+  { context, rules, enrichment }: Running,
   signal: AbortSignal,
 ): Promise<void> {
-  let told = false;
-  while (!signal.aborted) {
-    const obstacle = await index.obstacle();
-    if (signal.aborted) return;
-    health.ready('opensearch', obstacle === null, obstacle ?? '');
-    if (obstacle === null) return;
-    if (!told) log.warn({ reason: obstacle }, 'OpenSearch takes no alerts yet');
-    told = true;
-    await clock.sleep(ALERT_INDEX_RETRY_MS, signal);
-  }
-}
-
-function rulesInForce(config: Config, { log }: ServiceContext): Rule[] {
-  const paths = config.detect.shippedRules
-    ? [SHIPPED_RULES, ...config.detect.rules]
-    : config.detect.rules;
-  const loaded = loadRules(paths);
-  if (!loaded.ok) {
-    throw new Failure(
-      ['no rule was loaded:', ...loaded.problems.map((one) => `  ${describeProblem(one)}`)].join(
-        '\n',
-      ),
-      { code: 'RULES_INVALID', hint: 'mend these and start again' },
-    );
-  }
-  for (const warning of loaded.warnings) {
-    log.warn({ problem: describeProblem(warning) }, 'a rule is doubtful');
-  }
-  return loaded.rules;
-}
-
-/**
- * Bulk requests, but none before the index template is there: without it the first alert would
- * make an index whose mapping OpenSearch guesses, and that cannot be undone.
- */
-class AlertIndex {
-  readonly #client: Client;
-  readonly #context: ServiceContext;
-  #checked = false;
-
-  constructor(client: Client, context: ServiceContext) {
-    this.#client = client;
-    this.#context = context;
-  }
-
-  /** The reason why nothing may be sent yet, or null. */
-  async obstacle(): Promise<string | null> {
-    if (this.#checked) return null;
-    const { config, log } = this.#context;
-    try {
-      const state = await alertTemplateState(this.#client, config.opensearch);
-      if (state === 'missing') return 'the index template is missing: run lakeseal setup';
-      if (state === 'different') {
-        log.warn({}, 'the index template is not of this version of lakeseal: run lakeseal setup');
+  const { config, clock } = context;
+  let asked = false;
+  let waker = new AbortController();
+  const wake = (): void => waker.abort();
+  const release = onHangup(() => {
+    asked = true;
+    wake();
+  });
+  signal.addEventListener('abort', wake, { once: true });
+  try {
+    while (!signal.aborted) {
+      await clock.sleep(config.detect.reloadMs, waker.signal);
+      waker = new AbortController();
+      if (signal.aborted) return;
+      const now = asked;
+      asked = false;
+      const places = enrichment.refresh();
+      if ((await rules.look(now, signal)) || places) {
+        tellEnrichment(context, enrichment, rules.engine);
       }
-    } catch (error) {
-      if (error instanceof Failure) return error.message;
-      throw error;
     }
-    this.#checked = true;
-    return null;
+  } finally {
+    release();
+    signal.removeEventListener('abort', wake);
   }
+}
 
-  readonly bulk = async (lines: string[]): Promise<BulkAnswer> => {
-    const reason = await this.obstacle();
-    if (reason !== null) return { kind: 'failed', status: null, reason };
-    return sendBulk(this.#client, lines);
-  };
+function tellEnrichment({ log }: ServiceContext, enrichment: Enrichment, engine: Engine): void {
+  const states = enrichment.enrichmentStatus();
+  for (const { what, file, ok, detail } of states) {
+    if (ok) log.info({ what, file, detail }, 'enrichment file is in use');
+    else log.warn({ what, file, detail }, 'enrichment file cannot be used');
+  }
+  const unmet = unmetNeeds(enrichmentNeeds(engine.set), states);
+  if (unmet.length === 0) return;
+  const titles = unmet.map(({ title }) => title);
+  log.warn({ rules: titles }, 'rules say nothing without places: set enrich.city or enrich.asn');
+}
+
+async function rulesInForce(
+  { config, log, clock, health }: ServiceContext,
+  metrics: DetectorMetrics,
+  enrichment: Enrichment,
+): Promise<RulesInForce> {
+  const limits = streamLimits(config.detect, 1);
+  const { layers, lists } = ruleFolders(config.detect, 0);
+  const opened = await RulesInForce.open({
+    stamp: () => stampFiles([...layers, ...lists]),
+    load: (nowMs) => loadEngine(ruleFolders(config.detect, nowMs), enrichment, limits),
+    clock,
+    log,
+    rulesLoaded: metrics.rulesLoaded,
+    rulesCurrent: metrics.rulesCurrent,
+    ready: (ok, reason) => health.ready('rules', ok, reason),
+  });
+  if (opened.ok) return opened.rules;
+  throw new Failure(
+    ['no rule was loaded:', ...opened.problems.map((one) => `  ${describeProblem(one)}`)].join(
+      '\n',
+    ),
+    { code: 'RULES_INVALID', hint: 'mend these and start again' },
+  );
 }

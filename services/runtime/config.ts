@@ -170,11 +170,11 @@ const detect = z.strictObject({
     .default(30 * MINUTE_MS)
     .describe('How much later than the newest event one may arrive and still be judged in order.'),
   groupEntriesMax: count
-    .default(10_000)
-    .describe('Events that one group of a rule may keep; those beyond it are refused, not lost.'),
+    .default(1_000)
+    .describe('Events that one group of a rule keeps whole; beyond it counts are lower bounds.'),
   groupsMax: count
     .default(1_000_000)
-    .describe('Groups that one detector may keep open; matches beyond it are refused, not lost.'),
+    .describe('Groups that may be open in all; each partition of the matches topic takes its share.'),
   eventBytesMax: count
     .default(8 * MIB)
     .describe('A record above this is not decoded but dead-lettered.'),

@@ -1,14 +1,19 @@
 /**
- * An alert: what a rule says about an event, as the document that OpenSearch keeps
- * (`schemas/alert.schema.json`). Pure and deterministic: the id depends on the rule's id and the
- * event's id alone (promise D1), and nothing in the document on when or by whom it was made.
+ * An alert: what a rule says about one event or many, as the document that OpenSearch keeps
+ * (`schemas/alert.schema.json`). Pure and deterministic: the id of a single-event rule's alert
+ * depends on the rule's id and the event's id alone, that of a stateful rule's on rule, group and
+ * period (promise D1), and nothing in the document on when or by whom it was made.
+ *
+ * An alert of a single-event rule never changes. One of a stateful rule is brought up to date: same
+ * id, same index, higher `revision`, and a lower one never replaces a higher.
  *
  * The document is for reading and searching; the sealed record, whose address it carries, is the
  * evidence. So long values are cut and values that may hold secrets are left out here.
  */
 import { createHash } from 'node:crypto';
 import type { AuditEvent } from '../../ingest/event.ts';
-import type { Level, Rule } from '../sigma/rule.ts';
+import type { StatefulAlert } from '../correlate/types.ts';
+import { LEVELS, type Level, type Rule, type RuleHeader } from '../sigma/rule.ts';
 
 export interface EvidenceAddress {
   topic: string;
@@ -59,8 +64,20 @@ export interface Alert {
   first: string;
   last: string;
   count: number;
+  /** True where more events were counted than identities are kept for. */
+  countIsLowerBound: boolean;
+  /** What a stateful rule found, in words and figures; null for a single-event rule. */
+  reason: string | null;
+  /** 1, and more for each change of a stateful rule's alert. */
+  revision: number;
   evidence: ReadonlyArray<EvidenceAddress & { eventId: string }>;
 }
+
+/** The event's part of an alert. */
+export type AlertContext = Pick<
+  Alert,
+  'actor' | 'source' | 'event' | 'requestParams' | 'redacted' | 'cut'
+>;
 
 /** Longest value of a request parameter, characters. */
 export const PARAMETER_CHARS_MAX = 1_024;
@@ -68,6 +85,16 @@ export const PARAMETER_CHARS_MAX = 1_024;
 export const FIELD_CHARS_MAX = 1_024;
 export const PARAMETERS_MAX = 200;
 export const PARAMETER_NAME_CHARS_MAX = 128;
+/**
+ * A context travels with every match and waits in the state of its group: one above this is made
+ * shorter, with at most so many parameters of at most so many characters.
+ */
+export const CONTEXT_CHARS_MAX = 8_192;
+const SHORT_PARAMETERS_MAX = 40;
+const SHORT_PARAMETER_CHARS_MAX = 96;
+/** Longest value of a group-by field on an alert, characters. */
+const GROUP_CHARS_MAX = 1_024;
+const REASON_CHARS_MAX = 1_024;
 
 /**
  * Request parameters whose value may hold credentials or customer data: the text of commands and
@@ -136,7 +163,18 @@ export function isoTime(timeMs: number): string {
  * Impossible times share one index, or a hostile producer could open an index per month for ever.
  */
 export function alertIndex(prefix: string, alert: Alert): string {
-  const time = alert['@timestamp'];
+  return indexOf(prefix, alert['@timestamp']);
+}
+
+/**
+ * Index of an alert of a stateful rule: by the start of its period, because the time of its last
+ * event moves on while it is brought up to date, and a document cannot change its index.
+ */
+export function statefulAlertIndex(prefix: string, alert: StatefulAlert): string {
+  return indexOf(prefix, isoTime(alert.periodMs));
+}
+
+function indexOf(prefix: string, time: string): string {
   if (Date.parse(time) === 0) return `${prefix}-undated`;
   return `${prefix}-${time.slice(0, 4)}.${time.slice(5, 7)}`;
 }
@@ -145,8 +183,128 @@ function isPlausible(timeMs: number): boolean {
   return timeMs >= TIME_MS_MIN && timeMs < TIME_MS_MAX;
 }
 
-/** The alert of a single-event rule. */
-export function alertOf(rule: Rule, event: AuditEvent, address: EvidenceAddress): Alert {
+/** The alert of a single-event rule, at the level that the event gives it. */
+export function alertOf(
+  rule: Rule,
+  event: AuditEvent,
+  address: EvidenceAddress,
+  level: Level = rule.level,
+): Alert {
+  const time = isoTime(event.eventTime);
+  const context = eventContext(event, PARAMETERS_MAX, PARAMETER_CHARS_MAX);
+  const cut = [...context.cut];
+  if (!isPlausible(event.eventTime)) cut.push('@timestamp');
+  const eventId = shortened(event.eventId, FIELD_CHARS_MAX);
+  if (eventId.length < event.eventId.length) cut.push('evidence.eventId');
+  return {
+    id: alertId(rule.id, event.eventId),
+    '@timestamp': time,
+    rule: ruleBlock(rule, level),
+    group: {},
+    ...context,
+    cut,
+    first: time,
+    last: time,
+    count: 1,
+    countIsLowerBound: false,
+    reason: null,
+    revision: 1,
+    evidence: [{ ...addressOf(address), eventId }],
+  };
+}
+
+function addressOf({ topic, partition, offset }: EvidenceAddress): EvidenceAddress {
+  return { topic, partition, offset };
+}
+
+/**
+ * What an alert of a stateful rule will show of this event, should it be the one that decides: JSON,
+ * at most about `CONTEXT_CHARS_MAX` characters. `level` is what the event's own rule says of it; null
+ * leaves the level to the stateful rule.
+ */
+export function contextOf(event: AuditEvent, level: Level | null = null): string {
+  const more = level === null ? {} : { level };
+  const whole = JSON.stringify({
+    ...eventContext(event, PARAMETERS_MAX, PARAMETER_CHARS_MAX),
+    ...more,
+  });
+  if (whole.length <= CONTEXT_CHARS_MAX) return whole;
+  const short = eventContext(event, SHORT_PARAMETERS_MAX, SHORT_PARAMETER_CHARS_MAX);
+  return JSON.stringify({ ...short, ...more });
+}
+
+/** The document of a stateful rule's alert, as it stands. */
+export function statefulAlertOf(rule: RuleHeader, alert: StatefulAlert): Alert {
+  const { level, ...context } = readContext(alert.context);
+  const cut = [...context.cut];
+  const group: Record<string, string> = Object.create(null);
+  for (const [name, value] of alert.group) {
+    const kept = shortened(value, GROUP_CHARS_MAX);
+    if (kept.length < value.length) cut.push(`group.${name}`);
+    group[parameterName(name)] = kept;
+  }
+  return {
+    id: alert.id,
+    '@timestamp': isoTime(alert.last),
+    rule: ruleBlock(rule, level ?? rule.level),
+    group,
+    ...context,
+    cut,
+    first: isoTime(alert.first),
+    last: isoTime(alert.last),
+    count: alert.count,
+    countIsLowerBound: alert.countIsLowerBound,
+    reason: shortened(alert.reason, REASON_CHARS_MAX),
+    revision: alert.revision,
+    evidence: alert.evidence.map((one) => ({
+      ...addressOf(one),
+      eventId: shortened(one.eventId, FIELD_CHARS_MAX),
+    })),
+  };
+}
+
+/** What stands for the event where a context cannot be read: the alert goes out all the same. */
+const NO_CONTEXT: AlertContext = {
+  actor: { name: '', type: 'unknown', email: null },
+  source: { ip: null, port: null, userAgent: null },
+  event: {
+    service: '',
+    action: '',
+    workspaceId: null,
+    accountId: null,
+    auditLevel: null,
+    outcome: 'unknown',
+    statusCode: null,
+    errorMessage: null,
+    requestId: null,
+    sessionId: null,
+    shape: 'delivery',
+  },
+  requestParams: {},
+  redacted: [],
+  cut: ['event'],
+};
+
+/** Total: a context lies in Kafka between its making and its reading. */
+function readContext(json: string): AlertContext & { level: Level | null } {
+  try {
+    const read = JSON.parse(json) as (AlertContext & { level?: Level }) | null;
+    if (read !== null && typeof read === 'object' && Array.isArray(read.cut)) {
+      const { actor, source, event, requestParams, redacted, cut, level } = read;
+      const known = LEVELS.find((one) => one === level) ?? null;
+      return { actor, source, event, requestParams, redacted, cut, level: known };
+    }
+  } catch {
+    // Said by `cut`.
+  }
+  return { ...NO_CONTEXT, level: null };
+}
+
+function eventContext(
+  event: AuditEvent,
+  parametersMax: number,
+  parameterCharsMax: number,
+): AlertContext {
   const cut: string[] = [];
   const keep = (name: string, text: string | null): string | null => {
     if (text === null) return null;
@@ -155,14 +313,9 @@ export function alertOf(rule: Rule, event: AuditEvent, address: EvidenceAddress)
     return kept;
   };
   const always = (name: string, text: string): string => keep(name, text) as string;
-  const time = isoTime(event.eventTime);
-  if (!isPlausible(event.eventTime)) cut.push('@timestamp');
-  const { parameters, redacted } = shownParameters(event.requestParams, cut);
+  const limits = { parametersMax, parameterCharsMax };
+  const { parameters, redacted } = shownParameters(event.requestParams, cut, limits);
   return {
-    id: alertId(rule.id, event.eventId),
-    '@timestamp': time,
-    rule: ruleBlock(rule),
-    group: {},
     actor: {
       name: always('actor.name', event.actor.name),
       type: event.actor.type,
@@ -189,17 +342,6 @@ export function alertOf(rule: Rule, event: AuditEvent, address: EvidenceAddress)
     requestParams: parameters,
     redacted,
     cut,
-    first: time,
-    last: time,
-    count: 1,
-    evidence: [
-      {
-        topic: address.topic,
-        partition: address.partition,
-        offset: address.offset,
-        eventId: always('evidence.eventId', event.eventId),
-      },
-    ],
   };
 }
 
@@ -213,7 +355,7 @@ export function alertJson(alert: Alert): string {
 // TypeScript's libraries do not know JSON.rawJSON yet; every supported Node has it.
 const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
 
-function ruleBlock(rule: Rule): Alert['rule'] {
+function ruleBlock(rule: RuleHeader, level: Level): Alert['rule'] {
   const attack = rule.tags
     .filter((tag) => tag.startsWith('attack.'))
     .map((tag) => tag.slice('attack.'.length));
@@ -221,7 +363,7 @@ function ruleBlock(rule: Rule): Alert['rule'] {
   return {
     id: rule.id,
     title: rule.title,
-    level: rule.level,
+    level,
     status: rule.status,
     description: rule.description,
     author: rule.author,
@@ -239,11 +381,12 @@ function ruleBlock(rule: Rule): Alert['rule'] {
 function shownParameters(
   parameters: Record<string, string>,
   cut: string[],
+  { parametersMax, parameterCharsMax }: { parametersMax: number; parameterCharsMax: number },
 ): { parameters: Record<string, string>; redacted: string[] } {
   const shown: Record<string, string> = Object.create(null);
   const redacted: string[] = [];
   const names = Object.keys(parameters);
-  for (const name of names.slice(0, PARAMETERS_MAX)) {
+  for (const name of names.slice(0, parametersMax)) {
     const value = parameters[name]!;
     const key = parameterName(name);
     if (REDACTED_PARAMETERS.has(name.toLowerCase().replace(/[_.-]/g, ''))) {
@@ -251,11 +394,11 @@ function shownParameters(
       redacted.push(key);
       continue;
     }
-    const kept = shortened(value, PARAMETER_CHARS_MAX);
+    const kept = shortened(value, parameterCharsMax);
     if (kept.length < value.length) cut.push(`requestParams.${key}`);
     shown[key] = kept;
   }
-  if (names.length > PARAMETERS_MAX) cut.push('requestParams');
+  if (names.length > parametersMax) cut.push('requestParams');
   return { parameters: shown, redacted };
 }
 

@@ -63,10 +63,12 @@ export function readBulk(body: unknown): BulkAnswer {
 }
 
 function readItem(item: unknown): BulkItem {
-  const create = (item as { create?: Record<string, unknown> } | null)?.create;
-  const error = create?.error as { type?: unknown; reason?: unknown } | undefined;
+  // Under the name of what was asked for: `create` of a new alert, `index` of a later revision.
+  const { create, index } = (item ?? {}) as Record<string, Record<string, unknown> | undefined>;
+  const done = create ?? index;
+  const error = done?.error as { type?: unknown; reason?: unknown } | undefined;
   return {
-    status: typeof create?.status === 'number' ? create.status : 0,
+    status: typeof done?.status === 'number' ? done.status : 0,
     errorType: typeof error?.type === 'string' ? error.type : null,
     errorReason: typeof error?.reason === 'string' ? error.reason.slice(0, REASON_CHARS_MAX) : null,
   };

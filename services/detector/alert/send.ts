@@ -17,6 +17,11 @@ export interface OutgoingAlert {
   id: string;
   /** The document, one line of JSON. */
   json: string;
+  /**
+   * Revision of an alert that is brought up to date: it replaces a lower one, and one that is not
+   * lower is as good as stored. null for an alert that never changes: it is only ever created.
+   */
+  revision: number | null;
   /** Where the event is, without the record's bytes. */
   record: KafkaRecord;
   /** Called once, when the alert needs no further care. */
@@ -54,6 +59,20 @@ interface Waiting {
   addedMs: number;
 }
 
+/**
+ * OpenSearch itself keeps the order: with an external version a lower or equal one answers 409, so
+ * neither retries nor a detector that does not know that it is over can bring an old state back.
+ */
+export function bulkAction({
+  index,
+  id,
+  revision,
+}: Pick<OutgoingAlert, 'index' | 'id' | 'revision'>) {
+  const target = { _index: index, _id: id };
+  if (revision === null) return JSON.stringify({ create: target });
+  return JSON.stringify({ index: { ...target, version: revision, version_type: 'external' } });
+}
+
 export class AlertSender {
   readonly #options: SenderOptions;
   readonly #stop = new AbortController();
@@ -80,7 +99,7 @@ export class AlertSender {
   /** Takes the alert at once; resolves when there is room for another. */
   add(alert: OutgoingAlert): Promise<void> {
     assert(!this.#stop.signal.aborted, 'nothing is added after stop');
-    const action = JSON.stringify({ create: { _index: alert.index, _id: alert.id } });
+    const action = bulkAction(alert);
     const bytes = Buffer.byteLength(alert.json) + action.length + 2;
     this.#queue.push({ alert, action, bytes, addedMs: this.#options.clock.now() });
     this.#waker?.abort();

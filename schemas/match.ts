@@ -1,0 +1,34 @@
+/**
+ * The datum of one match (`match.avsc`) as bytes. There is no registry in between: the schema is
+ * lakeseal's own on both sides, and the byte before the datum (`services/detector/stream/`) tells
+ * its version.
+ */
+import { readFileSync } from 'node:fs';
+import { parseAvroSchema } from './avro.ts';
+
+export interface MatchDatum {
+  ruleId: string;
+  plan: string;
+  leafId: string;
+  group: readonly string[];
+  values: readonly (string | null)[];
+  eventTime: number;
+  eventId: string;
+  topic: string;
+  partition: number;
+  offset: bigint;
+  context: string;
+}
+
+const FILE = new URL('./match.avsc', import.meta.url);
+const type = parseAvroSchema(JSON.parse(readFileSync(FILE, 'utf8')));
+
+export function encodeMatchDatum(datum: MatchDatum): Buffer {
+  return type.toBuffer(datum);
+}
+
+/** @throws Error where the bytes are not exactly one datum. */
+export function decodeMatchDatum(bytes: Buffer): MatchDatum {
+  const datum = type.fromBuffer(bytes) as MatchDatum;
+  return { ...datum, offset: BigInt(datum.offset) };
+}

@@ -1,0 +1,68 @@
+/** Metrics of rules over many events. Labels are partitions, rules and closed sets of words. */
+import { Counter, Gauge, type Registry } from 'prom-client';
+
+export type MatchOutcome =
+  | 'judged'
+  /** It is in the state that was read back already. */
+  | 'folded'
+  /** The same event, judged in its time: a detector died between its matches and its commit. */
+  | 'repeated'
+  /** Made for a rule, or a meaning of it, that is not in force here. */
+  | 'unknown_rule'
+  | 'unreadable';
+
+export interface CorrelationMetrics {
+  matches(outcome: MatchOutcome): void;
+  late(): void;
+  refused(reason: string): void;
+  raised(ruleId: string): void;
+  groups(partition: number, count: number): void;
+  /** null before event time is known. */
+  watermark(partition: number, ms: number | null): void;
+  lag(partition: number, seconds: number): void;
+  /** The partition is no longer ours: its series end. */
+  revoked(partition: number): void;
+}
+
+export function correlationMetrics(registry: Registry): CorrelationMetrics {
+  const registers = [registry];
+  const counter = (name: string, help: string, labelNames: string[] = []) =>
+    new Counter({ name: `lakeseal_correlation_${name}`, help, labelNames, registers });
+  const gauge = (name: string, help: string) =>
+    new Gauge({
+      name: `lakeseal_correlation_${name}`,
+      help,
+      labelNames: ['partition'],
+      registers,
+    });
+  const matches = counter(
+    'matches_total',
+    'Matches of stateful rules by what became of them: judged, folded (in the state already), repeated, unknown_rule (of rules that are not in force here), unreadable.',
+    ['outcome'],
+  );
+  const late = counter('late_total', 'Matches that came too late and were dead-lettered.');
+  const refused = counter('refused_total', 'Matches beyond a limit, dead-lettered.', ['reason']);
+  const raised = counter('alerts_total', 'Alerts of stateful rules sent, new or updated.', [
+    'rule',
+  ]);
+  const groups = gauge('groups', 'Open groups of the partition.');
+  const watermark = gauge(
+    'watermark_seconds',
+    'Event time up to which the partition is judged, as seconds since the epoch.',
+  );
+  const lag = gauge('lag_seconds', 'Age of the last judged match while newer ones wait, else 0.');
+  return {
+    matches: (outcome) => matches.inc({ outcome }),
+    late: () => late.inc(),
+    refused: (reason) => refused.inc({ reason }),
+    raised: (rule) => raised.inc({ rule }),
+    groups: (partition, count) => groups.set({ partition }, count),
+    watermark: (partition, ms) => {
+      if (ms !== null) watermark.set({ partition }, ms / 1000);
+    },
+    lag: (partition, seconds) => lag.set({ partition }, seconds),
+    revoked: (partition) => {
+      for (const one of [groups, watermark, lag]) one.remove({ partition });
+    },
+  };
+}
