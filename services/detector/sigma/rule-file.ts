@@ -8,8 +8,8 @@ export { RULE_FILE_BYTES_MAX } from './tree.ts';
 
 export interface ParsedRuleFile {
   /** Detection rules, those that only serve a stateful rule included. */
-  rules: readonly Rule[];
-  stateful: readonly StatefulRule[];
+  rules: Rule[];
+  stateful: StatefulRule[];
   problems: Problem[];
 }
 
@@ -20,6 +20,9 @@ export interface ParsedRuleFile {
 export function parseRuleFile(file: string, source: string): ParsedRuleFile {
   const { documents, problems } = readDocuments(file, 0, source);
   const resolved = resolveRules(documents, { lists: new Map(), nowMs: 0 });
-  const { rules, stateful } = resolved.set;
-  return { rules, stateful, problems: sortProblems([...problems, ...resolved.problems]) };
+  return {
+    rules: [...resolved.set.rules],
+    stateful: [...resolved.set.stateful],
+    problems: sortProblems([...problems, ...resolved.problems]),
+  };
 }

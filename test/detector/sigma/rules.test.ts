@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { describeProblem } from '../../../services/detector/sigma/problem.ts';
-import { loadRules } from '../../../services/detector/sigma/rules.ts';
+import { type LoadedRules, loadRules } from '../../../services/detector/sigma/rules.ts';
 import { ruleText } from '../events.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'lakeseal-rules-'));
@@ -22,8 +22,12 @@ function folder(files: Record<string, string>): string {
   return path;
 }
 
+function load(layers: string[], lists: string[] = []): LoadedRules {
+  return loadRules({ layers, lists, nowMs: 0 });
+}
+
 function problems(paths: string[]): string[] {
-  const loaded = loadRules(paths);
+  const loaded = load(paths);
   return loaded.ok ? assert.fail('loaded') : loaded.problems.map(describeProblem);
 }
 
@@ -37,18 +41,18 @@ describe('loading rules', () => {
       '.git/c.yml': 'x',
     });
     symlinkSync(path, join(path, 'circle'));
-    const loaded = loadRules([path]);
+    const loaded = load([path]);
     assert.ok(loaded.ok);
     assert.deepEqual(
-      loaded.rules.map(({ id }) => id.slice(-4)),
+      loaded.set.rules.map(({ id }) => id.slice(-4)),
       ['0002', '0001'],
     );
   });
 
   it('reads a file once when it is named twice', () => {
     const path = folder({ 'a.yml': GOOD });
-    const loaded = loadRules([path, join(path, 'a.yml')]);
-    assert.ok(loaded.ok && loaded.rules.length === 1);
+    const loaded = load([path, join(path, 'a.yml')]);
+    assert.ok(loaded.ok && loaded.set.rules.length === 1);
   });
 
   it('loads nothing when one file is wrong, and names all that is wrong', () => {
@@ -81,7 +85,7 @@ describe('loading rules', () => {
 
   it('passes warnings on beside the rules', () => {
     const path = folder({ 'a.yml': GOOD.replace('actionName', 'actonName') });
-    const loaded = loadRules([path]);
+    const loaded = load([path]);
     assert.ok(loaded.ok);
     assert.equal(loaded.warnings.length, 1);
   });
