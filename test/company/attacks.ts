@@ -2,10 +2,9 @@
  * The attacks of the day. Each is told: what it is, who does it, and which of its events a rule
  * should raise on. Pure and seeded.
  *
- * `single` attacks are decided by one event each; the others only by several together (a count, a
- * number of distinct values, an order) or by values compared with each other, which a rule that holds
- * one event against fixed values cannot see.
- * Each event of a `single` attack that has a rule raises one alert.
+ * `single` attacks are decided by one event each, `several` only by several together (a count, a
+ * number of distinct values, an order).
+ * Each event of a `single` attack raises an alert, or is counted on the one that stands already.
  */
 import type { Company, Principal, Workspace } from './company.ts';
 import type { Action, Json, Response } from './line.ts';
@@ -25,7 +24,7 @@ export interface Attack {
   behaviour: string;
   title: string;
   kind: 'single' | 'several';
-  /** File name, without ending, of the shipped rule that raises; null where none does yet. */
+  /** File name, without ending, of the shipped rule that raises. */
   rule: string | null;
   events: AttackEvent[];
 }
@@ -157,15 +156,15 @@ const PLOTS: Record<string, Plot> = {
     'accounts.generateDbToken',
     ({ intruder, random }) => ({ userId: intruder.userId, tokenHash: random.hex(64) }),
   ),
-  long_lifetime_token: (stage) => ({
-    ...single('Personal access token valid for ten years', 'accounts.generateDbToken', () => ({
-      userId: stage.intruder.userId,
-      tokenHash: stage.random.hex(64),
+  long_lifetime_token: single(
+    'Personal access token valid for ten years',
+    'accounts.generateDbToken',
+    ({ intruder, random }) => ({
+      userId: intruder.userId,
+      tokenHash: random.hex(64),
       tokenExpirationTime: FAR_FUTURE_MS,
-    }))(stage),
-    // Its lifetime is the difference of two of its times, which no fixed value can be held against.
-    kind: 'several',
-  }),
+    }),
+  ),
   sso_config_changed: single(
     'Single sign-on configuration changed',
     'ssoConfigBackend.update',
@@ -386,15 +385,13 @@ const PLOTS: Record<string, Plot> = {
   ),
 };
 
-/**
- * The shipped rule that sees an attack, by the name of its file. A long-lived token needs the
- * difference of two times, and what several events decide needs windows: no rule for those yet.
- */
+/** The shipped rule that sees an attack, by the name of its file. */
 const RULES: Record<string, string> = {
   verbose_audit_logging_disabled: 'verbose_audit_logging_disabled',
   ip_access_list_deleted: 'ip_access_list_deleted',
   account_admin_granted: 'account_admin_granted',
   workspace_admin_granted: 'admin_group_member_added',
+  long_lifetime_token: 'long_lived_personal_access_token',
   token_without_expiry: 'personal_access_token_without_expiry',
   sso_config_changed: 'sso_configuration_changed',
   secret_scanner: 'secret_scanner_user_agent',
@@ -417,6 +414,11 @@ const RULES: Record<string, string> = {
   password_changed_by_another: 'password_changed_by_another',
   archive_exported: 'workspace_archive_exported',
   non_sso_login: 'login_without_sso',
+  failed_logins: 'failed_logins_of_one_user',
+  password_spray: 'password_spray',
+  secret_enumeration: 'secret_enumeration',
+  bulk_download: 'bulk_download',
+  mass_deletion: 'mass_deletion',
 };
 
 /** The names of all attacks. */

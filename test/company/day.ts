@@ -43,7 +43,7 @@ export interface ToldAttack {
   behaviour: string;
   title: string;
   kind: Attack['kind'];
-  /** File name, without ending, of the shipped rule that raises; null where none does yet. */
+  /** File name, without ending, of the shipped rule that raises. */
   rule: string | null;
   /** Who does it, as the events name them. */
   actors: string[];
@@ -54,7 +54,7 @@ export interface ToldAttack {
   first: string;
   last: string;
   events: number;
-  /** Events that alone should raise an alert. */
+  /** Events that alone should raise an alert; 0 where only several do. */
   raising: number;
 }
 

@@ -4,10 +4,13 @@
  * lines, and `OUT/told.json`, which tells the attacks with the rules that should raise. The same
  * options (and rules) give the same bytes.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { strict as assert } from 'node:assert';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { parse } from 'yaml';
+import { describeProblem } from '../../services/detector/sigma/problem.ts';
+import type { RuleHeader } from '../../services/detector/sigma/rule.ts';
+import { loadRules, SHIPPED_LISTS, SHIPPED_RULES } from '../../services/detector/sigma/rules.ts';
 import { companyDay, type DayLine, type DayOptions, type ToldAttack } from './day.ts';
 
 export interface DeliveryFile {
@@ -21,6 +24,7 @@ export interface DeliveryFile {
 export interface ToldWithRule extends ToldAttack {
   ruleId: string | null;
   ruleTitle: string | null;
+  /** The rule's own; an event may decide on another. */
   level: string | null;
 }
 
@@ -35,7 +39,6 @@ export interface DeliverySummary {
   told: ToldWithRule[];
 }
 
-const RULES = new URL('../../services/detector/rules/', import.meta.url);
 const LINES_PER_FILE = 2_000;
 const GZIP_LEVEL = 6;
 
@@ -67,9 +70,20 @@ export function* deliveryFiles(
   for (const [folder, file] of open) if (file.lines.length > 0) yield close(folder);
 }
 
-function withRule(attack: ToldAttack): ToldWithRule {
+/** The alerting rules by the names of their files, without ending. */
+function shippedRules(): Map<string, RuleHeader> {
+  const folders = { layers: [SHIPPED_RULES], lists: [SHIPPED_LISTS], nowMs: 0 };
+  const loaded = loadRules(folders);
+  assert.ok(loaded.ok, loaded.ok ? '' : loaded.problems.map(describeProblem).join('\n'));
+  const { rules, stateful } = loaded.set;
+  const alerting = [...rules, ...stateful].filter(({ alerts }) => alerts);
+  return new Map(alerting.map((rule) => [basename(rule.file, '.yml'), rule]));
+}
+
+function withRule(attack: ToldAttack, shipped: ReadonlyMap<string, RuleHeader>): ToldWithRule {
   if (attack.rule === null) return { ...attack, ruleId: null, ruleTitle: null, level: null };
-  const rule = parse(readFileSync(new URL(`${attack.rule}.yml`, RULES), 'utf8'));
+  const rule = shipped.get(attack.rule);
+  assert.ok(rule !== undefined, `there is no rule file ${attack.rule}.yml`);
   return { ...attack, ruleId: rule.id, ruleTitle: rule.title, level: rule.level };
 }
 
@@ -78,12 +92,13 @@ export function writeDelivery(
   options: DayOptions & { out: string; linesPerFile?: number },
 ): DeliverySummary {
   const day = companyDay(options);
+  const shipped = shippedRules();
   const summary: DeliverySummary = {
     files: 0,
     bytes: 0,
     lines: 0,
     events: 0,
-    told: day.told.map(withRule),
+    told: day.told.map((attack) => withRule(attack, shipped)),
   };
   const counted = function* (): Generator<DayLine> {
     for (const line of day.lines()) {

@@ -43,7 +43,7 @@ export const CONTROL_PLOTS: Record<string, Scheme> = {
     title: 'Forty permissions changed by one person within twenty minutes',
     day: 2,
     hour: 16.2,
-    rules: ['permission_change_burst'],
+    rules: ['permission_changes_in_bulk'],
     steps: (stage) =>
       burst(40, 30 * SECOND_MS, (at) => {
         const { insider, company, others } = stage;
@@ -65,7 +65,7 @@ export const CONTROL_PLOTS: Record<string, Scheme> = {
     title: 'A new account is an administrator a quarter of an hour later',
     day: 3,
     hour: 18.7,
-    rules: ['new_user_made_admin'],
+    rules: ['new_user_then_admin'],
     steps(stage) {
       const { insider, random } = stage;
       const target = {
@@ -192,6 +192,84 @@ export const CONTROL_PLOTS: Record<string, Scheme> = {
       ];
       return acts.map((action, at) => ({ afterMs: at * 6 * MINUTE_MS, action }));
     },
+  },
+  administrator_for_an_hour: {
+    title: 'Administrator for an hour, then not any more',
+    day: 4,
+    hour: 12.7,
+    rules: ['administrator_for_a_short_time'],
+    steps(stage) {
+      const { insider, victim } = stage;
+      const target = { targetUserName: victim.name, targetUserId: victim.userId };
+      return [
+        { afterMs: 0, action: act(stage, insider, 'accounts.setAdmin', target) },
+        { afterMs: HOUR_MS, action: act(stage, insider, 'accounts.removeAdmin', target) },
+      ];
+    },
+  },
+  nested_admin_group: {
+    title: 'A harmless group becomes part of the administrators, then somebody joins it',
+    day: 1,
+    hour: 9.1,
+    rules: ['member_of_nested_admin_group_added'],
+    steps(stage) {
+      const { insider, others, random } = stage;
+      const add = (group: string, member: string) =>
+        act(stage, insider, 'accounts.addPrincipalToGroup', {
+          targetGroupName: group,
+          targetGroupId: random.digits(15),
+          targetUserName: member,
+          endpoint: 'adminConsole',
+        });
+      return [
+        { afterMs: 0, action: add('admins', 'book-club') },
+        { afterMs: 26 * HOUR_MS, action: add('book-club', others[2]!.name) },
+      ];
+    },
+  },
+  grant_read_revoke: {
+    title: 'A right given to oneself, the table read, and the right taken back',
+    day: 2,
+    hour: 10.6,
+    rules: ['permission_granted_used_and_revoked'],
+    steps(stage) {
+      const { insider, company } = stage;
+      const table = company.tables[11]!;
+      const grant = { principal: insider.name, add: ['SELECT'], remove: [] };
+      const revoke = { principal: insider.name, add: [], remove: ['SELECT'] };
+      const pair = 'unityCatalog.updatePermissions';
+      const read = {
+        credential_type: 'StorageCredential',
+        operation: 'READ',
+        table_full_name: table,
+        workspace_id: stage.workspace.id,
+        metastore_id: company.metastoreId,
+      };
+      const used = 'unityCatalog.generateTemporaryTableCredential';
+      return [
+        { afterMs: 0, action: act(stage, insider, pair, grantOn(stage, table, grant), ACCOUNT) },
+        { afterMs: 9 * MINUTE_MS, action: act(stage, insider, used, read, ACCOUNT) },
+        {
+          afterMs: 30 * MINUTE_MS,
+          action: act(stage, insider, pair, grantOn(stage, table, revoke), ACCOUNT),
+        },
+      ];
+    },
+  },
+  accounts_deleted: {
+    title: 'Fifteen accounts deleted by one person',
+    day: 5,
+    hour: 19.6,
+    rules: ['identities_deleted_in_bulk'],
+    steps: (stage) =>
+      burst(15, 25 * SECOND_MS, () => {
+        const target = {
+          targetUserName: `colleague.${stage.random.hex(4)}@example.com`,
+          targetUserId: stage.random.digits(16),
+          endpoint: 'adminConsole',
+        };
+        return act(stage, stage.insider, 'accounts.delete', target, ACCOUNT);
+      }),
   },
   workspace_silence: {
     title: 'Nothing comes from a workspace for nine hours',

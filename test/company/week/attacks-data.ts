@@ -174,7 +174,7 @@ export const DATA_PLOTS: Record<string, Scheme> = {
     title: 'One person in every workspace within two hours',
     day: 5,
     hour: 20.3,
-    rules: ['access_to_many_workspaces'],
+    rules: ['many_workspaces_accessed'],
     steps: (stage) =>
       stage.company.workspaces.flatMap((workspace, at) => [
         {
