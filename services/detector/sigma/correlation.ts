@@ -110,7 +110,7 @@ function readKind(reader: MapReader, type: string): CorrelationKind | null {
   }
   reader.findings.error(
     condition ?? reader.map,
-    condition === null ? `a ${type} has a condition` : 'the condition is not a map',
+    condition === null ? `${type} needs a condition` : 'the condition is not a map',
     aggregate === null
       ? 'write an expression over the rules, or "gte: 2"'
       : 'write "condition:" and below it, say, "gte: 10"',
