@@ -2,9 +2,10 @@
  * The command line: names, options, help, and what a failure looks like. What a command needs is
  * imported when it runs, so that `--help` does not wait for clients of servers.
  *
- * Exit codes: 0 done, 1 could not or failed a check; `scan` has 2 for input it could not read.
+ * Exit codes: 0 done, 1 could not or failed a check; `scan` has 2 for input it could not read, and
+ * `rules check --strict` for warnings.
  */
-import { Command, type CommanderError, Option } from 'commander';
+import { Command, type CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type Config, loadConfig, loadConfigWithPlaces } from '../runtime/config.ts';
 import { describeFailure } from '../runtime/errors.ts';
 import { runService } from '../runtime/lifecycle.ts';
@@ -13,6 +14,7 @@ import type { ServiceContext } from '../runtime/service.ts';
 import { version } from '../runtime/version.ts';
 import type { CollectFlags } from './collect.ts';
 import { printEffective, printReference } from './config-command.ts';
+import { addRules } from './rules.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 
 /** Runs one command line and ends the process with its exit code. */
@@ -43,8 +45,16 @@ export async function runCommandLine(argv: string[], terminal: Terminal): Promis
 }
 
 function partOf(argv: string[], program: Command): string {
-  const name = argv.find((word) => program.commands.some((command) => command.name() === word));
-  return name === undefined ? 'lakeseal' : `lakeseal ${name}`;
+  let command = program;
+  for (const word of argv) {
+    command = command.commands.find((inner) => inner.name() === word) ?? command;
+  }
+  return fullName(command);
+}
+
+/** `lakeseal rules check` */
+function fullName(command: Command): string {
+  return command.parent === null ? command.name() : `${fullName(command.parent)} ${command.name()}`;
 }
 
 class UsageError extends Error {
@@ -94,8 +104,9 @@ function createProgram(terminal: Terminal, finish: Finish): Command {
   addArchive(program, context);
   addDetect(program, context);
   addScan(program, context);
+  addRules(program, { ...context, examples });
   addConfig(program, context);
-  for (const command of [program, ...program.commands]) harden(command, terminal);
+  harden(program, terminal);
   return examples(program, [
     'lakeseal setup --dry-run',
     'lakeseal collect "delivery/**/*.json.gz"',
@@ -110,9 +121,13 @@ interface CommandContext {
   config(): Config;
 }
 
-/** Errors become `UsageError` with the command's name, and output goes to the terminal given. */
+/**
+ * Errors become `UsageError` with the command's name, and output goes to the terminal given; the
+ * same for the commands below it.
+ */
 function harden(command: Command, terminal: Terminal): void {
-  const name = command.parent === null ? 'lakeseal' : `lakeseal ${command.name()}`;
+  const name = fullName(command);
+  for (const inner of command.commands) harden(inner, terminal);
   command
     .configureOutput({
       writeOut: (text) => terminal.out(text.trimEnd()),
@@ -230,37 +245,59 @@ function asService(run: (context: ServiceContext) => Promise<void>) {
 
 interface ScanFlags {
   rules: string[];
+  lists: string[];
+  until?: number;
   shippedRules: boolean;
   format: 'table' | 'json';
 }
 
-function addScan(program: Command, { finish }: CommandContext): void {
+function addScan(program: Command, { finish, config }: CommandContext): void {
   const command = program
     .command('scan')
     .description('judge files of audit events by the rules, without any server')
     .argument('<file...>', 'files of one event a line, plain, gzip or zstd; - for standard input')
-    .option('--rules <path...>', 'rule folders or files beside the shipped rules', [])
+    .option('--rules <path...>', 'rule folders or files, each a layer above the shipped rules', [])
     .option('--no-shipped-rules', 'leave out the rules that come with lakeseal')
+    .option('--lists <folder...>', 'folders of list files beside the shipped ones', [])
+    .option('--until <time>', 'let event time go so far at the end (ISO 8601)', timeOption)
     .addOption(
       new Option('--format <format>', 'table for people, json for one alert a line')
         .choices(['table', 'json'])
         .default('table'),
     )
     .addHelpText('after', SCAN_HELP)
-    .action(async (files: string[], { rules, shippedRules, format }: ScanFlags) => {
+    .action(async (files: string[], flags: ScanFlags) => {
+      const { detect, enrich } = config();
+      const { DEFAULT_LIMITS } = await import('../detector/correlate/limits.ts');
+      const { openEnrichment } = await import('../detector/enrich/enrichment.ts');
       const { scan } = await import('../detector/scan.ts');
       const { SHIPPED_RULES } = await import('../detector/sigma/rules.ts');
-      const paths = shippedRules ? [SHIPPED_RULES, ...rules] : rules;
+      const { lists, format, until } = flags;
+      const rules = flags.shippedRules ? [SHIPPED_RULES, ...flags.rules] : flags.rules;
+      const limits = { ...DEFAULT_LIMITS, groupEntriesMax: detect.groupEntriesMax };
+      const places = openEnrichment(enrich);
+      const options = { files, rules, lists, format, places, limits };
       const { stdin, stdout, stderr } = process;
-      finish(await scan({ files, rules: paths, format }, { stdin, stdout, stderr, now: Date.now }));
+      const io = { stdin, stdout, stderr, now: Date.now };
+      finish(await scan(until === undefined ? options : { ...options, untilMs: until }, io));
     });
   examples(command, [
     'lakeseal scan events.json.gz',
     'zcat events.json.gz | lakeseal scan - --format json --rules my-rules',
+    'lakeseal scan events.json.gz --until 2026-11-25T00:00:00Z',
   ]);
 }
 
+/** Epoch ms of an ISO 8601 time. */
+function timeOption(text: string): number {
+  const time = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(time)) throw new InvalidArgumentError('write it as 2026-11-24T10:00:00Z.');
+  return time;
+}
+
 const SCAN_HELP = `
+Alerts of rules over many events come at the end, each once, with all that it counted. Rules that
+judge when time has passed are judged up to the newest event, or to --until.
 Exit code 0 done, 2 done but some lines could not be decoded (they are named on standard error),
 1 could not run.`;
 

@@ -1,7 +1,10 @@
 /**
- * `lakeseal scan`: files of audit events against rules, with no servers. Decoding and matching are
- * the detector's own, so what scan finds is what the live detector alerts on (promise D1), under
- * the same alert ids.
+ * `lakeseal scan`: files of audit events against rules, with no servers. Decoding, matching and
+ * correlation are the detector's own, so what scan finds is what the live detector alerts on
+ * (promise D1), under the same alert ids.
+ *
+ * Alerts of single events are printed as they are found. Those of rules over many events are
+ * printed at the end, each once, with all that it counted: event time moves on when all is read.
  *
  * Exit codes: 0 done; 2 done, but some lines could not be decoded; 1 could not run.
  */
@@ -14,17 +17,28 @@ import type { AuditEvent } from '../ingest/event.ts';
 import { isBlank, type Line, LineSplitter, type SplitLimits } from '../ingest/lines.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped, printable } from '../runtime/wording.ts';
-import { alertId, isoTime } from './alert/alert.ts';
-import { Matcher } from './match/match.ts';
+import { isoTime } from './alert/alert.ts';
+import { DEFAULT_LIMITS, type Limits } from './correlate/limits.ts';
+import { NO_PLACES, type PlaceSource } from './match/derived.ts';
 import { describeProblem } from './sigma/problem.ts';
-import { LEVELS, type Level, type Rule } from './sigma/rule.ts';
-import { loadRules } from './sigma/rules.ts';
+import { LEVELS, type Level } from './sigma/rule.ts';
+import { SHIPPED_LISTS } from './sigma/rules.ts';
+import type { Engine } from './stream/engine.ts';
+import { loadEngine } from './stream/rules-in-force.ts';
+import { type Hit, Judge, type StatefulHit } from './workbench/judge.ts';
 
 export interface ScanOptions {
   /** Files of one JSON text a line, plain, gzip or zstd; `-` is standard input. */
   files: readonly string[];
-  /** Rule files and folders. */
+  /** Rule files and folders, each a layer above the one before. */
   rules: readonly string[];
+  /** Folders of list files beside the shipped ones. */
+  lists?: readonly string[];
+  /** Event time goes so far at the end, epoch ms, or to the newest event where that is later. */
+  untilMs?: number;
+  /** What is known of addresses; nothing where it is left out. */
+  places?: PlaceSource;
+  limits?: Limits;
   format: 'table' | 'json';
 }
 
@@ -32,7 +46,7 @@ export interface ScanIo {
   stdin: Readable;
   stdout: Writable & { isTTY?: boolean };
   stderr: Writable & { isTTY?: boolean };
-  /** Milliseconds, for the rate and the progress line only. */
+  /** Epoch ms: for the rate and the progress line, and for exceptions that expire. */
   now: () => number;
 }
 
@@ -40,7 +54,9 @@ export interface ScanIo {
 export interface ScanAlert {
   id: string;
   rule: { id: string; title: string; level: Level };
+  /** Empty for a rule of single events. */
   group: Record<string, string>;
+  /** Of the event that decided. */
   actor: string;
   first: string;
   last: string;
@@ -66,7 +82,10 @@ interface Totals {
 }
 
 export async function scan(options: ScanOptions, io: ScanIo): Promise<number> {
-  const loaded = loadRules(options.rules);
+  const lists = [SHIPPED_LISTS, ...(options.lists ?? [])];
+  const folders = { layers: options.rules, lists, nowMs: io.now() };
+  const { places = NO_PLACES, limits = DEFAULT_LIMITS } = options;
+  const loaded = loadEngine(folders, places, limits);
   const problems = loaded.ok ? loaded.warnings : loaded.problems;
   if (problems.length > 0) await say(io.stderr, problems.map(describeProblem).join('\n'));
   if (!loaded.ok) {
@@ -78,7 +97,7 @@ export async function scan(options: ScanOptions, io: ScanIo): Promise<number> {
     await say(io.stderr, missing.map((text) => `scan: error: ${text}`).join('\n'));
     return EXIT_FAILED;
   }
-  const run = new Scan(loaded.rules, options.format, io);
+  const run = new Scan(loaded.engine, options, io);
   // A failed write is told twice, by its callback (handled below) and by this event.
   const heard = (): void => {};
   io.stdout.on('error', heard);
@@ -93,8 +112,11 @@ export async function scan(options: ScanOptions, io: ScanIo): Promise<number> {
 }
 
 class Scan {
-  readonly #matcher: Matcher;
+  readonly #judge: Judge;
+  /** Rules that raise alerts. */
+  readonly #rules: number;
   readonly #format: 'table' | 'json';
+  readonly #untilMs: number | null;
   readonly #io: ScanIo;
   readonly #seen = new Set<string>();
   readonly #started: number;
@@ -102,9 +124,11 @@ class Scan {
   #progressAt: number;
   #headed = false;
 
-  constructor(rules: readonly Rule[], format: 'table' | 'json', io: ScanIo) {
-    this.#matcher = new Matcher(rules);
+  constructor(engine: Engine, { format, untilMs, limits }: ScanOptions, io: ScanIo) {
+    this.#judge = new Judge(engine, limits);
+    this.#rules = engine.alerting;
     this.#format = format;
+    this.#untilMs = untilMs ?? null;
     this.#io = io;
     this.#started = io.now();
     this.#progressAt = this.#started;
@@ -123,6 +147,7 @@ class Scan {
       }
     }
     this.#clearProgress();
+    await this.#end();
     if (this.#format === 'table') await say(this.#io.stdout, this.#summary());
     return this.exitCode();
   }
@@ -163,14 +188,27 @@ class Scan {
     }
     for (const event of decoded.events) {
       this.#totals.events += 1;
-      for (const rule of this.#matcher.match(event)) {
-        const alert = scanAlert(rule, event, file, line.number);
-        if (this.#seen.has(alert.id)) continue;
-        this.#seen.add(alert.id);
-        this.#totals.alerts.set(rule.level, (this.#totals.alerts.get(rule.level) ?? 0) + 1);
-        this.#show(alert, event, found);
+      const at = { topic: file, partition: 0, offset: BigInt(line.number) };
+      for (const hit of this.#judge.event(event, at)) {
+        if (this.#seen.has(hit.id)) continue;
+        this.#seen.add(hit.id);
+        this.#show(scanAlert(hit, event, file, line.number), event.sourceIp ?? '-', found);
       }
     }
+  }
+
+  /** All is read: the alerts of rules over many events. */
+  async #end(): Promise<void> {
+    const { alerts, refused } = this.#judge.end(this.#untilMs);
+    const found: string[] = [];
+    for (const hit of alerts) this.#show(statefulScanAlert(hit), hit.source ?? '-', found);
+    if (found.length > 0) await say(this.#io.stdout, found.join('\n'));
+    if (refused.length === 0) return;
+    const [{ topic, offset } = { topic: '', offset: 0n }] = refused;
+    await this.#complain(
+      `scan: warning: ${grouped(refused.length)} matches of rules over many events ` +
+        `were beyond the limits and are not counted, the first at ${topic}:${offset}`,
+    );
   }
 
   async #complain(text: string): Promise<void> {
@@ -178,7 +216,9 @@ class Scan {
     await say(this.#io.stderr, printable(text));
   }
 
-  #show(alert: ScanAlert, event: AuditEvent, found: string[]): void {
+  #show(alert: ScanAlert, source: string, found: string[]): void {
+    const { level } = alert.rule;
+    this.#totals.alerts.set(level, (this.#totals.alerts.get(level) ?? 0) + 1);
     if (this.#format === 'json') {
       found.push(JSON.stringify(alert));
       return;
@@ -188,16 +228,9 @@ class Scan {
       found.push(row('TIME', 'LEVEL', 'RULE', 'ACTOR', 'SOURCE', 'EVENT'));
     }
     const [evidence] = alert.evidence;
-    found.push(
-      row(
-        alert.first,
-        alert.rule.level,
-        alert.rule.title,
-        alert.actor,
-        event.sourceIp ?? '-',
-        `${evidence!.file}:${evidence!.line}`,
-      ),
-    );
+    const more = alert.count > 1 ? ` and ${grouped(alert.count - 1)} more` : '';
+    const place = `${evidence!.file}:${evidence!.line}${more}`;
+    found.push(row(alert.first, level, alert.rule.title, alert.actor, source, place));
   }
 
   #summary(): string {
@@ -211,7 +244,7 @@ class Scan {
       ...(this.#headed ? [''] : []),
       `${counted(lines, 'line')}, ${counted(events, 'event')}, ` +
         `${counted(total, 'alert')}${levels.length > 0 ? ` (${levels.join(', ')})` : ''}, ` +
-        `${grouped(undecodable)} undecodable, ${counted(this.#matcher.rules.length, 'rule')}, ` +
+        `${grouped(undecodable)} undecodable, ${counted(this.#rules, 'rule')}, ` +
         `${seconds.toFixed(1)} s${seconds < 1 ? '' : ` (${grouped(Math.round(events / seconds))} events/s)`}`,
     ].join('\n');
   }
@@ -247,17 +280,37 @@ function oversized(bytes: number): Decoded {
   return { ok: false, reason: 'oversized', detail };
 }
 
-function scanAlert(rule: Rule, event: AuditEvent, file: string, line: number): ScanAlert {
+function scanAlert(
+  { id, rule, level }: Hit,
+  event: AuditEvent,
+  file: string,
+  line: number,
+): ScanAlert {
   const time = isoTime(event.eventTime);
   return {
-    id: alertId(rule.id, event.eventId),
-    rule: { id: rule.id, title: rule.title, level: rule.level },
+    id,
+    rule: { id: rule.id, title: rule.title, level },
     group: {},
     actor: event.actor.name,
     first: time,
     last: time,
     count: 1,
     evidence: [{ file, line, eventId: event.eventId }],
+  };
+}
+
+function statefulScanAlert({ id, rule, level, actor, alert }: StatefulHit): ScanAlert {
+  return {
+    id,
+    rule: { id: rule.id, title: rule.title, level },
+    group: Object.fromEntries(alert.group),
+    actor,
+    first: isoTime(alert.first),
+    last: isoTime(alert.last),
+    count: alert.count,
+    evidence: alert.evidence.map(({ topic, offset, eventId }) => {
+      return { file: topic, line: Number(offset), eventId };
+    }),
   };
 }
 

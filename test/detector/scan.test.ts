@@ -210,6 +210,132 @@ describe('scan', () => {
     assert.equal(await scan({ files: ['-'], rules, format: 'json' }, { ...io, stdout: gone }), 0);
   });
 
+  const MANY = file(
+    'many.yml',
+    `title: many admins
+id: 00000000-0000-4000-8000-000000000002
+level: critical
+correlation:
+  type: event_count
+  rules: [00000000-0000-4000-8000-000000000001]
+  group-by: [actor.name]
+  timespan: 1h
+  condition: { gte: 3 }
+  generate: true
+`,
+  );
+  const many = [...rules, MANY];
+
+  it('prints an alert over many events once, at the end, with all that it counted', async () => {
+    const path = file('first.ndjson', `${line('a')}\n${line('b')}\n`);
+    const { io, out, err } = memoryIo(`\n${line('c')}\n${line('a')}\n${line('d')}\n`);
+    assert.equal(await scan({ files: [path, '-'], rules: many, format: 'json' }, io), 0);
+    assert.equal(err(), '');
+    const alerts = out()
+      .trimEnd()
+      .split('\n')
+      .map((one) => JSON.parse(one));
+    assert.deepEqual(
+      alerts.map(({ rule }) => rule.level),
+      ['low', 'low', 'low', 'low', 'critical'],
+    );
+    const [last] = alerts.slice(-1);
+    assert.deepEqual(last, {
+      id: last.id,
+      rule: { id: '00000000-0000-4000-8000-000000000002', title: 'many admins', level: 'critical' },
+      group: { 'actor.name': 'alice@example.com' },
+      actor: 'alice@example.com',
+      first: '2026-11-24T09:30:00.123Z',
+      last: '2026-11-24T09:30:00.123Z',
+      count: 4,
+      evidence: last.evidence,
+    });
+    assert.deepEqual(
+      last.evidence.map((one: { file: string; line: number }) => [one.file, one.line]).sort(),
+      [
+        ['-', 2],
+        ['-', 4],
+        [path, 1],
+        [path, 2],
+      ],
+    );
+  });
+
+  it('has it in the table and in the summary too', async () => {
+    const { io, out } = memoryIo(`${line('a')}\n${line('b')}\n${line('c')}\n`);
+    assert.equal(await scan({ files: ['-'], rules: many, format: 'table' }, io), 0);
+    assert.match(
+      out(),
+      /critical +many admins +alice@example\.com +203\.0\.113\.10 +-:\d and 2 more\n/,
+    );
+    assert.match(out(), /4 alerts \(1 critical, 3 low\), 0 undecodable, 2 rules, /);
+  });
+
+  it('gives an alert the level that its event has', async () => {
+    const levels = file(
+      'levels.yml',
+      `${ruleText('sel:\n  actionName: setAdmin\nfailed:\n  response.statusCode: 403\ncondition: sel')}
+lakeseal: { levels: [{ level: high, when: failed }] }
+`,
+    );
+    const failed = line('b').replace('200', '403');
+    const { io, out } = memoryIo(`${line('a')}\n${failed}\n`);
+    assert.equal(await scan({ files: ['-'], rules: [levels], format: 'json' }, io), 0);
+    const lines = out().trimEnd().split('\n');
+    assert.deepEqual(
+      lines.map((one) => JSON.parse(one).rule.level),
+      ['low', 'high'],
+    );
+  });
+
+  it('judges what is absent up to the newest event, or as far as it is told', async () => {
+    const absence = file(
+      'absence.yml',
+      `${ruleText('sel:\n  actionName: setAdmin\ncondition: sel')}
+name: made
+lakeseal: { absence: { followed_by: undone, group-by: [actor.name], within: 1h } }
+---
+${ruleText('sel:\n  actionName: removeAdmin\ncondition: sel').replace('000000000001', '000000000009')}
+name: undone
+`,
+    );
+    const options = { files: ['-'], rules: [absence], format: 'json' as const };
+    const silent = memoryIo(line('a'));
+    assert.equal(await scan(options, silent.io), 0);
+    assert.equal(silent.out(), '');
+    const late = memoryIo(line('a'));
+    const untilMs = Date.parse('2026-11-24T10:31:00Z');
+    assert.equal(await scan({ ...options, untilMs }, late.io), 0);
+    assert.equal(JSON.parse(late.out()).rule.title, 'test rule');
+  });
+
+  it('takes lists and places from where it is told', async () => {
+    const folder = mkdtempSync(join(root, 'lists-'));
+    writeFileSync(join(folder, 'robots.txt'), '# ours\nalice@example.com\n');
+    const listed = file(
+      'listed.yml',
+      ruleText(
+        "sel:\n  userIdentity.email|expand: '%robots%'\n  lakeseal.source.country: FR\ncondition: sel",
+      ),
+    );
+    const places = {
+      place: () => ({
+        ...{ country: 'FR', city: null, latitude: null, longitude: null },
+        ...{ asn: null, asOrganisation: null },
+      }),
+    };
+    const options = { files: ['-'], rules: [listed], format: 'json' as const };
+    const without = memoryIo(line('a'));
+    assert.equal(await scan(options, without.io), 1);
+    assert.match(without.err(), /robots/);
+    const nowhere = memoryIo(line('a'));
+    assert.equal(await scan({ ...options, lists: [folder] }, nowhere.io), 0);
+    assert.equal(nowhere.out(), '');
+    const { io, out } = memoryIo(line('a'));
+    assert.equal(await scan({ ...options, lists: [folder], places }, io), 0);
+    assert.equal(JSON.parse(out()).count, 1);
+  });
+
   it('judges by the shipped rules', async () => {
     const { io, out } = memoryIo(line('a'));
     assert.equal(await scan({ files: ['-'], rules: [SHIPPED_RULES], format: 'json' }, io), 0);

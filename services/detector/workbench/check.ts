@@ -24,7 +24,10 @@ export type LoadedForCheck =
   | { ok: true; set: RuleSet; warnings: readonly Problem[] }
   | { ok: false; problems: readonly Problem[] };
 
-/** `doubts` are those of the set as a whole: rules that never match, or match everything. */
+/**
+ * `doubts` are those of the set as a whole: rules that never match, or match everything, or ask more
+ * of correlation than there is.
+ */
 export function checkOf(
   loaded: LoadedForCheck,
   doubts: readonly Problem[],

@@ -12,16 +12,16 @@ const INDENT = '  ';
 
 /** The rule's verdict in full: service, condition, filters, level. */
 export function explanationLines(explained: ExplainedRule): string[] {
-  const { service, condition, levels, rule, level } = explained;
+  const { service, condition, filters, levels, level } = explained;
   const lines: string[] = [];
   if (service !== null) {
     const actual = actualText('serviceName', service.actual);
     lines.push(`${mark(service.holds)} log source: service ${service.wanted}, is ${actual}`);
   }
   lines.push(...treeLines('condition', condition));
-  if (rule.filters.length > 0) {
-    const titles = rule.filters.map((title) => `"${printable(title)}"`).join(', ');
-    lines.push(`${INDENT}exceptions in force are part of the condition: ${titles}`);
+  for (const { title, holds, term } of filters) {
+    const does = holds ? 'lets it pass' : 'excludes it';
+    lines.push(...treeLines(`exception "${printable(title)}" ${does}`, term));
   }
   for (const one of levels) lines.push(...treeLines(`level ${one.level}`, one.term));
   if (levels.length > 0 && explained.holds) lines.push(`${INDENT}level of the alert: ${level}`);
@@ -104,6 +104,11 @@ export function obstacles(explained: ExplainedRule): string[] {
     found.push(`the log source wants the service ${explained.service.wanted}`);
   }
   if (!explained.condition.holds) collect(explained.condition, false, [], found);
+  for (const { title, holds, term } of explained.filters) {
+    if (holds) continue;
+    found.push(`the exception "${printable(title)}" excludes it`);
+    collect(term, false, [], found);
+  }
   return [...new Set(found)];
 }
 

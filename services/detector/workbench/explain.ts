@@ -6,6 +6,7 @@
  * to it as a rule of its own, and only AND, OR and NOT are worked out here. So an explanation
  * cannot disagree with the detector about a value, and a property test holds the whole to it.
  */
+import { strict as assert } from 'node:assert';
 import type { AuditEvent } from '../../ingest/event.ts';
 import { NO_PLACES, type PlaceSource } from '../match/derived.ts';
 import { type FieldReader, type FieldValue, fieldReader } from '../match/fields.ts';
@@ -32,7 +33,10 @@ export interface ExplainedRule {
   holds: boolean;
   /** Where the log source confines the rule to one service, else null. */
   service: { wanted: string; actual: string; holds: boolean } | null;
+  /** The rule's own. */
   condition: Explanation;
+  /** Exceptions in force: one that does not hold keeps the rule from firing. */
+  filters: Array<{ title: string; holds: boolean; term: Explanation }>;
   /** The cases of the level up to the first that holds. */
   levels: Array<{ level: Level; holds: boolean; term: Explanation }>;
   level: Level;
@@ -83,7 +87,12 @@ export class Explainer {
     const holding = new Set(this.#matcher.match(event).map(({ id }) => Number(id)));
     const tree = (expression: Expression): Explanation => this.#tree(expression, event, holding);
     const confined = holding.has(this.#service);
-    const condition = tree(rule.condition);
+    const { condition, filters } = withoutFilters(rule);
+    const own = tree(condition);
+    const excepted = filters.map((filter) => {
+      const term = tree(filter.term);
+      return { title: filter.title, holds: term.holds, term };
+    });
     const levels: ExplainedRule['levels'] = [];
     for (const { level, when } of rule.levels) {
       const term = tree(when);
@@ -93,12 +102,13 @@ export class Explainer {
     const decided = levels.at(-1);
     return {
       rule,
-      holds: confined && condition.holds,
+      holds: confined && own.holds && excepted.every(({ holds }) => holds),
       service:
         rule.service === null
           ? null
           : { wanted: rule.service, actual: event.serviceName, holds: confined },
-      condition,
+      condition: own,
+      filters: excepted,
       levels,
       level: decided?.holds === true ? decided.level : rule.level,
     };
@@ -144,6 +154,20 @@ export class Explainer {
       }
     }
   }
+}
+
+/** Filters in force are joined to the rule's condition by AND, in their order. */
+function withoutFilters({ condition, filters }: Rule): {
+  condition: Expression;
+  filters: Array<{ title: string; term: Expression }>;
+} {
+  if (filters.length === 0) return { condition, filters: [] };
+  assert(condition.kind === 'and' && condition.terms.length === filters.length + 1);
+  const [own, ...terms] = condition.terms;
+  return {
+    condition: own!,
+    filters: terms.map((term, index) => ({ title: filters[index]!, term })),
+  };
 }
 
 /** True of every event: one of two opposites. */

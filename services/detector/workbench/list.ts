@@ -7,7 +7,7 @@ import {
   type Level,
   type RuleHeader,
   type RuleSet,
-  type StatefulKind,
+  type StatefulRule,
 } from '../sigma/rule.ts';
 import { tacticsOf, techniquesOf } from './attack.ts';
 
@@ -55,8 +55,9 @@ export function listRules(set: RuleSet, shipped: RuleSet | null): ListedRule[] {
     if (expired) continue;
     for (const id of rules) exceptions.set(id, [...(exceptions.get(id) ?? []), title]);
   }
+  const off = new Set(set.disabled);
   const present = [...rulesById(set)].map(([id, one]): ListedRule => {
-    const source = sourceOf(one, before.get(id));
+    const source = off.has(id) ? 'disabled' : sourceOf(one, before.get(id));
     return listed(one, source, exceptions.get(id) ?? []);
   });
   const known = new Set(present.map(({ id }) => id));
@@ -92,11 +93,11 @@ function concerns(rule: ListedRule, attack: string): boolean {
   );
 }
 
-/** The kind in the words that a rule file has for it. */
-export function kindOf(stateful: StatefulKind): string {
+/** The kind in the words that a rule file has for it; suppression alone leaves it a single event. */
+export function kindOf({ id, rules, stateful }: StatefulRule): string {
   switch (stateful.kind) {
     case 'aggregate':
-      return stateful.aggregate;
+      return rules.includes(id) ? 'event' : stateful.aggregate;
     case 'temporal':
     case 'temporal_expression':
       return stateful.ordered ? 'temporal_ordered' : 'temporal';
@@ -123,7 +124,7 @@ function rulesById(set: RuleSet): Map<string, Seen> {
   for (const rule of set.stateful) {
     const { level, stateful, timespanMs, suppressMs } = rule;
     const meaning = JSON.stringify([level, stateful, timespanMs, suppressMs]);
-    found.set(rule.id, { header: rule, kind: kindOf(stateful), alerts: rule.alerts, meaning });
+    found.set(rule.id, { header: rule, kind: kindOf(rule), alerts: rule.alerts, meaning });
   }
   return found;
 }

@@ -53,6 +53,7 @@ export function madeStateful(changes: Partial<StatefulRule> = {}): StatefulRule 
       thresholds: [{ operator: 'gte', operand: 3 }],
     },
     rules: [],
+    chained: [],
     groupBy: [{ name: 'actor.name', perRule: new Map() }],
     timespanMs: 3_600_000,
     suppressMs: 3_600_000,

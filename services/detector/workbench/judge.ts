@@ -1,0 +1,148 @@
+/**
+ * A rule set judges a finite run of events, in one process and in memory: what `scan`, `rules test`
+ * and tests use, and what the live detector must agree with (promise D1). It is made of the
+ * detector's own parts, so alert ids are the same.
+ *
+ *   const judge = new Judge(new Engine(set, places));            the engine serves any number of runs
+ *   for (…) for (const hit of judge.event(event, address)) …     single-event rules, at once
+ *   const { alerts } = judge.end(untilMs);                       stateful rules, when all is in
+ *
+ * Events may come in any order, and twice. Event time moves on only at the end, so nothing is late.
+ * Memory is that of the open groups, of the alerts raised, and of the matches of rules that are
+ * judged in order, which wait for the end.
+ */
+import { strict as assert } from 'node:assert';
+import type { AuditEvent } from '../../ingest/event.ts';
+import { alertId, statefulAlertOf } from '../alert/alert.ts';
+import { Correlator } from '../correlate/correlator.ts';
+import { DEFAULT_LIMITS, type Limits } from '../correlate/limits.ts';
+import type { Address } from '../correlate/matches.ts';
+import type { Effect, Match, StatefulAlert } from '../correlate/types.ts';
+import type { Level, Rule, StatefulRule } from '../sigma/rule.ts';
+import { Engine } from '../stream/engine.ts';
+
+export type { Address } from '../correlate/matches.ts';
+/** A rule set made ready to judge: the costly part, made once for any number of runs. */
+export { Engine as JudgedRules };
+
+/** An alert of a single-event rule. */
+export interface Hit {
+  id: string;
+  rule: Rule;
+  level: Level;
+}
+
+/** An alert of a stateful rule, as it stood at the end. */
+export interface StatefulHit {
+  id: string;
+  rule: StatefulRule;
+  /** The rule's, or what the event that decided makes of it. */
+  level: Level;
+  /** Actor and source address of the event that decided. */
+  actor: string;
+  source: string | null;
+  alert: StatefulAlert;
+}
+
+/** What the stateful rules came to. */
+export interface Verdict {
+  /** Each once; in order of first event, then of id. */
+  alerts: StatefulHit[];
+  /** Matches that a limit kept from being counted. */
+  refused: Match[];
+}
+
+/** Between two moves of event time at the end, so that no group holds all that waits. */
+const MATCHES_A_MOVE = 256;
+
+/** One run. */
+export class Judge {
+  readonly #engine: Engine;
+  readonly #correlator: Correlator;
+  readonly #eager: ReadonlySet<string>;
+  /** Matches of rules that are judged in order: it is known when all is in. */
+  readonly #waiting: Match[] = [];
+  readonly #alerts = new Map<string, StatefulAlert>();
+  readonly #refused: Match[] = [];
+  #newestMs: number | null = null;
+
+  constructor(engine: Engine, limits: Limits = DEFAULT_LIMITS) {
+    this.#engine = engine;
+    const plans = [...engine.plans.values()];
+    this.#correlator = new Correlator(plans, limits);
+    const eager = plans.filter(({ mode }) => mode === 'eager');
+    this.#eager = new Set(eager.map(({ ruleId }) => ruleId));
+  }
+
+  /** Alerts of single-event rules. One event given twice gives the same ids twice. */
+  event(event: AuditEvent, address: Address): Hit[] {
+    const { matcher } = this.#engine;
+    const { eventTime } = event;
+    if (this.#newestMs === null || eventTime > this.#newestMs) this.#newestMs = eventTime;
+    const fired = matcher.match(event);
+    if (fired.length === 0) return [];
+    for (const match of this.#engine.matchesOf(fired, event, address)) {
+      if (this.#eager.has(match.ruleId)) this.#take(this.#correlator.add(match));
+      else this.#waiting.push(match);
+    }
+    return fired
+      .filter(({ alerts }) => alerts)
+      .map((rule) => ({
+        id: alertId(rule.id, event.eventId),
+        rule,
+        level: matcher.levelOf(rule, event),
+      }));
+  }
+
+  /** All is in: event time goes to the newest event, or to `untilMs` where that is later. */
+  end(untilMs: number | null = null): Verdict {
+    const times = [this.#newestMs, untilMs].filter((time) => time !== null);
+    if (times.length > 0) {
+      this.#judgeWaiting();
+      this.#take(this.#correlator.advance(Math.max(...times)));
+    }
+    const alerts = [...this.#alerts.values()]
+      .sort((a, b) => a.first - b.first || (a.id < b.id ? -1 : 1))
+      .map((alert) => this.#told(alert));
+    return { alerts, refused: this.#refused };
+  }
+
+  #judgeWaiting(): void {
+    const waiting = this.#waiting.sort(inOrder);
+    let moved = 0;
+    for (const [index, match] of waiting.entries()) {
+      const before = waiting[index - 1];
+      const due = index - moved >= MATCHES_A_MOVE;
+      if (due && before !== undefined && before.eventTime < match.eventTime) {
+        this.#take(this.#correlator.advance(match.eventTime - 1));
+        moved = index;
+      }
+      this.#take(this.#correlator.add(match));
+    }
+  }
+
+  #told(alert: StatefulAlert): StatefulHit {
+    const rule = this.#engine.ruleOf(alert.ruleId);
+    assert(rule !== null, 'an alert is of a rule of the set');
+    const shown = statefulAlertOf(rule, alert);
+    const { level } = shown.rule;
+    return { id: alert.id, rule, level, actor: shown.actor.name, source: shown.source.ip, alert };
+  }
+
+  #take(effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      if (effect.kind === 'alert') {
+        const { alert } = effect;
+        const before = this.#alerts.get(alert.id);
+        if (before === undefined || before.revision <= alert.revision) {
+          this.#alerts.set(alert.id, alert);
+        }
+      } else if (effect.kind === 'refused') this.#refused.push(effect.match);
+      else assert.fail('nothing is late before event time has moved on');
+    }
+  }
+}
+
+function inOrder(a: Match, b: Match): number {
+  return a.eventTime - b.eventTime || (a.eventId < b.eventId ? -1 : a.eventId > b.eventId ? 1 : 0);
+}
