@@ -64,7 +64,13 @@ export type Effect =
   /** Came after what it should have been judged with was forgotten or closed. */
   | { kind: 'late'; match: Match; behindMs: number }
   /** A limit of the group or of the process forbids to keep it. */
-  | { kind: 'refused'; match: Match; reason: 'group_entries' | 'groups' };
+  | { kind: 'refused'; match: Match; reason: RefusalReason };
+
+/**
+ * `group_entries`: the group holds as much as one may. `groups`: there are as many groups as there
+ * may be. `time`: the event's time is no whole number of milliseconds that a calendar has.
+ */
+export type RefusalReason = 'group_entries' | 'groups' | 'time';
 
 /** State of one group, to be kept under its key; null where nothing is left to keep. */
 export interface StateChange {

@@ -1,0 +1,103 @@
+/**
+ * Alerts of ordered rules that are still open. A later firing of the same period counts what it saw
+ * that is newer than all that was counted; so each event counts once.
+ */
+import type { Reader, Writer } from './bytes.ts';
+import { readRefs, refsOf, TIME_MS_MAX, writeRefs } from './entry.ts';
+import type { Firing } from './node-state.ts';
+import { EVIDENCE_MAX, type EvidenceRef } from './types.ts';
+
+const HALF = EVIDENCE_MAX / 2;
+
+export interface OrderedAlert {
+  /** Start of the suppression period, epoch ms. */
+  period: number;
+  /** As of the firing: JSON, or null. */
+  value: string | null;
+  first: number;
+  last: number;
+  count: number;
+  isLowerBound: boolean;
+  oldest: EvidenceRef[];
+  newest: EvidenceRef[];
+  revision: number;
+  context: string;
+  reason: string;
+}
+
+export function openAlert(period: number, { value }: Firing): OrderedAlert {
+  return {
+    period,
+    value,
+    first: Number.POSITIVE_INFINITY,
+    last: Number.NEGATIVE_INFINITY,
+    count: 0,
+    isLowerBound: false,
+    oldest: [],
+    newest: [],
+    revision: 0,
+    context: '',
+    reason: '',
+  };
+}
+
+/** @returns whether the alert changed */
+export function countFiring(alert: OrderedAlert, { entries, total, reason }: Firing): boolean {
+  const isNew = alert.revision === 0;
+  const fresh = entries.filter(({ time, refs }) => refs !== null || time > alert.last);
+  const known = new Set([...alert.oldest, ...alert.newest].map(({ eventId }) => eventId));
+  const refs = refsOf(fresh).filter(({ eventId }) => !known.has(eventId));
+  if (!isNew && refs.length === 0) return false;
+  for (const { time } of fresh) {
+    alert.first = Math.min(alert.first, time);
+    alert.last = Math.max(alert.last, time);
+  }
+  // Behind the firings of inner rules an event may come again when it is not shown any more.
+  const isSure = known.size < EVIDENCE_MAX || fresh.every((entry) => entry.refs === null);
+  if (isSure) alert.count += refs.length;
+  else alert.isLowerBound = true;
+  if (total !== null) alert.count = Math.max(alert.count, total);
+  for (const ref of refs) {
+    if (alert.oldest.length < HALF) alert.oldest.push(ref);
+    else alert.newest.push(ref);
+  }
+  if (alert.newest.length > HALF) alert.newest = alert.newest.slice(-HALF);
+  alert.revision += Math.max(1, refs.length);
+  alert.reason = reason;
+  return true;
+}
+
+export function writeOrderedAlert(writer: Writer, alert: OrderedAlert): void {
+  writer.whole(alert.period);
+  writer.optional(alert.value);
+  writer.whole(alert.first - alert.period);
+  writer.whole(alert.last - alert.first);
+  writer.count(alert.count);
+  writer.byte(alert.isLowerBound ? 1 : 0);
+  writeRefs(writer, alert.oldest);
+  writeRefs(writer, alert.newest);
+  writer.count(alert.revision);
+  writer.text(alert.context);
+  writer.text(alert.reason);
+}
+
+export function readOrderedAlert(reader: Reader): OrderedAlert {
+  const period = reader.whole();
+  const value = reader.optional();
+  const first = period + reader.whole();
+  const last = first + reader.whole();
+  if (Math.abs(period) > TIME_MS_MAX) reader.refuse();
+  return {
+    period,
+    value,
+    first,
+    last,
+    count: reader.count(),
+    isLowerBound: reader.byte() === 1,
+    oldest: readRefs(reader),
+    newest: readRefs(reader),
+    revision: reader.count(),
+    context: reader.text(),
+    reason: reader.text(),
+  };
+}

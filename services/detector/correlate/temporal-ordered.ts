@@ -1,0 +1,105 @@
+/**
+ * `temporal_ordered`: the rules in their order, each later than the one before. **Later is a later
+ * millisecond**: events of one millisecond have no order among them, so none of them follows another,
+ * and one event that several rules match is never a sequence by itself. It holds at the event that
+ * ends the sequence. With a threshold, that many of the rules are enough, in their order.
+ */
+import type { Threshold } from '../sigma/rule.ts';
+import type { Entry } from './entry.ts';
+import { lowerBound } from './entry.ts';
+import type { PlanNode } from './plan.ts';
+import { countWanted, spanText } from './thresholds.ts';
+import type { WindowCondition } from './window-condition.ts';
+
+/** The sequence of some length that ends with some rule and begins latest. */
+interface Sequence {
+  start: number;
+  last: Entry;
+  before: Sequence | null;
+}
+
+/** By rule, then by length less one. */
+type Table = Array<Array<Sequence | null>>;
+
+export function temporalOrdered(node: PlanNode, thresholds: readonly Threshold[]): WindowCondition {
+  const rules = node.children.length;
+  const asked = thresholds.length === 0 ? rules : countWanted(thresholds);
+  // More than there are can never be (`checkPlan` says so): no table needs to be that long.
+  const wanted = Math.min(asked, rules);
+  const within = spanText(node.timespanMs);
+
+  const emptyTable = (): Table =>
+    Array.from({ length: rules }, () => new Array<Sequence | null>(wanted).fill(null));
+
+  /** Sequences that end with the entry, by length; from those that end before its instant. */
+  const endingWith = (table: Table, entry: Entry): Array<Sequence | null> => {
+    const row = new Array<Sequence | null>(wanted).fill(null);
+    row[0] = { start: entry.time, last: entry, before: null };
+    for (let length = 1; length < wanted; length += 1) {
+      let best: Sequence | null = null;
+      for (let rule = 0; rule < entry.leaf; rule += 1) {
+        const before = table[rule]![length - 1]!;
+        if (before !== null && (best === null || before.start > best.start)) best = before;
+      }
+      if (best !== null) row[length] = { start: best.start, last: entry, before: best };
+    }
+    return row;
+  };
+
+  /** Goes over the entries instant by instant; gives the table, and the best end at the last one. */
+  const walk = (
+    entries: readonly Entry[],
+    start: number,
+    end: number,
+  ): { table: Table; found: Sequence | null } => {
+    const table = emptyTable();
+    let found: Sequence | null = null;
+    for (let at = start; at < end; ) {
+      const { time } = entries[at]!;
+      const rows: Array<readonly [leaf: number, row: Array<Sequence | null>]> = [];
+      for (; at < end && entries[at]!.time === time; at += 1) {
+        rows.push([entries[at]!.leaf, endingWith(table, entries[at]!)]);
+      }
+      found = null;
+      for (const [leaf, row] of rows) {
+        for (let length = 0; length < wanted; length += 1) {
+          const sequence = row[length]!;
+          if (sequence === null) continue;
+          const known = table[leaf]![length]!;
+          if (known === null || sequence.start > known.start) table[leaf]![length] = sequence;
+        }
+        const whole = row[wanted - 1]!;
+        if (whole !== null && (found === null || whole.start > found.start)) found = whole;
+      }
+    }
+    return { table, found };
+  };
+
+  return {
+    identify(entry) {
+      entry.key = '';
+    },
+    tightest(entries, start, end) {
+      if (end - start < wanted || asked > rules) return -1;
+      const { found } = walk(entries, start, end);
+      return found === null ? -1 : lowerBound(entries, found.start);
+    },
+    settled(entries) {
+      const kept = new Set<Entry>();
+      for (const row of walk(entries, 0, entries.length).table) {
+        for (let sequence of row) {
+          for (; sequence !== null; sequence = sequence.before) kept.add(sequence.last);
+        }
+      }
+      return entries.filter((entry) => kept.has(entry));
+    },
+    // A later event may yet fall between two that look alike now.
+    settledAnywhere: false,
+    classOf: null,
+    reason() {
+      return wanted === rules
+        ? `${rules} rules in their order within ${within}`
+        : `at least ${wanted} of ${rules} rules in their order within ${within}`;
+    },
+  };
+}
