@@ -25,8 +25,8 @@ import { collectExtra, type EventFields, EXTRA_MAX } from './shapes/fields.ts';
 /** Keys of one event's request parameters that are read; of more, the event says so. */
 export const PARAMS_MAX = 10_000;
 /** How Databricks ends a value that it cut, and the key it leaves when it cut them all. */
-const CUT_SUFFIX = '... truncated';
-const CUT_KEY = 'TRUNCATED';
+export const CUT_SUFFIX = '... truncated';
+export const CUT_KEY = 'TRUNCATED';
 
 export type Refusal = 'no_action' | 'no_time' | 'too_deep' | 'too_many_values';
 

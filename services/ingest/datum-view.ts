@@ -7,64 +7,110 @@
  */
 import { isUtf8 } from 'node:buffer';
 import type { ResponseDatum } from '../../schemas/audit-event.ts';
-import { ByteWords } from '../../schemas/byte-words.ts';
+import { ByteWords, WideBytes, type WideWord, wideWord } from '../../schemas/byte-words.ts';
 import type { Actor, ActorType, EventIdSource, EventShape, Outcome } from './event.ts';
 import { EVENT_TIME_MS_MAX } from './event-time.ts';
 import type { EventView } from './event-view.ts';
 
-/** Texts of an event in the order of the schema, and places in the tables of where they are. */
+/** Fields of the schema in its order, and places in the tables of where they are. */
 const EVENT_ID = 0;
 const EVENT_ID_SOURCE = 1;
-const EVENT_TIME_TEXT = 2;
-const SHAPE = 3;
-const VERSION = 4;
-const AUDIT_LEVEL = 5;
-const ACCOUNT_ID = 6;
-const WORKSPACE_ID = 7;
-const ORG_ID = 8;
-const SHARD_NAME = 9;
-const RESOURCE_ID = 10;
-const CATEGORY = 11;
-const SERVICE = 12;
-const ACTION = 13;
-const REQUEST_ID = 14;
-const SESSION_ID = 15;
-const USER_AGENT = 16;
-const SOURCE_IP = 17;
-const SOURCE_TEXT = 18;
-const ACTOR_NAME = 19;
-const ACTOR_TYPE = 20;
-const EMAIL = 21;
-const SUBJECT_NAME = 22;
-const RUN_BY = 23;
-const RUN_AS = 24;
-const RUN_BY_DISPLAY_NAME = 25;
-const RUN_AS_DISPLAY_NAME = 26;
-const ACTING_RESOURCE = 27;
-const ERROR_MESSAGE = 28;
-const RESULT = 29;
-const OUTCOME = 30;
-const RAW = 31;
-const FIELDS = 32;
+const EVENT_TIME = 2;
+const EVENT_TIME_TEXT = 3;
+const SHAPE = 4;
+const VERSION = 5;
+const AUDIT_LEVEL = 6;
+const ACCOUNT_ID = 7;
+const WORKSPACE_ID = 8;
+const ORG_ID = 9;
+const SHARD_NAME = 10;
+const RESOURCE_ID = 11;
+const CATEGORY = 12;
+const SERVICE = 13;
+const ACTION = 14;
+const REQUEST_ID = 15;
+const SESSION_ID = 16;
+const USER_AGENT = 17;
+const SOURCE_IP = 18;
+const SOURCE_PORT = 19;
+const SOURCE_TEXT = 20;
+const ACTOR_NAME = 21;
+const ACTOR_TYPE = 22;
+const EMAIL = 23;
+const SUBJECT_NAME = 24;
+const RUN_BY = 25;
+const RUN_AS = 26;
+const RUN_BY_DISPLAY_NAME = 27;
+const RUN_AS_DISPLAY_NAME = 28;
+const ACTING_RESOURCE = 29;
+const PARAMS = 30;
+const CUT = 31;
+const RESPONSE = 32;
+const STATUS_CODE = 33;
+const ERROR_MESSAGE = 34;
+const RESULT = 35;
+const OUTCOME = 36;
+const DECODE_ERRORS = 37;
+const EXTRA = 38;
+const RAW = 39;
+const FIELDS = 40;
+
+/** How each field is written. */
+const TEXT = 0;
+const OPTIONAL_TEXT = 1;
+const TIME = 2;
+const OPTIONAL_INT = 3;
+const MAP = 4;
+const FLAG = 5;
+/** The response: a branch, and its three fields where it is there. */
+const RECORD = 6;
+/** Notes of what could not be read are rare: with any, decoding is left to say what they are. */
+const NO_LIST = 7;
+const LAYOUT = new Uint8Array(FIELDS).fill(OPTIONAL_TEXT);
+for (const field of [
+  EVENT_ID,
+  EVENT_ID_SOURCE,
+  SHAPE,
+  SERVICE,
+  ACTION,
+  ACTOR_NAME,
+  ACTOR_TYPE,
+  OUTCOME,
+  RAW,
+]) {
+  LAYOUT[field] = TEXT;
+}
+LAYOUT[EVENT_TIME] = TIME;
+LAYOUT[SOURCE_PORT] = OPTIONAL_INT;
+LAYOUT[STATUS_CODE] = OPTIONAL_INT;
+LAYOUT[PARAMS] = MAP;
+LAYOUT[EXTRA] = MAP;
+LAYOUT[CUT] = FLAG;
+LAYOUT[RESPONSE] = RECORD;
+LAYOUT[DECODE_ERRORS] = NO_LIST;
 
 /** Entries of one map that are kept; of more, decoding is left to say what they are. */
 const ENTRIES_MAX = 64;
 /** From here on asking the engine about a text is cheaper than looking at its bytes. */
 const LONG_BYTES = 160;
+const EACH_ALONE = -1;
 /** `from` of a text that is null. */
 const ABSENT = -1;
 const INT_MAX = 0x7fffffff;
 const NO_BYTES = Buffer.alloc(0);
-const HIGH_BITS = 0x80808080 | 0;
 
 const words = new ByteWords(8_192, 160);
 
 const KNOWN_WORDS = {
-  eventIdSource: ['content_hash', 'event_id', 'log_id'] satisfies EventIdSource[],
-  shape: ['delivery', 'system_table', 'azure_record', 'log_analytics'] satisfies EventShape[],
-  actorType: ['user', 'service_principal', 'system', 'unknown'] satisfies ActorType[],
-  outcome: ['success', 'failure', 'unknown'] satisfies Outcome[],
+  eventIdSource: wordsOf<EventIdSource>('content_hash', 'event_id', 'log_id'),
+  shape: wordsOf<EventShape>('delivery', 'system_table', 'azure_record', 'log_analytics'),
+  actorType: wordsOf<ActorType>('user', 'service_principal', 'system', 'unknown'),
+  outcome: wordsOf<Outcome>('success', 'failure', 'unknown'),
 };
+
+function wordsOf<Word extends string>(...known: Word[]): WideWord[] {
+  return known.map(wideWord);
+}
 
 export class DatumView implements EventView {
   readonly isDoubtful = false;
@@ -74,9 +120,12 @@ export class DatumView implements EventView {
   readonly actor: Actor;
   readonly #response: ResponseDatum;
   #bytes: Buffer = NO_BYTES;
-  #words: DataView = new DataView(NO_BYTES.buffer);
-  #offset = 0;
-  #at = 0;
+  readonly #wide = new WideBytes();
+  /** Texts are ASCII from here on, once it is looked at; -1 where each text is looked at alone. */
+  #asciiFrom = 0;
+  /** What was read last. */
+  #value = 0;
+  #textFrom = 0;
   #end = 0;
   readonly #from = new Int32Array(FIELDS);
   readonly #to = new Int32Array(FIELDS);
@@ -96,209 +145,220 @@ export class DatumView implements EventView {
    */
   read(bytes: Buffer, from: number): boolean {
     this.#bytes = bytes;
-    this.#offset = bytes.byteOffset;
-    if (this.#words.buffer !== bytes.buffer) this.#words = new DataView(bytes.buffer);
-    this.#at = from;
+    this.#wide.start(bytes);
     this.#end = bytes.length;
-    return this.#head() && this.#names() && this.#who() && this.#what() && this.#tail();
+    // Most data are ASCII all through, which is cheaper to find out for many texts at once.
+    if (this.#walk(from, from)) return true;
+    return this.#walk(from, EACH_ALONE);
   }
 
-  #head(): boolean {
-    if (!this.#text(EVENT_ID)) return false;
-    if (!this.#word(EVENT_ID_SOURCE, KNOWN_WORDS.eventIdSource)) return false;
-    this.eventTime = this.#integer();
-    if (!(this.eventTime > 0 && this.eventTime <= EVENT_TIME_MS_MAX)) return false;
-    if (!this.#optional(EVENT_TIME_TEXT)) return false;
-    if (!this.#word(SHAPE, KNOWN_WORDS.shape)) return false;
-    for (let field = VERSION; field <= CATEGORY; field += 1) {
-      if (!this.#optional(field)) return false;
-    }
-    return true;
-  }
-
-  #names(): boolean {
-    if (!this.#text(SERVICE) || !this.#text(ACTION)) return false;
-    if (this.#from[SERVICE] === this.#to[SERVICE]) return false;
-    if (this.#from[ACTION] === this.#to[ACTION]) return false;
-    for (let field = REQUEST_ID; field <= SOURCE_IP; field += 1) {
-      if (!this.#optional(field)) return false;
-    }
-    const port = this.#optionalInt();
-    if (port === undefined) return false;
-    this.sourcePort = port;
-    return this.#optional(SOURCE_TEXT);
-  }
-
-  #who(): boolean {
-    if (!this.#text(ACTOR_NAME) || !this.#word(ACTOR_TYPE, KNOWN_WORDS.actorType)) return false;
-    for (let field = EMAIL; field <= ACTING_RESOURCE; field += 1) {
-      if (!this.#optional(field)) return false;
-    }
-    return true;
-  }
-
-  #what(): boolean {
-    if (!this.#map(this.#params)) return false;
-    const isCut = this.#flag();
-    if (isCut < 0) return false;
-    this.requestParamsTruncated = isCut === 1;
-    return this.#readResponse() && this.#word(OUTCOME, KNOWN_WORDS.outcome);
-  }
-
-  /** A boolean: a byte of 0 or 1; -1 for anything else. */
-  #flag(): number {
-    if (this.#at >= this.#end) return -1;
-    const byte = this.#bytes[this.#at]!;
-    this.#at += 1;
-    return byte <= 1 ? byte : -1;
-  }
-
-  #readResponse(): boolean {
-    const present = this.#present();
-    if (present < 0) return false;
-    this.#hasResponse = present === 1;
-    if (present === 0) return true;
-    const status = this.#optionalInt();
-    if (status === undefined) return false;
-    this.#statusCode = status;
-    return this.#optional(ERROR_MESSAGE) && this.#optional(RESULT);
-  }
-
-  #tail(): boolean {
-    // Notes of what could not be read are rare: left to decoding.
-    if (this.#at >= this.#end || this.#bytes[this.#at] !== 0) return false;
-    this.#at += 1;
-    return this.#map(this.#extra) && this.#text(RAW) && this.#at === this.#end;
-  }
-
-  /** The next integer, of at most seven bytes; NaN where it is cut or longer. */
-  #integer(): number {
+  #walk(start: number, asciiFrom: number): boolean {
+    this.#asciiFrom = asciiFrom;
     const bytes = this.#bytes;
     const end = this.#end;
-    let at = this.#at;
-    if (at >= end) return Number.NaN;
-    const first = bytes[at]!;
-    at += 1;
-    if (first < 0x80) {
-      this.#at = at;
-      return (first & 1) === 0 ? first >>> 1 : -((first + 1) >>> 1);
+    const from = this.#from;
+    const to = this.#to;
+    const isAlone = asciiFrom === EACH_ALONE;
+    let at = start;
+    for (let field = 0; field < FIELDS; field += 1) {
+      if (at >= end) return false;
+      let byte = bytes[at]!;
+      const layout = LAYOUT[field]!;
+      if (layout === OPTIONAL_TEXT) {
+        at += 1;
+        if (byte === 0) {
+          from[field] = ABSENT;
+          continue;
+        }
+        if (byte !== 2 || at >= end) return false;
+        byte = bytes[at]!;
+      } else if (layout !== TEXT) {
+        at = this.#other(field, layout, at);
+        if (at < 0) return false;
+        if (field === RESPONSE && !this.#hasResponse) field = RESULT;
+        continue;
+      }
+      if (byte < 0x80) {
+        // A size is not negative.
+        if ((byte & 1) !== 0) return false;
+        at += 1;
+        const next = at + (byte >>> 1);
+        if (next > end || (isAlone && !this.#isText(at, next))) return false;
+        from[field] = at;
+        to[field] = next;
+        at = next;
+      } else {
+        const next = this.#skipLongText(at);
+        if (next < 0) return false;
+        from[field] = this.#textFrom;
+        to[field] = next;
+        at = next;
+      }
     }
-    let value = first & 0x7f;
-    let scale = 128;
+    return at === end && this.#endAscii(end) && this.#isEvent();
+  }
+
+  /** What the schema allows and an event cannot be. */
+  #isEvent(): boolean {
+    const from = this.#from;
+    const to = this.#to;
+    return (
+      from[SERVICE]! < to[SERVICE]! &&
+      from[ACTION]! < to[ACTION]! &&
+      this.#isOneOf(EVENT_ID_SOURCE, KNOWN_WORDS.eventIdSource) &&
+      this.#isOneOf(SHAPE, KNOWN_WORDS.shape) &&
+      this.#isOneOf(ACTOR_TYPE, KNOWN_WORDS.actorType) &&
+      this.#isOneOf(OUTCOME, KNOWN_WORDS.outcome)
+    );
+  }
+
+  #isOneOf(field: number, known: readonly WideWord[]): boolean {
+    const from = this.#from[field]!;
+    const size = this.#to[field]! - from;
+    for (let index = 0; index < known.length; index += 1) {
+      const word = known[index]!;
+      if (word.size === size && this.#wide.isWord(from, word)) return true;
+    }
+    return false;
+  }
+
+  /** The place behind a field that is no text, or -1. */
+  #other(field: number, layout: number, at: number): number {
+    const byte = this.#bytes[at]!;
+    switch (layout) {
+      case TIME: {
+        if (!this.#endAscii(at)) return -1;
+        const next = this.#integer(at);
+        this.#startAscii(next);
+        this.eventTime = this.#value;
+        return this.#value > 0 && this.#value <= EVENT_TIME_MS_MAX ? next : -1;
+      }
+      case OPTIONAL_INT:
+        return this.#optionalInt(field, at);
+      case MAP:
+        return this.#map(field === PARAMS ? this.#params : this.#extra, at);
+      case FLAG:
+        this.requestParamsTruncated = byte === 1;
+        return byte <= 1 ? at + 1 : -1;
+      case RECORD:
+        this.#hasResponse = byte === 2;
+        return byte === 0 || byte === 2 ? at + 1 : -1;
+      default:
+        return byte === 0 ? at + 1 : -1;
+    }
+  }
+
+  #optionalInt(field: number, at: number): number {
+    const byte = this.#bytes[at]!;
+    let value: number | null = null;
+    let next = at + 1;
+    if (byte === 2) {
+      if (!this.#endAscii(next)) return -1;
+      next = this.#integer(next);
+      this.#startAscii(next);
+      value = this.#value;
+      if (!(value >= -INT_MAX - 1 && value <= INT_MAX)) return -1;
+    } else if (byte !== 0) {
+      return -1;
+    }
+    if (field === SOURCE_PORT) this.sourcePort = value;
+    else this.#statusCode = value;
+    return next;
+  }
+
+  /**
+   * Whether what was passed since the last time is ASCII: texts, and between them sizes and
+   * branches of one byte, which are ASCII always.
+   */
+  #endAscii(to: number): boolean {
+    const from = this.#asciiFrom;
+    return from === EACH_ALONE || this.#wide.isAscii(from, to);
+  }
+
+  #startAscii(from: number): void {
+    if (this.#asciiFrom !== EACH_ALONE) this.#asciiFrom = from;
+  }
+
+  /** Sets `#value` to the integer at a place, of at most seven bytes; the place behind it, or -1. */
+  #integer(start: number): number {
+    const bytes = this.#bytes;
+    const end = this.#end;
+    let at = start;
+    let value = 0;
+    let scale = 1;
     for (;;) {
-      if (at >= end || scale > 2 ** 42) return Number.NaN;
+      if (at >= end || scale > 2 ** 42) {
+        this.#value = Number.NaN;
+        return -1;
+      }
       const byte = bytes[at]!;
       at += 1;
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) break;
       scale *= 128;
     }
-    this.#at = at;
-    return (first & 1) === 0 ? value / 2 : -(value + 1) / 2;
-  }
-
-  /** 1 or 0 for the two branches of an optional value, -1 for anything else. */
-  #present(): number {
-    if (this.#at >= this.#end) return -1;
-    const byte = this.#bytes[this.#at]!;
-    this.#at += 1;
-    return byte === 0 ? 0 : byte === 2 ? 1 : -1;
-  }
-
-  #optionalInt(): number | null | undefined {
-    const present = this.#present();
-    if (present <= 0) return present === 0 ? null : undefined;
-    const value = this.#integer();
-    return value >= -INT_MAX - 1 && value <= INT_MAX ? value : undefined;
-  }
-
-  #optional(field: number): boolean {
-    if (this.#at >= this.#end) return false;
-    const byte = this.#bytes[this.#at]!;
-    this.#at += 1;
-    if (byte === 2) return this.#text(field);
-    this.#from[field] = ABSENT;
-    return byte === 0;
-  }
-
-  #text(field: number): boolean {
-    const from = this.#skipText();
-    if (from < 0) return false;
-    this.#from[field] = from;
-    this.#to[field] = this.#at;
-    return true;
-  }
-
-  /** Passes a text, and gives the place of its first byte, or -1 where it is none. */
-  #skipText(): number {
-    const bytes = this.#bytes;
-    let at = this.#at;
-    if (at >= this.#end) return -1;
-    let size = bytes[at]!;
-    if (size < 0x80) {
-      if ((size & 1) !== 0) return -1;
-      size >>>= 1;
-      at += 1;
-    } else {
-      size = this.#integer();
-      at = this.#at;
-    }
-    const to = at + size;
-    if (!(size >= 0 && to <= this.#end) || !this.#isText(at, to)) return -1;
-    this.#at = to;
+    this.#value = (bytes[start]! & 1) === 0 ? value / 2 : -(value + 1) / 2;
     return at;
   }
 
-  #isText(from: number, to: number): boolean {
-    if (to - from >= LONG_BYTES) return isUtf8(this.#bytes.subarray(from, to));
-    const fours = this.#words;
-    const offset = this.#offset;
-    let bits = 0;
-    let at = from;
-    for (; at + 4 <= to; at += 4) bits |= fours.getInt32(offset + at, true);
-    for (; at < to; at += 1) bits |= this.#bytes[at]!;
-    return (bits & HIGH_BITS) === 0 || isUtf8(this.#bytes.subarray(from, to));
+  /** Sets `#textFrom` to where the text at a place starts; the place behind it, or -1. */
+  #skipText(at: number): number {
+    if (at >= this.#end) return -1;
+    const size = this.#bytes[at]!;
+    if (size >= 0x80) return this.#skipLongText(at);
+    const from = at + 1;
+    const to = from + (size >>> 1);
+    if ((size & 1) !== 0 || to > this.#end) return -1;
+    if (this.#asciiFrom === EACH_ALONE && !this.#isText(from, to)) return -1;
+    this.#textFrom = from;
+    return to;
   }
 
-  /** A text that is one of these words. */
-  #word(field: number, known: readonly string[]): boolean {
-    if (!this.#text(field)) return false;
-    const from = this.#from[field]!;
-    const size = this.#to[field]! - from;
-    for (const word of known) {
-      if (word.length === size && isWordAt(this.#bytes, from, word)) return true;
+  /** The same for a text whose size takes more than one byte. */
+  #skipLongText(at: number): number {
+    if (!this.#endAscii(at)) return -1;
+    const from = this.#integer(at);
+    const size = this.#value;
+    const to = from + size;
+    if (from < 0 || !(size >= 0 && to <= this.#end)) return -1;
+    this.#startAscii(from);
+    if (size >= LONG_BYTES || this.#asciiFrom === EACH_ALONE) {
+      if (!this.#isText(from, to)) return -1;
+      this.#startAscii(to);
     }
-    return false;
+    this.#textFrom = from;
+    return to;
   }
 
-  /** A map of texts in one block. */
-  #map(entries: Entries): boolean {
+  #isText(from: number, to: number): boolean {
+    if (to - from < LONG_BYTES && this.#wide.isAscii(from, to)) return true;
+    return isUtf8(this.#bytes.subarray(from, to));
+  }
+
+  /** The place behind a map of texts in one block, or -1. */
+  #map(entries: Entries, start: number): number {
     entries.count = 0;
-    const count = this.#integer();
-    if (count === 0) return true;
-    if (!(count > 0 && count <= ENTRIES_MAX)) return false;
+    const size = this.#bytes[start]!;
+    if (size === 0) return start + 1;
+    // A count in one byte, and none below zero.
+    if (size >= 0x80 || (size & 1) !== 0) return -1;
+    const count = size >>> 1;
     const { places } = entries;
-    for (let index = 0; index < count; index += 1) {
-      const keyFrom = this.#skipText();
-      if (keyFrom < 0) return false;
-      const keyTo = this.#at;
-      const from = this.#skipText();
-      if (from < 0) return false;
-      places[index * 4] = keyFrom;
-      places[index * 4 + 1] = keyTo;
-      places[index * 4 + 2] = from;
-      places[index * 4 + 3] = this.#at;
+    let at = start + 1;
+    for (let place = 0; place < count * 4; place += 2) {
+      at = this.#skipText(at);
+      if (at < 0) return -1;
+      places[place] = this.#textFrom;
+      places[place + 1] = at;
     }
     entries.count = count;
-    if (this.#at >= this.#end || this.#bytes[this.#at] !== 0) return false;
-    this.#at += 1;
-    return true;
+    return at < this.#end && this.#bytes[at] === 0 ? at + 1 : -1;
   }
 
   /** For the parts of this file only: the text of a field. */
   text(field: number): string | null {
     const from = this.#from[field]!;
-    return from === ABSENT ? null : words.text(this.#bytes, from, this.#to[field]!);
+    return from === ABSENT ? null : words.text(this.#wide, from, this.#to[field]!);
   }
 
   param(key: string): string | undefined {
@@ -309,16 +369,16 @@ export class DatumView implements EventView {
     for (let index = count - 1; index >= 0; index -= 1) {
       const from = places[index * 4]!;
       if (places[index * 4 + 1]! - from !== size || !isWordAt(bytes, from, key)) continue;
-      return words.text(bytes, places[index * 4 + 2]!, places[index * 4 + 3]!);
+      return words.text(this.#wide, places[index * 4 + 2]!, places[index * 4 + 3]!);
     }
     return isAscii(key) ? undefined : this.requestParams[key];
   }
 
   get requestParams(): Record<string, string> {
-    return this.#params.read(this.#bytes);
+    return this.#params.read(this.#wide);
   }
   get extra(): Record<string, string> {
-    return this.#extra.read(this.#bytes);
+    return this.#extra.read(this.#wide);
   }
   get eventId(): string {
     return this.text(EVENT_ID)!;
@@ -400,12 +460,12 @@ class Entries {
   count = 0;
   readonly places = new Int32Array(ENTRIES_MAX * 4);
 
-  read(bytes: Buffer): Record<string, string> {
+  read(wide: WideBytes): Record<string, string> {
     const map: Record<string, string> = Object.create(null);
     const { places } = this;
     for (let index = 0; index < this.count; index += 1) {
-      const key = words.text(bytes, places[index * 4]!, places[index * 4 + 1]!);
-      map[key] = words.text(bytes, places[index * 4 + 2]!, places[index * 4 + 3]!);
+      const key = words.text(wide, places[index * 4]!, places[index * 4 + 1]!);
+      map[key] = words.text(wide, places[index * 4 + 2]!, places[index * 4 + 3]!);
     }
     return map;
   }

@@ -6,6 +6,7 @@
  * For those who have to know that a text is JSON, and what a few of its values are, at less than
  * the cost of parsing it.
  */
+import { WideBytes, type WideWord } from '../../schemas/byte-words.ts';
 
 /** What the value that was walked last is. */
 export const NOTHING = 0;
@@ -65,16 +66,13 @@ export class JsonCursor {
   kind = NOTHING;
   /** Of a key that was walked last: a number that equal keys share. */
   hash = 0;
-  #words: DataView = new DataView(NO_BYTES.buffer);
-  #offset = 0;
+  readonly wide = new WideBytes();
 
   /** The bytes, and the memory they are a part of, are held until the next start. */
   start(bytes: Buffer): void {
     this.bytes = bytes;
     this.end = bytes.length;
-    this.#offset = bytes.byteOffset;
-    // Records of one fetch share their memory.
-    if (this.#words.buffer !== bytes.buffer) this.#words = new DataView(bytes.buffer);
+    this.wide.start(bytes);
   }
 
   /** The first place at or behind `at` that is no white space. */
@@ -110,16 +108,9 @@ export class JsonCursor {
     return -1;
   }
 
-  /** Whether these bytes, four at a time as in `row-keys.ts`, stand at `at`. */
-  isAt(at: number, fours: Int32Array, size: number): boolean {
-    if (at + size >= this.end) return false;
-    const words = this.#words;
-    const from = this.#offset + at;
-    const last = fours.length - 1;
-    for (let index = 0; index < last; index += 1) {
-      if (words.getInt32(from + index * 4, true) !== fours[index]) return false;
-    }
-    return words.getInt32(from + size - 4, true) === fours[last];
+  /** Whether a word stands at `at`, and something behind it. */
+  isAt(at: number, word: WideWord): boolean {
+    return at + word.size < this.end && this.wide.isWord(at, word);
   }
 
   /** The place of the value behind the key whose closing quote is at `at`, or -1. */
@@ -156,14 +147,13 @@ export class JsonCursor {
   /** From the place behind the opening quote to that behind the closing one. */
   text(from: number): number {
     const { bytes, end } = this;
-    const words = this.#words;
-    const offset = this.#offset;
+    const { fours, offset } = this.wide;
     let kind = TEXT;
     let at = from;
     for (;;) {
       // Four bytes at a time, as long as none is a quote, a backslash or a control character.
       for (; at + 4 <= end; at += 4) {
-        const four = words.getInt32(offset + at, true);
+        const four = fours.getInt32(offset + at, true);
         const quotes = four ^ 0x22222222;
         const backslashes = four ^ 0x5c5c5c5c;
         const special =

@@ -2,6 +2,7 @@
  * The keys of JSON rows by the hash of their bytes: which field of an event each one is. For the
  * shapes that are read where they lie: log delivery, and rows of the system table.
  */
+import { type WideWord, wideWord } from '../../schemas/byte-words.ts';
 
 /** Fields of a row, and places in the tables that hold where they are. */
 export const TIME = 0;
@@ -43,20 +44,10 @@ export interface RowKey {
   /** -1: the row is of another shape, or may be. */
   readonly field: number;
   readonly shapes: number;
-  /** The bytes of `"name":`, four at a time, little endian; the last four may overlap. */
-  readonly fours: Int32Array;
-  /** How many bytes these are. */
-  readonly size: number;
+  /** The bytes of `"name":`. */
+  readonly word: WideWord;
   /** The key that came behind it last time: rows of one writer have one order of keys. */
   next: RowKey | null;
-}
-
-function foursOf(name: string): Int32Array {
-  const bytes = Buffer.from(`"${name}":`);
-  const fours: number[] = [];
-  for (let at = 0; at + 4 <= bytes.length; at += 4) fours.push(bytes.readInt32LE(at));
-  if (bytes.length % 4 !== 0) fours.push(bytes.readInt32LE(bytes.length - 4));
-  return Int32Array.from(fours);
 }
 
 /** Keys of one kind of object. */
@@ -105,7 +96,7 @@ const OTHER = -1;
 
 function keys(shapes: number, fields: Record<string, number>): RowKey[] {
   return Object.entries(fields).map(([name, field]) => {
-    return { name, field, shapes, fours: foursOf(name), size: name.length + 3, next: null };
+    return { name, field, shapes, word: wideWord(`"${name}":`), next: null };
   });
 }
 

@@ -11,6 +11,7 @@ import type { ResponseDatum } from '../../schemas/audit-event.ts';
 import { ByteWords } from '../../schemas/byte-words.ts';
 import { actorName, actorType } from './actor.ts';
 import { splitAddress } from './address.ts';
+import { CUT_KEY, CUT_SUFFIX } from './assemble.ts';
 import type { Actor, ActorType, EventIdSource, EventShape, Outcome } from './event.ts';
 import { eventTimeMs } from './event-time.ts';
 import type { EventView } from './event-view.ts';
@@ -116,8 +117,9 @@ export class RowView implements EventView {
     for (;;) {
       let key: row.RowKey | null | undefined = before === null ? table.first : before.next;
       let start: number;
-      if (key !== null && cursor.isAt(at, key.fours, key.size)) {
-        start = bytes[at + key.size]! > SPACE ? at + key.size : cursor.skipSpace(at + key.size);
+      if (key !== null && cursor.isAt(at, key.word)) {
+        start = at + key.word.size;
+        if (bytes[start]! <= SPACE) start = cursor.skipSpace(start);
       } else {
         const keyEnd = cursor.key(at);
         if (keyEnd < 0) return -1;
@@ -234,7 +236,7 @@ export class RowView implements EventView {
       case NULL:
         return null;
       case TEXT:
-        return words.text(this.#cursor.bytes, from, to);
+        return words.text(this.#cursor.wide, from, to);
       case INTEGER:
         return this.#cursor.bytes.toString('latin1', from, to);
       case ESCAPED:
@@ -282,7 +284,7 @@ export class RowView implements EventView {
     const params: Record<string, string> = Object.create(null);
     const places = this.#paramPlaces;
     for (let index = 0; index < this.#paramCount; index += 1) {
-      const key = words.text(this.#cursor.bytes, places[index * 4]!, places[index * 4 + 1]!);
+      const key = words.text(this.#cursor.wide, places[index * 4]!, places[index * 4 + 1]!);
       const value = this.#textOf(
         this.#paramKind[index]!,
         places[index * 4 + 2]!,
@@ -371,8 +373,27 @@ export class RowView implements EventView {
     return outcomeOf(this.actionName, this.#kind[row.RESPONSE] === NESTED ? this.status() : null);
   }
   get requestParamsTruncated(): boolean {
-    this.isDoubtful = true;
+    for (let index = 0; index < this.#paramCount; index += 1) if (this.#isCut(index)) return true;
     return false;
+  }
+
+  #isCut(index: number): boolean {
+    const kind = this.#paramKind[index]!;
+    // Any other value is written as JSON, which ends otherwise.
+    if (kind !== TEXT && kind !== ESCAPED) return false;
+    const { bytes } = this.#cursor;
+    const places = this.#paramPlaces;
+    const from = places[index * 4 + 2]!;
+    const to = places[index * 4 + 3]!;
+    if (kind === TEXT && to - from >= CUT_SUFFIX.length) {
+      for (let back = 1; back <= CUT_SUFFIX.length; back += 1) {
+        if (bytes[to - back] !== CUT_SUFFIX.charCodeAt(CUT_SUFFIX.length - back)) return false;
+      }
+      return true;
+    }
+    const key = bytes.toString('latin1', places[index * 4], places[index * 4 + 1]);
+    const text = this.#textOf(kind, from, to)!;
+    return text.endsWith(CUT_SUFFIX) || (key === CUT_KEY && text === '');
   }
   get decodeErrors(): string[] {
     this.isDoubtful = true;
