@@ -86,10 +86,23 @@ function describeLag({ lag }: GroupPosition): Cell {
 }
 
 function describeRules(terminal: Terminal, { rules }: Status): string {
-  const { shipped, own, problems } = rules;
-  const lines = [`Rules: ${shipped} shipped, ${own} own, ${problems.length} problems`];
-  for (const problem of problems.slice(0, PROBLEMS_SHOWN_MAX)) {
-    lines.push(paint(terminal, 'attention', `  ${printable(problem)}`));
+  const { shipped, own, stateful, problems, exceptions, expired, enrichment, blind } = rules;
+  const lines = [
+    `Rules: ${shipped} shipped, ${own} own (${stateful} over many events), ${exceptions} exceptions, ${problems.length} problems`,
+  ];
+  const add = (text: string): void => {
+    lines.push(paint(terminal, 'attention', `  ${printable(text)}`));
+  };
+  for (const problem of problems.slice(0, PROBLEMS_SHOWN_MAX)) add(problem);
+  for (const title of expired.slice(0, PROBLEMS_SHOWN_MAX)) add(`exception has expired: ${title}`);
+  for (const { what, file, ok, detail } of enrichment) {
+    if (ok) lines.push(`  enrich.${what}: ${printable(`${file}: ${detail}`)}`);
+    else add(`enrich.${what}: ${file}: ${detail}`);
+  }
+  if (blind.length > 0) {
+    const names = blind.slice(0, PROBLEMS_SHOWN_MAX).join(', ');
+    const more = blind.length > PROBLEMS_SHOWN_MAX ? ', …' : '';
+    add(`without places (enrich.city, enrich.asn) these say nothing: ${names}${more}`);
   }
   return lines.join('\n');
 }

@@ -7,10 +7,13 @@ import { NO_CLUSTER_ID, type PartitionAddress } from '../../schemas/layout.ts';
 import { readPosition } from '../archiver/position.ts';
 import { createS3Store } from '../archiver/s3.ts';
 import { openSearchClient } from '../detector/alert/opensearch.ts';
+import { openEnrichment } from '../detector/enrich/enrichment.ts';
+import { enrichmentNeeds, unmetNeeds } from '../detector/enrich/needs.ts';
 import { describeProblem } from '../detector/sigma/problem.ts';
 import { LEVELS, type Level } from '../detector/sigma/rule.ts';
 import { loadRules, SHIPPED_RULES } from '../detector/sigma/rules.ts';
 import { correlationGroup } from '../detector/stream/place.ts';
+import { ruleFolders } from '../detector/stream/rules-in-force.ts';
 import { connectKafka, kafkaFailure } from '../ingest/kafka.ts';
 import { registerSchemas } from '../ingest/registry.ts';
 import { clusterTopics } from '../ingest/topic-ids.ts';
@@ -65,10 +68,20 @@ export interface CorrelationStatus {
   stateRecords: bigint | null;
 }
 
+/** Of the files as they are now, which a running detector has taken within `detect.reloadMs`. */
 export interface RuleStatus {
+  /** Rules that alert, by whether they came with lakeseal; `stateful` of both are over many events. */
   shipped: number;
   own: number;
+  stateful: number;
   problems: string[];
+  /** Exceptions in force, and titles of those that have expired. */
+  exceptions: number;
+  expired: string[];
+  /** Each configured GeoIP or ASN file. */
+  enrichment: Array<{ what: string; file: string; ok: boolean; detail: string }>;
+  /** Titles of rules that can say nothing without a file that is not there. */
+  blind: string[];
 }
 
 export interface AlertStatus {
@@ -89,7 +102,7 @@ export interface Status {
 
 /** Never rejects. */
 export async function readStatus(config: Config, log: Log, nowMs: number): Promise<Status> {
-  const rules = readRules(config);
+  const rules = readRules(config, nowMs);
   const [kafka, registry, opensearch] = await Promise.all([
     asked('kafka', () => readKafka(config, log)),
     asked('registry', () => readRegistry(config)),
@@ -303,17 +316,35 @@ function withUnsealed(sealed: Sealed | null, logEnd: bigint): PartitionStatus['s
   return { state: 'at', nextOffset, unsealed: behind(logEnd, nextOffset) };
 }
 
-function readRules({ detect }: Config): RuleStatus {
-  const shipped = detect.shippedRules ? loadRules([SHIPPED_RULES]) : null;
-  const own = detect.rules.length > 0 ? loadRules(detect.rules) : null;
-  const problems = [shipped, own].flatMap((loaded) => {
-    if (loaded === null) return [];
-    return loaded.ok ? loaded.warnings : loaded.problems;
-  });
+function readRules({ detect, enrich }: Config, nowMs: number): RuleStatus {
+  const loaded = loadRules(ruleFolders(detect, nowMs));
+  const states = openEnrichment(enrich).enrichmentStatus();
+  const enrichment = states.map(({ what, file, ok, detail }) => ({ what, file, ok, detail }));
+  if (!loaded.ok) {
+    const problems = loaded.problems.map(describeProblem);
+    return {
+      shipped: 0,
+      own: 0,
+      stateful: 0,
+      problems,
+      exceptions: 0,
+      expired: [],
+      enrichment,
+      blind: [],
+    };
+  }
+  const { rules, stateful, exceptions } = loaded.set;
+  const alerting = [...rules, ...stateful].filter(({ alerts }) => alerts);
+  const shipped = alerting.filter(({ file }) => file.startsWith(SHIPPED_RULES)).length;
   return {
-    shipped: shipped?.ok ? shipped.rules.length : 0,
-    own: own?.ok ? own.rules.length : 0,
-    problems: problems.map(describeProblem),
+    shipped,
+    own: alerting.length - shipped,
+    stateful: stateful.filter(({ alerts }) => alerts).length,
+    problems: loaded.warnings.map(describeProblem),
+    exceptions: exceptions.filter(({ expired }) => !expired).length,
+    expired: exceptions.filter(({ expired }) => expired).map(({ title }) => title),
+    enrichment,
+    blind: unmetNeeds(enrichmentNeeds(loaded.set), states).map(({ title }) => title),
   };
 }
 

@@ -16,6 +16,7 @@ import type { ServiceContext } from '../runtime/service.ts';
 import { AlertIndex, watchAlertIndex } from './alert/alert-index.ts';
 import { openSearchClient } from './alert/opensearch.ts';
 import { AlertSender } from './alert/send.ts';
+import type { Limits } from './correlate/limits.ts';
 import { Detector, rejectedLetter } from './detector.ts';
 import { type Enrichment, openEnrichment } from './enrich/enrichment.ts';
 import { enrichmentNeeds, unmetNeeds } from './enrich/needs.ts';
@@ -23,7 +24,7 @@ import { type DetectorMetrics, detectorMetrics } from './metrics.ts';
 import { openSchemaSource } from './schema-source.ts';
 import { describeProblem } from './sigma/problem.ts';
 import { Announcing } from './stream/announcing.ts';
-import { Correlation } from './stream/correlation.ts';
+import { Correlation, type Judges } from './stream/correlation.ts';
 import type { Engine } from './stream/engine.ts';
 import { judgesOf, streamLimits } from './stream/judges.ts';
 import { correlationMetrics } from './stream/metrics.ts';
@@ -100,7 +101,7 @@ export async function detect(context: ServiceContext): Promise<void> {
   const consumers = openConsumers(context);
   const limits = streamLimits(config.detect, topics.partitions);
   const correlation = new Correlation({
-    judges: () => judgesOf(rules.engine, limits),
+    judges: judgesInForce(rules, limits),
     sender,
     deadLetter: (letters) => deadLetters.send(letters),
     state: topics.state,
@@ -125,6 +126,19 @@ export async function detect(context: ServiceContext): Promise<void> {
     schemas.close();
     await Promise.all([deadLetters.close(), topics.close(), client.close()]);
   }
+}
+
+/** Made once for each engine: correlation asks for every record. */
+function judgesInForce(rules: RulesInForce, limits: Limits): () => Judges {
+  let engine: Engine | null = null;
+  let judges: Judges | null = null;
+  return () => {
+    if (judges === null || engine !== rules.engine) {
+      engine = rules.engine;
+      judges = judgesOf(engine, limits);
+    }
+    return judges;
+  };
 }
 
 /** Matches that may wait for Kafka before reading pauses. */

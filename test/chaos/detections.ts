@@ -2,12 +2,10 @@
  * Events that rules hit, by construction: a rule folder of our own whose hits are known without
  * asking the detector, and the hit examples inside the shipped rules, each made unique.
  */
-import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parse } from 'yaml';
 import { alertId } from '../../services/detector/alert/alert.ts';
-import { SHIPPED_RULES } from '../../services/detector/sigma/rules.ts';
+import { loadRules, SHIPPED_LISTS, SHIPPED_RULES } from '../../services/detector/sigma/rules.ts';
 import { decodeJson } from '../../services/ingest/decode.ts';
 import { type EventChoice, eventJson, FIRST_EVENT_MS, framedEvent } from './events.ts';
 
@@ -72,16 +70,15 @@ interface Example {
   event: Record<string, unknown>;
 }
 
-/** The hit examples of the shipped rules. */
+/** The hit examples of the shipped rules over one event. */
 export function shippedExamples(): Example[] {
+  const loaded = loadRules({ layers: [SHIPPED_RULES], lists: [SHIPPED_LISTS], nowMs: Date.now() });
+  if (!loaded.ok) throw new Error('the shipped rules do not load');
   const examples: Example[] = [];
-  for (const name of readdirSync(SHIPPED_RULES).toSorted()) {
-    const rule = parse(readFileSync(join(SHIPPED_RULES, name), 'utf8')) as {
-      id: string;
-      lakeseal?: { tests?: Array<{ hit: boolean; event: Record<string, unknown> }> };
-    };
-    for (const { hit, event } of rule.lakeseal?.tests ?? []) {
-      if (hit) examples.push({ ruleId: rule.id, event });
+  for (const { id, alerts, tests } of loaded.set.rules) {
+    for (const { hit, events, places } of alerts ? tests : []) {
+      if (!hit || events.length !== 1 || places.size > 0) continue;
+      examples.push({ ruleId: id, event: events[0]!.event as Record<string, unknown> });
     }
   }
   return examples;

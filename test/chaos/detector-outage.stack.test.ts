@@ -16,6 +16,7 @@ import {
   assertOnce,
   assertSameIds,
   type Expected,
+  type FoundAlert,
   installTemplate,
   readAlerts,
   scanFile,
@@ -139,6 +140,18 @@ class Feed {
     // Two producers share a partition; their answers may come in the other order.
     for (const list of this.alerts) list.sort((a, b) => (a.offset < b.offset ? -1 : 1));
   }
+}
+
+/**
+ * Rules over one event. The events of this test lie months apart in no order, which is no stream that
+ * rules over many make sense of; those have a test of their own.
+ */
+const ONE_EVENT = new Set([...OWN_RULE_IDS, ...shippedExamples().map(({ ruleId }) => ruleId)]);
+
+async function ofOneEvent(prefix: string): Promise<FoundAlert[]> {
+  const { opensearchUrl } = await useStack();
+  const found = await readAlerts(opensearchUrl, prefix);
+  return found.filter(({ ruleId }) => ONE_EVENT.has(ruleId));
 }
 
 /** Offsets beyond what was produced so far: nothing is known to be missing. */
@@ -289,7 +302,7 @@ describe('detectors killed, OpenSearch killed', () => {
     await fight.sampler.look();
     await fight.sampler.stop();
     exits = await fight.fleet.stop();
-    disturbed = assertOnce(await readAlerts(stack.opensearchUrl, scene.alertIndexPrefix));
+    disturbed = assertOnce(await ofOneEvent(scene.alertIndexPrefix));
   });
 
   after(() => fight?.scene.close());
@@ -307,7 +320,9 @@ describe('detectors killed, OpenSearch killed', () => {
   });
 
   test('D1: the disturbed run gives what scan gives', async () => {
-    const scanned = await scanFile(fight.feed.file, fight.rules);
+    const scanned = new Map(
+      [...(await scanFile(fight.feed.file, fight.rules))].filter(([, rule]) => ONE_EVENT.has(rule)),
+    );
     assertSameIds(disturbed, new Set(scanned.keys()), 'disturbed run against scan');
     const own = [...scanned].filter(([, rule]) => OWN_RULE_IDS.has(rule)).map(([id]) => id);
     assert.ok(own.length > 500, `only ${own.length} hits of the own rules`);
@@ -329,7 +344,7 @@ describe('detectors killed, OpenSearch killed', () => {
     await detector.ready();
     await committedTo(scene, group, ends);
     assert.equal((await detector.stop()).code, 0);
-    const undisturbed = assertOnce(await readAlerts(stack.opensearchUrl, prefix));
+    const undisturbed = assertOnce(await ofOneEvent(prefix));
     assertSameIds(disturbed, undisturbed, 'disturbed run against undisturbed run');
   });
 

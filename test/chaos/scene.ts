@@ -22,6 +22,8 @@ export interface Scene {
   readonly stack: Stack;
   readonly topic: string;
   readonly deadLetterTopic: string;
+  readonly matchesTopic: string;
+  readonly stateTopic: string;
   readonly bucket: string;
   readonly archiveGroup: string;
   readonly detectGroup: string;
@@ -39,6 +41,8 @@ export interface Scene {
 
 export interface SceneOptions {
   partitions: number;
+  /** Of the topics of matches and of state; as many as of events by default. */
+  correlationPartitions?: number;
   /** Configuration of the events topic, as Kafka names it. */
   topicSettings?: Record<string, string>;
   settings?: Record<string, Setting>;
@@ -47,10 +51,17 @@ export interface SceneOptions {
 export async function openScene(
   stack: Stack,
   name: string,
-  { partitions, topicSettings = {}, settings: common = {} }: SceneOptions,
+  {
+    partitions,
+    correlationPartitions = partitions,
+    topicSettings = {},
+    settings: common = {},
+  }: SceneOptions,
 ): Promise<Scene> {
   const topic = stack.unique(name);
   const deadLetterTopic = `${topic}-dead`;
+  const matchesTopic = `${topic}-matches`;
+  const stateTopic = `${topic}-state`;
   const bucket = await stack.createLockedBucket(stack.unique(name));
   const folder = await mkdtemp(join(tmpdir(), `${topic}-`));
   const rootS3 = stack.rootS3();
@@ -62,12 +73,22 @@ export async function openScene(
   };
   await makeTopic(stack.brokers, topic, partitions, topicSettings);
   await makeTopic(stack.brokers, deadLetterTopic, 1, { 'max.message.bytes': '33554432' });
+  await makeTopic(stack.brokers, matchesTopic, correlationPartitions, {
+    'message.timestamp.type': 'LogAppendTime',
+  });
+  await makeTopic(stack.brokers, stateTopic, correlationPartitions, {
+    'cleanup.policy': 'compact',
+    'min.compaction.lag.ms': '3600000',
+    'message.timestamp.type': 'LogAppendTime',
+  });
 
   const env = (settings: Record<string, Setting> = {}): Record<string, string> =>
     stack.configEnv({
       ...QUICK_GROUP,
       'topics.events': topic,
       'topics.deadLetter': deadLetterTopic,
+      'topics.matches': matchesTopic,
+      'topics.state': stateTopic,
       'storage.bucket': bucket,
       'archive.group': identity.archiveGroup,
       'archive.topics': [topic],
@@ -85,6 +106,8 @@ export async function openScene(
     stack,
     topic,
     deadLetterTopic,
+    matchesTopic,
+    stateTopic,
     bucket,
     ...identity,
     folder,

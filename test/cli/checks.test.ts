@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { check } from '../../services/cli/checks.ts';
 import { decideTopic, wantedTopics } from '../../services/cli/kafka-topics.ts';
-import { judgeTopic } from '../../services/cli/preflight-kafka.ts';
+import { judgeInternal, judgeTopic } from '../../services/cli/preflight-kafka.ts';
 import { judgeCreate } from '../../services/cli/preflight-opensearch.ts';
 import { judgeClock, judgeRetention } from '../../services/cli/preflight-store.ts';
 import { configSchema } from '../../services/runtime/config.ts';
@@ -45,6 +45,56 @@ describe('topics', () => {
     );
     assert.match(decision.hint!, /kafka-configs\.sh .*max\.message\.bytes=33554432/);
   });
+
+  test('the state is compacted, late enough, and what differs is said', () => {
+    const state = wantedTopics(config).find(({ topic }) => topic === config.topics.state)!;
+    const settings = {
+      'cleanup.policy': 'compact',
+      'min.compaction.lag.ms': '3600000',
+      'segment.bytes': '67108864',
+    };
+    assert.equal(decideTopic(state, topic(settings)).step, 'found');
+    const decision = decideTopic(state, topic({ ...settings, 'min.compaction.lag.ms': '0' }));
+    assert.equal(decision.step, 'differs');
+    assert.match(decision.detail, /min\.compaction\.lag\.ms 0 instead of 3600000/);
+    assert.match(decision.hint!, /--topic lakeseal\.state --add-config min\.compaction\.lag\.ms/);
+  });
+
+  const compacted = topic({ 'cleanup.policy': 'compact' });
+  const internal: Array<
+    [string, ReturnType<typeof topic> | null, ReturnType<typeof topic> | null, RegExp | null]
+  > = [
+    ['fit', topic(), compacted, null],
+    ['no matches', null, compacted, /not there: lakeseal\.matches$/],
+    ['neither', null, null, /lakeseal\.matches, lakeseal\.state/],
+    [
+      'other partitions',
+      topic(),
+      topic({ 'cleanup.policy': 'compact' }, 4),
+      /8 partitions and .* 4/,
+    ],
+    ['state that is deleted', topic(), topic(), /deletes state/],
+    [
+      'state that is deleted too',
+      topic(),
+      topic({ 'cleanup.policy': 'compact,delete' }),
+      /deletes/,
+    ],
+    ['matches compacted', topic({ 'cleanup.policy': 'compact' }), compacted, /is compacted/],
+    [
+      'matches kept too short',
+      topic({ 'retention.ms': '1000' }),
+      compacted,
+      /retention\.ms .* 1000/,
+    ],
+  ];
+  for (const [name, matches, state, wrong] of internal) {
+    test(`of correlation: ${name}`, () => {
+      const { outcome, detail } = judgeInternal(config, matches, state);
+      assert.equal(outcome, wrong === null ? 'ok' : 'failed', detail);
+      if (wrong !== null) assert.match(detail, wrong);
+    });
+  }
 
   const cases: Array<[string, Record<string, string>, RegExp | null]> = [
     ['fits', {}, null],
@@ -99,6 +149,10 @@ describe('judgements', () => {
     assert.match(judgeCreate(503, 409, 400).detail, /answers 503/);
     assert.match(judgeCreate(201, 201, 400).detail, /201 instead of 409/);
     assert.match(judgeCreate(201, 409, 201).detail, /unknown field answers 201/);
+    assert.match(
+      judgeCreate(201, 409, 400, [201, 200, 200]).detail,
+      /revisions 2, 1 and 3.*201, 200, 200/,
+    );
   });
 
   test('what a check throws is its failure, with the hint', async () => {

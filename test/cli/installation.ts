@@ -22,6 +22,8 @@ export function createInstallation(stack: Stack, name: string): Installation {
   const names: Record<string, Setting> = {
     'topics.events': stack.unique(`${name}-events`),
     'topics.deadLetter': stack.unique(`${name}-dead`),
+    'topics.matches': stack.unique(`${name}-matches`),
+    'topics.state': stack.unique(`${name}-state`),
     'topics.partitions': 2,
     'storage.bucket': stack.unique(`${name}-bucket`),
     'archive.group': stack.unique(`${name}-archiver`),
@@ -56,7 +58,7 @@ export async function readServers({ stack, config, kafka, opensearch }: Installa
   const admin = kafka.admin();
   await admin.connect();
   try {
-    const wanted = [topics.events, topics.deadLetter];
+    const wanted = [topics.events, topics.deadLetter, topics.matches, topics.state];
     const existing = (await admin.listTopics()).filter((topic) => wanted.includes(topic)).sort();
     const resources = existing.map((name) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name }));
     const settings = await Promise.all(

@@ -80,7 +80,7 @@ describe('setup', () => {
       [],
     );
     const first = await readServers(installation);
-    assert.equal(first.topics.length, 2);
+    assert.equal(first.topics.length, 4);
     assert.deepEqual(first.bucket?.lock?.Rule?.DefaultRetention, { Mode: 'COMPLIANCE', Days: 1 });
     assert.equal(first.bucket?.versioning, 'Enabled');
     const again = await runSetup(installation.config(), silentLog, false);

@@ -122,6 +122,7 @@ describe('status', () => {
       opensearch: true,
     });
     assert.deepEqual(status.partitions, []);
+    assert.equal(status.correlation, null);
     assert.match(status.servers[0]!.detail, /no topic lakeseal-status-events/);
     const store = status.servers.find(({ server }) => server === 'store');
     assert.match(store!.detail, /S3_NO_BUCKET/);
@@ -153,6 +154,7 @@ describe('status', () => {
     for (const { sealed, logEnd } of status.partitions.filter((one) => one.detector !== null)) {
       assert.deepEqual(sealed, { state: 'at', nextOffset: logEnd, unsealed: 0n });
     }
+    assert.equal(status.correlation?.length, 2);
     for (const service of services) {
       service.kill('SIGTERM');
       const [code] = await once(service, 'exit');
@@ -172,10 +174,16 @@ describe('status', () => {
 
   test('rules: shipped and own, and the problems of those that do not load', async () => {
     const none = await readNow({ 'detect.shippedRules': false });
-    assert.deepEqual(none.rules, { shipped: 0, own: 0, problems: [] });
+    assert.deepEqual([none.rules.shipped, none.rules.own, none.rules.problems], [0, 0, []]);
     const { rules } = await readNow({ 'detect.rules': '/no/such/folder' });
-    assert.ok(rules.shipped >= 12, String(rules.shipped));
-    assert.equal(rules.own, 0);
+    assert.deepEqual(
+      [rules.shipped, rules.own],
+      [0, 0],
+      'one layer that fails, and none is loaded',
+    );
+    const shipped = (await readNow()).rules;
+    assert.ok(shipped.shipped >= 12, String(shipped.shipped));
+    assert.equal(shipped.own, 0);
     assert.match(rules.problems.join('\n'), /\/no\/such\/folder/);
   });
 
@@ -209,6 +217,7 @@ describe('status', () => {
     const text = createScreen(installation.env());
     assert.equal(await runCommandLine(['status'], text), 0);
     assert.match(text.output(), /SEALED UP TO/);
+    assert.match(text.output(), /Correlation: 2 partitions.*, \d+ records behind/);
     assert.match(text.output(), /Alerts of the last day: \d+ \(/);
     const json = createScreen(installation.env());
     assert.equal(await runCommandLine(['status', '--json'], json), 0);

@@ -40,7 +40,12 @@ before(async () => {
   config = configSchema.parse({
     kafka: { brokers: stack.brokers },
     registry: { url: stack.registryUrl },
-    topics: { events: stack.unique('events'), deadLetter: stack.unique('dead') },
+    topics: {
+      events: stack.unique('events'),
+      deadLetter: stack.unique('dead'),
+      matches: stack.unique('matches'),
+      state: stack.unique('state'),
+    },
     detect: { group: stack.unique('group') },
     opensearch: {
       nodes: [stack.opensearchUrl],
@@ -57,6 +62,12 @@ before(async () => {
     topics: [
       { topic: config.topics.events, numPartitions: PARTITIONS },
       { topic: config.topics.deadLetter, numPartitions: 1 },
+      { topic: config.topics.matches, numPartitions: PARTITIONS },
+      {
+        topic: config.topics.state,
+        numPartitions: PARTITIONS,
+        configEntries: [{ name: 'cleanup.policy', value: 'compact' }],
+      },
     ],
   });
 });

@@ -5,7 +5,8 @@ import { auditEventSchema, encodeAuditEvent, frame } from '../../schemas/audit-e
 import { parseAvroSchema } from '../../schemas/avro.ts';
 import type { OutgoingAlert } from '../../services/detector/alert/send.ts';
 import { Detector, type DetectorParts, rejectedLetter } from '../../services/detector/detector.ts';
-import { Matcher } from '../../services/detector/match/match.ts';
+import { Engine } from '../../services/detector/stream/engine.ts';
+import type { OutgoingMatch } from '../../services/detector/stream/outbox.ts';
 import type { RecordBatch } from '../../services/ingest/consume-types.ts';
 import type { DeadLetter } from '../../services/ingest/dead-letter.ts';
 import { DECODE_LIMITS } from '../../services/ingest/decode.ts';
@@ -13,11 +14,13 @@ import type { KafkaRecord } from '../../services/ingest/record.ts';
 import { auditEvent, rulesOf, ruleText } from './events.ts';
 
 const rules = rulesOf(ruleText('sel:\n  actionName: setAdmin\ncondition: sel'));
+const engine = new Engine({ rules, stateful: [], exceptions: [], disabled: [] });
 const type = parseAvroSchema(auditEventSchema);
 
 interface Scene {
   detector: Detector;
   alerts: OutgoingAlert[];
+  matches: OutgoingMatch[];
   letters: DeadLetter[];
   ready: Map<string, boolean>;
   counts: Record<string, number>;
@@ -25,15 +28,20 @@ interface Scene {
 
 function scene(changes: Partial<DetectorParts> = {}): Scene {
   const alerts: OutgoingAlert[] = [];
+  const matches: OutgoingMatch[] = [];
   const letters: DeadLetter[] = [];
   const ready = new Map<string, boolean>();
   const counts: Record<string, number> = {};
   const count = (name: string, by = 1): void => {
     counts[name] = (counts[name] ?? 0) + by;
   };
-  let time = 1_000_000;
+  let time = 1_795_512_700_000;
   const detector = new Detector({
-    matcher: new Matcher(rules),
+    engine: () => engine,
+    outbox: { add: async (match) => void matches.push(match) },
+    matchesPartitions: 4,
+    latenessMs: 1_800_000,
+    startAt: 'earliest',
     sender: {
       add: async (alert) => void alerts.push(alert),
       get unsent() {
@@ -51,6 +59,9 @@ function scene(changes: Partial<DetectorParts> = {}): Scene {
       alerts: () => {},
       unsent: () => {},
       rulesLoaded: () => {},
+      rulesCurrent: () => {},
+      dropped: () => {},
+      timeless: (by) => count('timeless', by),
       lag: (_, seconds) => count('lag', seconds),
       revoked: () => count('revoked'),
     },
@@ -65,7 +76,7 @@ function scene(changes: Partial<DetectorParts> = {}): Scene {
     ready: (check, ok) => void ready.set(check, ok),
     ...changes,
   });
-  return { detector, alerts, letters, ready, counts };
+  return { detector, alerts, matches, letters, ready, counts };
 }
 
 async function assign(detector: Detector, generation = 1): Promise<void> {
@@ -307,6 +318,7 @@ describe('detector', () => {
       index: 'alerts-2026.11',
       id: 'the-id',
       json: '{"id":"the-id"}',
+      revision: null,
       record: { ...batchOf(['x']).records[0]!, value: null },
       settled: () => {},
     };

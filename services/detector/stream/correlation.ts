@@ -45,10 +45,12 @@ import { Watermark } from './watermark.ts';
 
 /** What judges the matches of one partition. */
 export interface Judge {
-  /** A match of a rule in force. */
-  add(match: Match): Effect[];
-  /** Event time has come so far. */
-  advance(watermarkMs: number): Effect[];
+  /** Takes a match of a rule in force in. `nowMs`: when it was written to the matches topic. */
+  fold(match: Match, nowMs: number): void;
+  /** Event time has come so far; the effects since they were last taken. */
+  advance(watermarkMs: number, nowMs?: number): Effect[];
+  /** The effects since they were last taken: of each alert its newest state. */
+  takeEffects(): Effect[];
   /** Groups that changed since the last call, as they are now. */
   takeChanges(): StateChange[];
   /** Takes a group's state back; false where no rule in force has any use for it. */
@@ -233,18 +235,24 @@ export class Correlation implements ConsumerHandlers {
     try {
       for (const record of batch.records) {
         if (this.#isLeft(batch)) return;
-        if (lane.judges.version !== this.#parts.judges().version) {
+        const judges = this.#parts.judges();
+        if (lane.judges.version !== judges.version) {
           lane = await this.#renewed(lane, batch);
           if (lane === null) return;
+        } else {
+          // Titles, levels and runbooks may be others under the same meaning.
+          lane.judges = judges;
         }
         if (record.offset < lane.next) continue;
         const room = this.#take(lane, record);
         if (room !== null) await room;
         if (clock.now() < sliceEndMs) continue;
+        await this.#effects(lane, lane.judge.takeEffects());
         await batch.heartbeat();
         await breathe();
         sliceEndMs = clock.now() + SLICE_MS;
       }
+      await this.#effects(lane, lane.judge.takeEffects());
     } catch (error) {
       if (this.#stop.signal.aborted) return;
       throw error;
@@ -266,35 +274,39 @@ export class Correlation implements ConsumerHandlers {
   #take(lane: Lane, record: KafkaRecord): Promise<unknown> | null {
     const read = decodeStreamRecord(record.value);
     let done: Promise<unknown> | null = null;
-    if (read.kind === 'match') done = this.#match(lane, read.plan, read.match, record.offset);
-    else if (read.kind === 'progress') done = this.#progress(lane, read.progress);
+    const nowMs = Number(record.timestamp);
+    if (read.kind === 'match') this.#match(lane, read.plan, read.match, record.offset, nowMs);
+    else if (read.kind === 'progress') done = this.#progress(lane, read.progress, nowMs);
     else done = this.#unreadable(lane, record, read.reason);
     lane.next = record.offset + 1n;
     return done;
   }
 
-  #match(lane: Lane, plan: string, match: Match, offset: bigint): Promise<unknown> | null {
+  #match(lane: Lane, plan: string, match: Match, offset: bigint, nowMs: number): void {
     const { metrics } = this.#parts;
     // Of a rule, or a meaning of a rule, that this process does not have: while rules are rolled out,
     // two detectors differ for a moment. Nothing may be judged by what it was not made for.
     if (lane.judges.planOf(match.ruleId) !== plan) {
       metrics.matches('unknown_rule');
-      return null;
+      return;
     }
     if (lane.ahead.size > 0) {
       const folded = lane.ahead.get(lane.judge.keyOf(match));
       if (folded !== undefined && offset < folded) {
         metrics.matches('folded');
-        return null;
+        return;
       }
     }
     metrics.matches('judged');
-    return this.#effects(lane, lane.judge.add(match));
+    lane.judge.fold(match, nowMs);
   }
 
-  #progress(lane: Lane, progress: Progress): Promise<unknown> | null {
-    if (!lane.watermark.note(progress)) return null;
-    return this.#effects(lane, lane.judge.advance(lane.watermark.value!));
+  #progress(lane: Lane, progress: Progress, nowMs: number): Promise<unknown> | null {
+    // What came before it is judged by what was known then: a match that was late was late.
+    const before = this.#effects(lane, lane.judge.takeEffects());
+    if (!lane.watermark.note(progress)) return before;
+    const after = this.#effects(lane, lane.judge.advance(lane.watermark.value!, nowMs));
+    return Promise.all([before, after]);
   }
 
   #unreadable(lane: Lane, record: KafkaRecord, reason: string): Promise<unknown> {
@@ -405,7 +417,8 @@ export class Correlation implements ConsumerHandlers {
 
   /** In one turn: states, watermark and position are of the same moment. */
   #snapshot(lane: Lane): Snapshot {
-    for (const alert of lane.held.values()) void this.#send(lane, alert);
+    this.#effects(lane, lane.judge.takeEffects())?.catch(() => {});
+    for (const alert of lane.held.values()) this.#send(lane, alert).catch(() => {});
     lane.held.clear();
     lane.sent.clear();
     const settled = lane.settling.settled();

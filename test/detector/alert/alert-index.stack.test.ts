@@ -14,7 +14,7 @@ import {
   refreshAlerts,
   sendBulk,
 } from '../../../services/detector/alert/opensearch.ts';
-import { loadRules, SHIPPED_RULES } from '../../../services/detector/sigma/rules.ts';
+import { loadRules, SHIPPED_LISTS, SHIPPED_RULES } from '../../../services/detector/sigma/rules.ts';
 import type { AuditEvent } from '../../../services/ingest/event.ts';
 import { type Config, configSchema } from '../../../services/runtime/config.ts';
 import { useStack } from '../../stack/use.ts';
@@ -41,8 +41,8 @@ after(async () => {
   await client?.close();
 });
 
-const loaded = loadRules([SHIPPED_RULES]);
-const rule = loaded.ok ? loaded.rules[0]! : assert.fail('the shipped rules load');
+const loaded = loadRules({ layers: [SHIPPED_RULES], lists: [SHIPPED_LISTS], nowMs: 0 });
+const rule = loaded.ok ? loaded.set.rules[0]! : assert.fail('the shipped rules load');
 const ADDRESS = { topic: 'events', partition: 3, offset: 9_007_199_254_740_993n };
 
 async function send(events: AuditEvent[]): Promise<void> {

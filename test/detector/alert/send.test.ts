@@ -75,6 +75,7 @@ function senderOf(
       index: 'alerts-2026.11',
       id,
       json,
+      revision: null,
       record: { ...RECORD },
       settled: () => outcome.settled.push(id),
     };
