@@ -17,7 +17,12 @@ export interface ParsedItem {
 }
 
 const FLAGS: readonly string[] = ['all', 'cased', 'neq', 'expand'];
-const KNOWN: readonly string[] = [...KINDS, ...TRANSFORMS, ...REGEX_FLAGS, ...FLAGS];
+export const KNOWN_MODIFIERS: readonly string[] = [
+  ...KINDS,
+  ...TRANSFORMS,
+  ...REGEX_FLAGS,
+  ...FLAGS,
+];
 
 export function parseItem(
   key: string,
@@ -55,11 +60,13 @@ export function parseItem(
 function checkModifiers(field: string, modifiers: readonly string[]): void {
   for (const [index, modifier] of modifiers.entries()) {
     const place = { modifier: index + 1 };
-    if (!KNOWN.includes(modifier)) {
-      const near = nearest(modifier, KNOWN);
+    if (!KNOWN_MODIFIERS.includes(modifier)) {
+      const near = nearest(modifier, KNOWN_MODIFIERS);
       throw new ItemError(
         `unknown modifier ${JSON.stringify(modifier)}`,
-        near === null ? `the modifiers are ${KNOWN.join(', ')}` : `did you mean "${near}"?`,
+        near === null
+          ? `the modifiers are ${KNOWN_MODIFIERS.join(', ')}`
+          : `did you mean "${near}"?`,
         place,
       );
     }

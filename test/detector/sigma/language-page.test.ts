@@ -59,7 +59,9 @@ describe('the page of the rule language', () => {
         { properties: Record<string, unknown>; propertyNames: { pattern: string } }
       >;
     };
-    const modifiers = /\(([a-z0-9|]+)\)\)\*\$$/.exec($defs.items!.propertyNames.pattern)![1]!.split('|');
+    const modifiers = /\(([a-z0-9|]+)\)\)\*\$$/
+      .exec($defs.items!.propertyNames.pattern)![1]!
+      .split('|');
     const long = modifiers.filter((one) => !['ignorecase', 'multiline', 'dotall'].includes(one));
     for (const word of [...long, ...Object.keys($defs.detectionOwn!.properties)]) {
       assert.ok(page.includes(`\`${word}`) || page.includes(`${word}:`), word);
