@@ -11,19 +11,17 @@ export interface Selected {
 
 /** null where the set has no rule of that id. A detection with a kind of its own is the kind. */
 export function selectedOf({ rules, stateful }: RuleSet, id: string): Selected | null {
-  const detections = new Map(rules.map((rule) => [rule.id, rule]));
   const root = stateful.find((rule) => rule.id === id);
   if (root === undefined) {
-    const found = detections.get(id);
+    const found = rules.find((rule) => rule.id === id);
     if (found === undefined) return null;
     const rule = { ...found, alerts: true };
     return { set: setOf([rule], []), rule, stateful: null };
   }
-  const correlations = new Map(stateful.map((rule) => [rule.id, rule]));
   const leaves = new Map<string, Rule>();
   const chain = new Map<string, StatefulRule>();
   const leaf = (one: string): void => {
-    const rule = detections.get(one);
+    const rule = rules.find((other) => other.id === one);
     if (rule !== undefined) leaves.set(one, { ...rule, alerts: false });
   };
   const add = (one: StatefulRule): void => {
@@ -31,7 +29,8 @@ export function selectedOf({ rules, stateful }: RuleSet, id: string): Selected |
     chain.set(one.id, { ...one, alerts: one.id === id });
     if (one.stateful.kind === 'absence') leaf(one.stateful.followedBy);
     for (const other of one.rules) {
-      const inner = one.chained.includes(other) ? correlations.get(other) : undefined;
+      const isChained = one.chained.includes(other);
+      const inner = isChained ? stateful.find((rule) => rule.id === other) : undefined;
       if (inner === undefined) leaf(other);
       else add(inner);
     }

@@ -91,35 +91,31 @@ class Trial {
 
   run(test: RuleTest): TestResult {
     this.#places.now = test.places;
-    const events: AuditEvent[] = [];
+    const judge = new Judge(this.#engine);
+    const raised: Raised[] = [];
     for (const [index, { event }] of test.events.entries()) {
       const decoded = decodeJson(JSON.stringify(event));
       if (!decoded.ok) {
         const why = `event ${index + 1} cannot be decoded: ${decoded.reason}: ${decoded.detail}`;
         return { test, ok: false, alerts: 0, why: [why] };
       }
-      events.push(...decoded.events);
+      for (const one of decoded.events) {
+        for (const { id, level } of judge.event(one, addressOf(index))) {
+          raised.push({ id, level, event: index });
+        }
+      }
     }
-    const raised = this.#judge(events, test.untilMs);
+    for (const { id, level } of judge.end(test.untilMs).alerts) {
+      raised.push({ id, level, event: null });
+    }
     const alerts = new Set(raised.map(({ id }) => id)).size;
     const fault = faultOf(test, alerts, raised);
     if (fault === null) return { test, ok: true, alerts, why: [] };
-    return { test, ok: false, alerts, why: [fault, ...indented(this.#why(test, events, raised))] };
+    return { test, ok: false, alerts, why: [fault, ...indented(this.#why(test, raised))] };
   }
 
-  #judge(events: readonly AuditEvent[], untilMs: number | null): Raised[] {
-    const judge = new Judge(this.#engine);
-    const raised: Raised[] = [];
-    for (const [index, event] of events.entries()) {
-      for (const { id, level } of judge.event(event, addressOf(index))) {
-        raised.push({ id, level, event: index });
-      }
-    }
-    for (const { id, level } of judge.end(untilMs).alerts) raised.push({ id, level, event: null });
-    return raised;
-  }
-
-  #why(test: RuleTest, events: readonly AuditEvent[], raised: readonly Raised[]): string[] {
+  #why(test: RuleTest, raised: readonly Raised[]): string[] {
+    const events = eventsOf(test);
     if (this.#stateful === null) return this.#whySingle(test, events, raised);
     return this.#whyStateful(events);
   }
@@ -185,6 +181,14 @@ class Trial {
       ...indented(obstacles(one)),
     ]);
   }
+}
+
+/** They were decoded before: not kept, because hardly a test fails. */
+function eventsOf({ events }: RuleTest): AuditEvent[] {
+  return events.flatMap(({ event }) => {
+    const decoded = decodeJson(JSON.stringify(event));
+    return decoded.ok ? decoded.events : [];
+  });
 }
 
 /** What differs from what the test asks, or null. */
