@@ -39,7 +39,6 @@ function problemAt(
   hint: string,
 ): Problem {
   if (spot === null) return { severity, file, line: 0, column: 0, message, hint };
-  const { line, col } = spot.source.lines.linePos(spot.at);
-  const place = { file: spot.source.file, line: Math.max(1, line), column: Math.max(1, col) };
-  return { severity, ...place, message, hint };
+  const { file: origin, lines } = spot.source;
+  return { severity, file: origin, ...lines.positionOf(spot.at), message, hint };
 }

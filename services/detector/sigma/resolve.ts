@@ -19,6 +19,7 @@ import {
   readCorrelationRule,
   readDetectionRule,
 } from './rule-document.ts';
+import { lineOf } from './tree.ts';
 
 export interface ResolveOptions {
   /** Values of placeholders, by name. */
@@ -95,11 +96,9 @@ function tellDuplicate(
   before: RuleDocument,
   findings: Findings,
 ): void {
-  const { source, at } = before.tree;
-  const { line } = source.lines.linePos(at);
   findings.error(
     document.tree,
-    `the ${what} ${value} is already used at ${before.file}:${Math.max(1, line)}`,
+    `the ${what} ${value} is already used at ${before.file}:${lineOf(before.tree)}`,
     what === 'id' ? 'give each rule its own; make one with: uuidgen' : 'rename one',
   );
 }

@@ -11,18 +11,18 @@ import {
   isMap,
   isScalar,
   isSeq,
-  LineCounter,
   type Node,
   type Pair,
   parseAllDocuments,
   type Scalar,
 } from 'yaml';
 import type { Findings } from './findings.ts';
+import { Lines } from './lines.ts';
 
 /** A text that places point into. */
 export interface Source {
   file: string;
-  lines: LineCounter;
+  lines: Lines;
 }
 
 /** A place: character `at` of a source, from 0. */
@@ -60,16 +60,15 @@ const PLAIN_VALUES_MAX = 100_000;
 
 /** The documents of a text that are valid YAML and not empty. */
 export function readTrees(file: string, text: string, findings: Findings): Tree[] {
-  const lines = new LineCounter();
-  const source: Source = { file, lines };
-  const whole: Spot = { source, at: 0 };
   if (Buffer.byteLength(text) > RULE_FILE_BYTES_MAX) {
     findings.error(null, `the file is larger than ${RULE_FILE_BYTES_MAX} bytes`, 'split it');
     return [];
   }
+  const source: Source = { file, lines: new Lines(text) };
+  const whole: Spot = { source, at: 0 };
   let documents: readonly Document[];
   try {
-    const parsed = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
+    const parsed = parseAllDocuments(text, { prettyErrors: false });
     documents = Array.isArray(parsed) ? (parsed as Document[]) : [];
   } catch (error) {
     // The YAML reader calls itself for each level of nesting and has no limit of its own.
@@ -197,7 +196,7 @@ export function spotIn(tree: ScalarTree, index: number): Spot {
 }
 
 export function lineOf({ source, at }: Spot): number {
-  return Math.max(1, source.lines.linePos(at).line);
+  return source.lines.positionOf(at).line;
 }
 
 /** A tree written out as plain values; undefined (and an error) where aliases make it huge. */
