@@ -150,7 +150,7 @@ function judge(rule: EagerRule, group: EagerGroup, at: number, changed: Set<Eage
     const end = upperBound(entries, instant);
     const period = periodOf(instant, suppressMs);
     const open = group.alerts.find((alert) => alert.period === period);
-    if (open === undefined || instant < open.decided) {
+    if (open === undefined || instant <= open.decided) {
       const start = condition.tightest(entries, lowerBound(entries, instant - spanMs), end);
       if (start >= 0) changed.add(decide(rule, group, open, instant, entries[start]!.time));
     }
@@ -174,13 +174,15 @@ function decide(
   alert.decided = decided;
   alert.from = Math.min(start, Math.max(period, decided - rule.spanMs));
   const counted = countedBy(rule, group, alert);
-  alert.first = Math.min(alert.first, counted[0]!.time);
-  alert.last = Math.max(alert.last, counted.at(-1)!.time);
+  const first = counted[0]!.time;
+  const last = counted.at(-1)!.time;
   const events = counted.filter((entry, n) => !sameEvent(counted[n - 1], entry)).length;
-  // Where entries were let go the old count holds still, and more can only have come.
-  const grown = alert.isLowerBound ? Math.max(alert.count, events) : events;
-  alert.revision += Math.max(1, grown - alert.count);
-  alert.count = grown;
+  // Where entries were let go what was counted stays counted.
+  const before = alert.count;
+  alert.first = alert.isLowerBound ? Math.min(alert.first, first) : first;
+  alert.last = alert.isLowerBound ? Math.max(alert.last, last) : last;
+  alert.count = alert.isLowerBound ? Math.max(before, events) : events;
+  alert.revision += Math.max(1, alert.count - before);
   return alert;
 }
 

@@ -10,6 +10,7 @@ import type { Reader, Writer } from './bytes.ts';
 import { periodOf } from './eager.ts';
 import {
   compareEntries,
+  compareText,
   type Entry,
   evidenceOf,
   placeOf,
@@ -224,10 +225,21 @@ function stepNode(
       state = tree.kind.open();
       states.set(key, state);
     }
-    const input = (inputs.get(key) ?? []).sort(compareEntries);
+    const input = inOrder(inputs.get(key) ?? [], tree.node);
     state.step(at, input, (firing) => fired.push({ key, firing }));
   }
   return fired;
+}
+
+/** One inner alert may have fired twice in an instant: once, save where the values are counted. */
+function inOrder(events: Entry[], { fieldsAt }: PlanNode): Entry[] {
+  if (events.length < 2) return events;
+  const sorted = events.sort(
+    (a, b) =>
+      compareEntries(a, b) || compareText(JSON.stringify(a.values), JSON.stringify(b.values)),
+  );
+  if (fieldsAt.length > 0) return sorted;
+  return sorted.filter((event, n) => n === 0 || compareEntries(sorted[n - 1]!, event) !== 0);
 }
 
 /** The events of a node at the instant, by the node's own group. */

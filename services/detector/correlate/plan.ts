@@ -132,7 +132,7 @@ class Planner {
     const wanted = stateful.kind === 'absence' ? ids : [...new Set(ids)];
     const children = wanted.map((ruleId) => {
       // A rule with a kind of its own shares its id with the detection rule that it is over.
-      const inner = ruleId === rule.id ? undefined : this.#stateful.get(ruleId);
+      const inner = rule.chained.includes(ruleId) ? this.#stateful.get(ruleId) : undefined;
       if (inner !== undefined) return { ruleId, draft: this.#draft(inner, path) };
       if (!this.#detections.has(ruleId)) {
         throw new Error(`rule ${rule.id} refers to ${ruleId}, which is not in the set`);

@@ -4,7 +4,7 @@
  * events, over the closed window [t − timespan, t].
  */
 import type { Reader, Writer } from './bytes.ts';
-import { type Entry, lowerBound, readEntries, writeEntries } from './entry.ts';
+import { compareEntries, type Entry, lowerBound, readEntries, writeEntries } from './entry.ts';
 import { decimalOf, percentileOf, sumOf, tupleKey } from './figures.ts';
 import { bare, type Fire, firing, type NodeKind, type NodeState } from './node-state.ts';
 import type { PlanNode } from './plan.ts';
@@ -50,9 +50,12 @@ abstract class SlidingWindow implements NodeState {
     if (kept > 0) this.entries = this.entries.slice(kept);
   }
 
-  /** The firings of one inner alert are one event, at its latest time. */
-  protected add(entry: Entry): void {
-    if (entry.refs !== null) {
+  /**
+   * The firings of one inner alert are one event, at its latest time; save in a sequence, where an
+   * earlier one may be what came before.
+   */
+  protected add(entry: Entry, isOne = true): void {
+    if (isOne && entry.refs !== null) {
       const { id, leaf, key } = entry;
       this.entries = this.entries.filter(
         (known) => known.id !== id || known.leaf !== leaf || known.key !== key,
@@ -101,15 +104,17 @@ class ConditionWindow extends SlidingWindow {
         entry.key = key;
       }
       this.#condition.identify(entry);
-      const before = added.at(-1);
-      // Of two of the rules, and the condition counts it once.
-      if (before?.id === entry.id && before.leaf === entry.leaf && before.key === entry.key)
-        continue;
       added.push(entry);
       last = event;
     }
     if (last === null) return;
-    for (const entry of added) this.add(entry);
+    added.sort(compareEntries);
+    for (const [n, entry] of added.entries()) {
+      // Of two of the rules, and the condition counts it once.
+      if (n === 0 || compareEntries(added[n - 1]!, entry) !== 0) {
+        this.add(entry, this.#condition.settledAnywhere);
+      }
+    }
     const { entries } = this;
     const start = this.#condition.tightest(entries, 0, entries.length);
     if (start >= 0) {

@@ -10,6 +10,8 @@ import { bare, type Fire, firing, type NodeKind, type NodeState } from './node-s
 import type { PlanNode } from './plan.ts';
 
 const HOUR_MS = 3_600_000;
+/** Nearer than a metre is the same place: rounding must not be travel. */
+const SAME_PLACE_KM = 0.001;
 
 export function travel(node: PlanNode): NodeKind {
   return {
@@ -52,7 +54,7 @@ class LastPlace implements NodeState {
     const elapsedMs = event.time - before.time;
     if (stateful.kind !== 'travel' || elapsedMs > timespanMs) return;
     const distance = distanceKm(placeOf(this.#node, before)!, place);
-    if (distance < stateful.distanceKmMin) return;
+    if (distance < Math.max(stateful.distanceKmMin, SAME_PLACE_KM)) return;
     const hours = elapsedMs / HOUR_MS;
     if (!(distance > stateful.speedKmh * hours)) return;
     const speed = hours === 0 ? 'at once' : `${Math.round(distance / hours)} km/h`;

@@ -50,7 +50,8 @@ class TumblingWindow implements NodeState {
     const reach = this.#reach.slice();
     let last: Entry | null = null;
     for (const event of events) {
-      if (last?.id === event.id && this.#node.stateful.kind === 'aggregate') continue;
+      const isAgain = last?.id === event.id && this.#node.stateful.kind === 'aggregate';
+      if (isAgain && event.refs === null) continue;
       if (!this.#take(event, reach)) continue;
       last = event;
       this.#start ??= Math.floor(at / timespanMs) * timespanMs;

@@ -126,6 +126,8 @@ function runPartition(
     else collect(outcome, correlator.advance(record.watermark));
     if (at % batch === 0) collect(outcome, correlator.takeEffects());
     if (random.chance(0.2)) {
+      // What was raised is told before the state that holds it is kept.
+      collect(outcome, correlator.takeEffects());
       for (const { key, state } of correlator.takeChanges()) {
         if (state === null) states.delete(key);
         else states.set(key, state);

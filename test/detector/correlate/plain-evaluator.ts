@@ -239,7 +239,9 @@ function judge(rule: StatefulRule, all: Item[], until: number): Firing[] {
         if (before === undefined || item.time - before.time > span) return [];
         const km = kilometres(place(before)!, place(item)!);
         const possible = (stateful.speedKmh * (item.time - before.time)) / 3_600_000;
-        return km >= stateful.distanceKmMin && km > possible ? [at(item.time, item)] : [];
+        return km >= Math.max(stateful.distanceKmMin, 0.001) && km > possible
+          ? [at(item.time, item)]
+          : [];
       });
     }
     case 'absence':
@@ -312,10 +314,11 @@ function positives(expression: RuleExpression, negated = false): Set<string> {
   return new Set(expression.terms.flatMap((term) => [...positives(term, negated)]));
 }
 
-const subsets = (rules: readonly string[]): string[][] =>
-  rules
-    .reduce<string[][]>((all, rule) => [...all, ...all.map((one) => [...one, rule])], [[]])
-    .filter((one) => one.length > 0);
+function subsets(rules: readonly string[]): string[][] {
+  let all: string[][] = [[]];
+  for (const rule of rules) all = all.concat(all.map((one) => [...one, rule]));
+  return all.filter((one) => one.length > 0);
+}
 
 /** Whether the rules occur one later than the other, the first at the window's opening. */
 function follows(window: Item[], [first, ...rest]: string[], opened: number): boolean {

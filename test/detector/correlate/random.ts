@@ -271,7 +271,10 @@ function chain(
     { kind: 'absence', followedBy: 'd' },
   ]);
   const outerRules = outer.kind === 'absence' ? [innerId] : rules;
-  return [made, stateful(outer, { id, rules: outerRules, groupBy, timespanMs, suppressMs })];
+  return [
+    made,
+    stateful(outer, { id, rules: outerRules, chained: [innerId], groupBy, timespanMs, suppressMs }),
+  ];
 }
 
 export function randomSet(random: Random, names: readonly KindName[] = KIND_NAMES): RuleSet {

@@ -44,6 +44,7 @@ export function groupField(name: string, perRule: Record<string, string> = {}): 
 export interface StatefulParts {
   id?: string;
   rules?: readonly string[];
+  chained?: readonly string[];
   groupBy?: readonly (string | GroupField)[];
   timespanMs?: number;
   suppressMs?: number;
@@ -63,6 +64,7 @@ export function stateful(kind: StatefulKind, parts: StatefulParts = {}): Statefu
     timespanMs,
     suppressMs: parts.suppressMs ?? timespanMs,
     alerts: parts.alerts ?? true,
+    chained: parts.chained ?? [],
   };
 }
 
