@@ -164,22 +164,6 @@ export const ACCESS_PLOTS: Record<string, Scheme> = {
       },
     ],
   },
-  long_lifetime_token: {
-    title: 'Personal access token valid for ten years',
-    day: 0,
-    hour: 14.4,
-    rules: ['long_lived_personal_access_token'],
-    steps: (stage) => [
-      {
-        afterMs: 0,
-        action: act(stage, stage.insider, 'accounts.generateDbToken', {
-          userId: stage.insider.userId,
-          tokenHash: stage.random.hex(64),
-          tokenExpirationTime: stage.startMs + 3_652 * 24 * HOUR_MS,
-        }),
-      },
-    ],
-  },
   token_from_many_addresses: {
     title: 'One token used from six addresses',
     day: 4,

@@ -63,7 +63,7 @@ export function planWeekAttacks(
     told.push(tell(behaviour, scheme, stage, events));
   }
   for (const attack of planAttacks(company, random.fork('single'))) {
-    if (attack.rule === null) continue;
+    if (attack.kind !== 'single' || attack.rule === null) continue;
     // In office hours of the week's first five days, in turn.
     const day = told.length % 5;
     const startMs = weekMs + day * DAY_MS + (7 + 10 * random.float()) * HOUR_MS;

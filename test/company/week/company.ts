@@ -68,6 +68,10 @@ const DUTIES: readonly Duty[] = [
   'delivery',
   'monitor',
 ];
+/** Application ids of those, in the order above: the company's exceptions name them. */
+const DUTY_IDS: ReadonlyMap<Duty, string> = new Map(
+  DUTIES.map((duty, at) => [duty, `5e11ab1e-0000-4000-8000-00000000000${at + 1}`]),
+);
 const LONG_AGO = -1_000;
 /** Of a million events a week come from so many people. */
 const PEOPLE_PER_MILLION = 150;
@@ -153,6 +157,7 @@ function createMachine(company: Company, base: Principal, at: number, random: Ra
   return {
     ...base,
     ...connection(duty, random),
+    name: DUTY_IDS.get(duty) ?? base.name,
     duty,
     desks: everywhere ? company.workspaces : [desk],
     view: { ...company, tables: someTables(company, 40, random) },

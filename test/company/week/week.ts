@@ -184,7 +184,8 @@ class Week {
     };
   }
 
-  #add(planned: Planned): void {
+  #add({ atMs: exactMs, ...rest }: Planned): void {
+    const planned = { ...rest, atMs: Math.round(exactMs) };
     const workspaceId = placeOf(planned.workspace, planned.action);
     if (this.#silenced(workspaceId, planned.atMs)) return;
     const slot = Math.floor(planned.atMs / SLOT_MS);
