@@ -9,7 +9,7 @@
  *
  * Events may come in any order, and twice. Event time moves on only at the end, so nothing is late.
  * Memory is that of the open groups, of the alerts raised, and of the matches of rules that are
- * judged in order, which wait for the end.
+ * judged in order, which wait for the end in compressed blocks.
  */
 import { strict as assert } from 'node:assert';
 import type { AuditEvent } from '../../ingest/event.ts';
@@ -20,6 +20,7 @@ import type { Address } from '../correlate/matches.ts';
 import type { Effect, Match, StatefulAlert } from '../correlate/types.ts';
 import type { Level, Rule, StatefulRule } from '../sigma/rule.ts';
 import { Engine } from '../stream/engine.ts';
+import { WaitingMatches } from './waiting.ts';
 
 export type { Address } from '../correlate/matches.ts';
 /** A rule set made ready to judge: the costly part, made once for any number of runs. */
@@ -54,6 +55,7 @@ export interface Verdict {
 
 /** Between two moves of event time at the end, so that no group holds all that waits. */
 const MATCHES_A_MOVE = 256;
+const FOLDS_A_TAKE = 1_000;
 
 /** One run. */
 export class Judge {
@@ -61,10 +63,11 @@ export class Judge {
   readonly #correlator: Correlator;
   readonly #eager: ReadonlySet<string>;
   /** Matches of rules that are judged in order: it is known when all is in. */
-  readonly #waiting: Match[] = [];
+  readonly #waiting = new WaitingMatches();
   readonly #alerts = new Map<string, StatefulAlert>();
   readonly #refused: Match[] = [];
   #newestMs: number | null = null;
+  #folded = 0;
 
   constructor(engine: Engine, limits: Limits = DEFAULT_LIMITS) {
     this.#engine = engine;
@@ -82,8 +85,8 @@ export class Judge {
     const fired = matcher.match(event);
     if (fired.length === 0) return [];
     for (const match of this.#engine.matchesOf(fired, event, address)) {
-      if (this.#eager.has(match.ruleId)) this.#take(this.#correlator.add(match));
-      else this.#waiting.push(match);
+      if (this.#eager.has(match.ruleId)) this.#fold(match);
+      else this.#waiting.add(match);
     }
     return fired
       .filter(({ alerts }) => alerts)
@@ -108,17 +111,24 @@ export class Judge {
   }
 
   #judgeWaiting(): void {
-    const waiting = this.#waiting.sort(inOrder);
-    let moved = 0;
-    for (const [index, match] of waiting.entries()) {
-      const before = waiting[index - 1];
-      const due = index - moved >= MATCHES_A_MOVE;
-      if (due && before !== undefined && before.eventTime < match.eventTime) {
+    let since = 0;
+    let beforeMs = Number.NEGATIVE_INFINITY;
+    for (const match of this.#waiting.inOrder()) {
+      if (since >= MATCHES_A_MOVE && match.eventTime > beforeMs) {
         this.#take(this.#correlator.advance(match.eventTime - 1));
-        moved = index;
+        since = 0;
       }
-      this.#take(this.#correlator.add(match));
+      this.#fold(match);
+      since += 1;
+      beforeMs = match.eventTime;
     }
+  }
+
+  /** Several changes of one alert are one, so effects are taken now and then. */
+  #fold(match: Match): void {
+    this.#correlator.fold(match);
+    this.#folded += 1;
+    if (this.#folded % FOLDS_A_TAKE === 0) this.#take(this.#correlator.takeEffects());
   }
 
   #told(alert: StatefulAlert): StatefulHit {
@@ -141,8 +151,4 @@ export class Judge {
       else assert.fail('nothing is late before event time has moved on');
     }
   }
-}
-
-function inOrder(a: Match, b: Match): number {
-  return a.eventTime - b.eventTime || (a.eventId < b.eventId ? -1 : a.eventId > b.eventId ? 1 : 0);
 }
