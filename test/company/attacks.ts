@@ -43,6 +43,8 @@ type Params = { [key: string]: Json };
 type Plot = (stage: Stage) => Omit<Attack, 'behaviour' | 'rule'>;
 
 const INTRUDER_ADDRESS = '192.0.2.66';
+/** In São Paulo, as far as the GeoIP files of the tests go; the office is in Frankfurt. */
+const FAR_ADDRESS = '192.0.2.77';
 const INTRUDER_AGENT = 'python-requests/2.31.0';
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
@@ -383,6 +385,22 @@ const PLOTS: Record<string, Plot> = {
       account,
     ),
   ),
+  impossible_travel: (stage) => ({
+    title: 'Signed in at the office and, 45 minutes later, on another continent',
+    kind: 'several',
+    events: [stage.victim.addresses[0]!, FAR_ADDRESS].map((address, at) => ({
+      workspace: stage.workspace,
+      afterMs: at * 45 * MINUTE_MS,
+      action: act(
+        stage,
+        stage.victim,
+        'accounts.samlLogin',
+        { user: stage.victim.name, authenticationMethod: 'BROWSER_BYO_IDP_SAML' },
+        { address },
+      ),
+      raises: false,
+    })),
+  }),
 };
 
 /** The shipped rule that sees an attack, by the name of its file. */
@@ -419,6 +437,7 @@ const RULES: Record<string, string> = {
   secret_enumeration: 'secret_enumeration',
   bulk_download: 'bulk_download',
   mass_deletion: 'mass_deletion',
+  impossible_travel: 'impossible_travel',
 };
 
 /** The names of all attacks. */

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { after, before, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
+import { openEnrichment } from '../../services/detector/enrich/enrichment.ts';
 import { type ScanAlert, scan } from '../../services/detector/scan.ts';
 import { SHIPPED_RULES } from '../../services/detector/sigma/rules.ts';
 import { decodeJson } from '../../services/ingest/decode.ts';
@@ -15,6 +16,7 @@ import { BEHAVIOURS } from './attacks.ts';
 import { companyDay, type DayLine, type DayOptions } from './day.ts';
 import { Random } from './random.ts';
 import { TRUNCATION_MARK } from './traffic.ts';
+import { writeGeography } from './week/geography.ts';
 import { writeDelivery } from './write.ts';
 
 const EVENTS = 40_000;
@@ -215,7 +217,9 @@ async function alertsOf(lines: DayLine[]): Promise<ScanAlert[]> {
     },
   });
   const io = { stdin: Readable.from([]), stdout, stderr: discard, now: () => 0 };
-  const code = await scan({ files: [path], rules: [SHIPPED_RULES], format: 'json' }, io);
+  const options = { files: [path], rules: [SHIPPED_RULES], format: 'json' as const };
+  const places = openEnrichment(writeGeography(root));
+  const code = await scan({ ...options, places }, io);
   assert.equal(code, 0);
   return output
     .split('\n')

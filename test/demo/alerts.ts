@@ -18,39 +18,78 @@ import type { Story } from './story.ts';
 const POLL_MS = 500;
 const ALERTS_MS_MAX = 180_000;
 const ALERTS_MAX = 10_000;
+const REASON_COLUMNS = 48;
 const LEVELS = ['critical', 'high', 'medium', 'low', 'informational'];
 
-/** The alert ids that `lakeseal scan` finds in the delivery files, with no server involved. */
-export async function expectedAlertIds(
+/** An alert with what it says of itself beside what `listAlerts` gives. */
+export interface DemoAlert extends StoredAlert {
+  /** What a rule over many events found, in words; empty for the others. */
+  reason: string;
+}
+
+/** Alerts of `lakeseal scan` on the delivery files, with no server involved: count by id. */
+export async function expectedAlerts(
   day: Day,
   env: Record<string, string>,
-): Promise<Set<string>> {
-  const ids = new Set<string>();
+): Promise<Map<string, number>> {
+  const expected = new Map<string, number>();
   const args = ['scan', '--format', 'json', ...day.files];
   const code = await runLakeseal(args, env, (line) => {
-    ids.add((JSON.parse(line) as { id: string }).id);
+    const { id, count } = JSON.parse(line) as { id: string; count: number };
+    expected.set(id, count);
   });
   if (code !== 0) throw new Error(`lakeseal scan ended with exit code ${code}`);
-  return ids;
+  return expected;
 }
 
 /**
- * The alerts in OpenSearch once the detector has committed the whole topic: it commits a record only
- * when every alert that the record raised is acknowledged, so nothing comes after that.
+ * The alerts in OpenSearch once the detector has committed the whole topic, has been started anew
+ * and has judged what waited for event time to pass. All that is expected is waited for; what is
+ * there beside it is returned too.
  */
 export async function alertsOfAll(
   env: Record<string, string>,
   pipeline: Pipeline,
-): Promise<StoredAlert[]> {
+  expected: ReadonlyMap<string, number>,
+): Promise<DemoAlert[]> {
   const config = loadConfig(undefined, env);
   await committedToTheEnd(config, pipeline);
+  await pipeline.settle();
   const client = openSearchClient(config.opensearch);
+  const deadline = Date.now() + ALERTS_MS_MAX;
   try {
-    await refreshAlerts(client, config.opensearch);
-    return await listAlerts(client, config.opensearch, { sinceMs: null, max: ALERTS_MAX });
+    for (;;) {
+      pipeline.assertRunning();
+      await refreshAlerts(client, config.opensearch);
+      const range = { sinceMs: null, max: ALERTS_MAX };
+      const alerts = await listAlerts(client, config.opensearch, range);
+      const counts = new Map(alerts.map(({ id, count }) => [id, count]));
+      const complete = [...expected].every(([id, count]) => counts.get(id) === count);
+      // Too late is told by the checks, with what is missing.
+      if (complete || Date.now() > deadline) return await withReasons(client, config, alerts);
+      await sleep(POLL_MS);
+    }
   } finally {
     await client.close();
   }
+}
+
+async function withReasons(
+  client: ReturnType<typeof openSearchClient>,
+  config: Config,
+  alerts: readonly StoredAlert[],
+): Promise<DemoAlert[]> {
+  const { body } = await client.search({
+    index: `${config.opensearch.alertIndexPrefix}-*`,
+    body: { size: ALERTS_MAX, _source: ['id', 'reason'] },
+  });
+  const reasons = new Map(
+    body.hits.hits.map(({ _source }) => {
+      const { id, reason } = _source as unknown as { id: string; reason: string | null };
+      return [id, reason ?? ''] as const;
+    }),
+  );
+  return alerts.map((alert) => ({ ...alert, reason: reasons.get(alert.id) ?? '' }));
 }
 
 async function committedToTheEnd(config: Config, pipeline: Pipeline): Promise<void> {
@@ -80,17 +119,20 @@ async function committedToTheEnd(config: Config, pipeline: Pipeline): Promise<vo
   }
 }
 
-/** The worst first, as a detection engineer would look at them. */
-export function showAlerts(story: Story, alerts: StoredAlert[], day: Day): void {
+/** The worst first, as a detection engineer would look at them. Informational ones are counted only. */
+export function showAlerts(story: Story, alerts: DemoAlert[], day: Day): void {
   const table = new Table({
-    head: ['level', 'first', 'rule', 'actor', 'from', 'n', 'told'],
+    head: ['level', 'last', 'rule', 'actor', 'from', 'alerts', 'events', 'reason', 'told'],
+    colWidths: [null, null, null, null, null, null, null, REASON_COLUMNS, null],
     style: { head: [], border: [], compact: true },
   });
-  for (const { alert, count } of byRuleAndActor(alerts)) {
-    const { rule, actor, sourceIp } = alert;
+  for (const { alert, alerts: count, events } of byRuleAndActor(alerts)) {
+    const { rule, actor, sourceIp, reason } = alert;
+    if (rule.level === 'informational') continue;
     const time = alert.time.slice(5, 16).replace('T', ' ');
     const told = day.isTold(alert) ? 'yes' : '';
-    table.push([rule.level, time, rule.title, actor, sourceIp ?? '', count, told]);
+    const from = sourceIp ?? '';
+    table.push([rule.level, time, rule.title, actor, from, count, events, reason, told]);
   }
   story.line(table.toString());
   const levels = LEVELS.map((level) => ({
@@ -98,18 +140,31 @@ export function showAlerts(story: Story, alerts: StoredAlert[], day: Day): void 
     n: alerts.filter(({ rule }) => rule.level === level).length,
   })).filter(({ n }) => n > 0);
   const summary = levels.map(({ level, n }) => `${n} ${level}`).join(', ');
+  const stateful = alerts.filter(({ reason }) => reason !== '').length;
   story.line(`  ${alerts.length} alerts read back from OpenSearch: ${summary}`);
+  story.line(`  ${stateful} of them of rules over many events`);
+}
+
+interface Row {
+  /** The first in order of time. */
+  alert: DemoAlert;
+  alerts: number;
+  events: number;
 }
 
 /** One row for what one actor did against one rule, at the time of the first alert. */
-function byRuleAndActor(alerts: StoredAlert[]): Array<{ alert: StoredAlert; count: number }> {
-  const rows = new Map<string, { alert: StoredAlert; count: number }>();
+function byRuleAndActor(alerts: DemoAlert[]): Row[] {
+  const rows = new Map<string, Row>();
   for (const alert of [...alerts].sort((left, right) => left.time.localeCompare(right.time))) {
     const key = JSON.stringify([alert.rule.id, alert.actor]);
     const row = rows.get(key);
-    if (row === undefined) rows.set(key, { alert, count: 1 });
-    else row.count += 1;
+    if (row === undefined) {
+      rows.set(key, { alert, alerts: 1, events: alert.count });
+      continue;
+    }
+    row.alerts += 1;
+    row.events += alert.count;
   }
-  const rank = ({ alert }: { alert: StoredAlert }): number => LEVELS.indexOf(alert.rule.level);
+  const rank = ({ alert }: Row): number => LEVELS.indexOf(alert.rule.level);
   return [...rows.values()].sort((left, right) => rank(left) - rank(right));
 }

@@ -3,16 +3,18 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StoredAlert } from '../../services/detector/alert/opensearch.ts';
-import type { ToldAttack } from '../company/day.ts';
-import { writeDelivery } from '../company/write.ts';
+import { decodeJson } from '../../services/ingest/decode.ts';
+import { companyDay, type DayOptions } from '../company/day.ts';
+import { type ToldWithRule, writeDelivery } from '../company/write.ts';
 import { runLakeseal } from './pipeline.ts';
 import type { Story } from './story.ts';
 
 export interface Day {
   files: string[];
-  told: ToldAttack[];
+  told: ToldWithRule[];
+  /** Whether an event of an attack is among what the alert counted. */
   isTold(alert: StoredAlert): boolean;
-  /** Titles of the attacks that one event gives away and no alert tells of. */
+  /** Titles of the attacks that no alert of their rule tells of. */
   missed(alerts: StoredAlert[]): string[];
 }
 
@@ -36,24 +38,37 @@ export async function writeDay(
   const single = told.filter(({ kind }) => kind === 'single');
   story.line(
     `  ${lines.toLocaleString('en-US')} lines in ${files.length} gzipped files, ` +
-      `${(bytes / 2 ** 20).toFixed(1)} MiB; ${told.length} attacks are told, ` +
-      `${single.length} of which one event gives away`,
+      `${(bytes / 2 ** 20).toFixed(1)} MiB; ${told.length} attacks are told: ` +
+      `${single.length} that one event gives away, ` +
+      `${told.length - single.length} that only several do together`,
   );
-  const belongs = (attack: ToldAttack, alert: StoredAlert): boolean =>
-    attack.serviceName === alert.service &&
-    attack.actionName === alert.action &&
-    attack.actors.includes(alert.actor) &&
-    attack.first <= alert.time &&
-    alert.time <= attack.last;
+  const behaviours = behavioursOfEvents(options);
+  const toldBy = (alert: StoredAlert, behaviour: string): boolean =>
+    alert.evidence.some(({ eventId }) => behaviours.get(eventId) === behaviour);
   return {
     files,
     told,
-    isTold: (alert) => told.some((attack) => belongs(attack, alert)),
+    isTold: ({ evidence }) => evidence.some(({ eventId }) => behaviours.has(eventId)),
     missed: (alerts) =>
-      single
-        .filter((attack) => !alerts.some((alert) => belongs(attack, alert)))
+      told
+        .filter(
+          ({ behaviour, ruleId }) =>
+            !alerts.some((alert) => alert.rule.id === ruleId && toldBy(alert, behaviour)),
+        )
         .map(({ title }) => title),
   };
+}
+
+/** Behaviours of the attacks by the ids of their events, as decoding gives them. */
+function behavioursOfEvents(options: DayOptions): Map<string, string> {
+  const behaviours = new Map<string, string>();
+  for (const { line, told } of companyDay(options).lines()) {
+    if (told === undefined) continue;
+    const decoded = decodeJson(line);
+    if (!decoded.ok) throw new Error(`an event of ${told} does not decode: ${decoded.detail}`);
+    for (const { eventId } of decoded.events) behaviours.set(eventId, told);
+  }
+  return behaviours;
 }
 
 /** Runs `lakeseal collect` over the delivery files. */
