@@ -4,6 +4,7 @@
  */
 import { fieldDoubt } from '../match/fields.ts';
 import type { Alias } from './correlation.ts';
+import type { RuleDocument } from './documents.ts';
 import type { Findings } from './findings.ts';
 import { References } from './references.ts';
 import type { GroupField, StatefulKind, StatefulRule } from './rule.ts';
@@ -32,11 +33,13 @@ export type Targets = References<Target>;
 
 export function resolveCorrelations(
   drafts: readonly RuleDraft[],
+  unread: readonly RuleDocument[],
   disabled: ReadonlySet<string>,
   findings: Findings,
 ): ResolvedChains {
   const targets = new References(
     drafts.map((draft): Target => ({ id: draft.header.id, name: draft.header.name, draft })),
+    unread,
   );
   const all = drafts
     .map((draft) =>

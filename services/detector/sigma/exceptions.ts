@@ -1,5 +1,6 @@
 /** Filters in force: which rules each is for, and rules with the filters' conditions in them. */
 import type { Detection } from './detection.ts';
+import type { RuleDocument } from './documents.ts';
 import type { FilterDraft } from './filter.ts';
 import type { Findings } from './findings.ts';
 import { contains } from './logsource.ts';
@@ -16,15 +17,20 @@ export interface AppliedFilters {
 /** `nowMs`: filters that have expired by then are told and not applied. */
 export function applyFilters(
   drafts: readonly RuleDraft[],
+  unread: readonly RuleDocument[],
   filters: readonly FilterDraft[],
   nowMs: number,
   findings: Findings,
 ): AppliedFilters {
+  const references = new References(
+    drafts.map((draft): Target => ({ id: draft.header.id, name: draft.header.name, draft })),
+    unread,
+  );
   const added = new Map<string, FilterDraft[]>();
   const exceptions = filters.map((filter): Exception => {
     const { title, id, owner, reason, expiresMs, file, line } = filter;
     const expired = expiresMs !== null && expiresMs <= nowMs;
-    const rules = targetsOf(filter, drafts, findings).map(({ header }) => header.id);
+    const rules = targetsOf(filter, drafts, references, findings).map(({ header }) => header.id);
     if (expired) tellExpired(filter, findings);
     for (const rule of expired ? [] : rules) added.set(rule, [...(added.get(rule) ?? []), filter]);
     return { title, id, rules, owner, reason, expiresMs, expired, file, line };
@@ -42,9 +48,16 @@ function tellExpired(filter: FilterDraft, findings: Findings): void {
   );
 }
 
+interface Target {
+  id: string;
+  name: string | null;
+  draft: RuleDraft;
+}
+
 function targetsOf(
   filter: FilterDraft,
   drafts: readonly RuleDraft[],
+  references: References<Target>,
   findings: Findings,
 ): DetectionDraft[] {
   if (filter.rules === null) {
@@ -61,16 +74,15 @@ function targetsOf(
     }
     return targets;
   }
-  return namedTargets(filter, filter.rules, drafts, findings);
+  return namedTargets(filter, filter.rules, references, findings);
 }
 
 function namedTargets(
   filter: FilterDraft,
   names: NonNullable<FilterDraft['rules']>,
-  drafts: readonly RuleDraft[],
+  references: References<Target>,
   findings: Findings,
 ): DetectionDraft[] {
-  const references = new References(drafts.map((draft) => ({ ...draft.header, draft })));
   const targets = new Set<DetectionDraft>();
   for (const name of names) {
     const draft = references.find(name, findings)?.draft;

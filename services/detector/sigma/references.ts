@@ -4,29 +4,40 @@ import type { Findings } from './findings.ts';
 import type { ScalarTree } from './tree.ts';
 
 export interface Named {
+  /** Lower case. */
   id: string;
   name: string | null;
 }
 
 export class References<T extends Named> {
-  readonly #byKey = new Map<string, T>();
+  readonly #byId = new Map<string, T>();
+  readonly #byName = new Map<string, T>();
+  readonly #unread = new Set<string>();
 
-  constructor(all: Iterable<T>) {
+  /** `unread`: rules whose documents have errors; who refers to them is not to blame. */
+  constructor(
+    all: readonly T[],
+    unread: readonly { id: string | null; name: string | null }[] = [],
+  ) {
     for (const one of all) {
-      if (one.name !== null && !this.#byKey.has(one.name)) this.#byKey.set(one.name, one);
+      this.#byId.set(one.id, one);
+      if (one.name !== null && !this.#byName.has(one.name)) this.#byName.set(one.name, one);
     }
-    // An id wins over a name that looks like it.
-    for (const one of all) this.#byKey.set(one.id, one);
+    for (const { id, name } of unread) {
+      if (id !== null) this.#unread.add(id);
+      if (name !== null) this.#unread.add(name);
+    }
   }
 
   get(key: string): T | undefined {
-    return this.#byKey.get(key) ?? this.#byKey.get(key.toLowerCase());
+    return this.#byId.get(key.toLowerCase()) ?? this.#byName.get(key);
   }
 
-  /** The rule of that id or name, or null and an error. */
+  /** The rule of that id or name, or null; an error is told where there is none. */
   find(key: ScalarTree, findings: Findings): T | null {
     const found = this.get(key.text);
     if (found !== undefined) return found;
+    if (this.isUnread(key.text)) return null;
     const near = nearest(key.text, this.keys());
     findings.error(
       key,
@@ -38,7 +49,12 @@ export class References<T extends Named> {
     return null;
   }
 
-  keys(): Iterable<string> {
-    return this.#byKey.keys();
+  isUnread(key: string): boolean {
+    return this.#unread.has(key) || this.#unread.has(key.toLowerCase());
+  }
+
+  /** All ids and names, those of unread rules included. */
+  keys(): string[] {
+    return [...this.#byId.keys(), ...this.#byName.keys(), ...this.#unread];
   }
 }

@@ -47,15 +47,15 @@ export function resolveRules(
     .map((document) => readOverride(document, findings))
     .filter((override) => override !== null);
   const { rules, disabled } = applyOverrides(effective, overrides, findings);
-  const drafts = rules
-    .map((document) => readRule(document, findings, lists))
-    .filter((draft) => draft !== null);
+  const read = rules.map((document) => readRule(document, findings, lists));
+  const drafts = read.filter((draft) => draft !== null);
+  const unread = rules.filter((_, index) => read[index] === null);
   const filters = effective
     .filter(({ kind }) => kind === 'filter')
     .map((document) => readFilter(document, findings, lists))
     .filter((filter) => filter !== null);
-  const set = assembled(drafts, filters, disabled, nowMs, findings);
-  return { set, problems: sortProblems(findings.problems) };
+  const set = assembled({ drafts, unread, filters, disabled, nowMs }, findings);
+  return { set, problems: sortProblems(distinct(findings.problems)) };
 }
 
 function readRule(document: RuleDocument, findings: Findings, lists: Lists): RuleDraft | null {
@@ -69,24 +69,31 @@ function effectiveOf(documents: readonly RuleDocument[], findings: Findings): Ru
   const byId = new Map<string, RuleDocument>();
   const replaced = new Set<RuleDocument>();
   for (const document of documents) {
-    if (document.id === null) continue;
-    const before = byId.get(document.id);
+    if (document.id === null || document.kind === 'override') continue;
+    const key = `${classOf(document)} ${document.id}`;
+    const before = byId.get(key);
     if (before !== undefined && before.layer === document.layer) {
       tellDuplicate('id', document.id, document, before, findings);
     } else {
       if (before !== undefined) replaced.add(before);
-      byId.set(document.id, document);
+      byId.set(key, document);
     }
   }
   const effective = documents.filter((document) => !replaced.has(document));
   const byName = new Map<string, RuleDocument>();
   for (const document of effective) {
-    if (document.name === null) continue;
-    const before = byName.get(document.name);
-    if (before === undefined) byName.set(document.name, document);
+    if (document.name === null || document.kind === 'override') continue;
+    const key = `${classOf(document)} ${document.name}`;
+    const before = byName.get(key);
+    if (before === undefined) byName.set(key, document);
     else tellDuplicate('name', document.name, document, before, findings);
   }
   return effective;
+}
+
+/** Rules of both kinds share ids and names; nothing refers to a filter or an override. */
+function classOf({ kind }: RuleDocument): string {
+  return kind === 'filter' ? 'filter' : 'rule';
 }
 
 function tellDuplicate(
@@ -113,7 +120,10 @@ function applyOverrides(
   const named = rules.flatMap((rule, at) =>
     rule.id === null ? [] : [{ id: rule.id, name: rule.name, at }],
   );
-  const references = new References(named);
+  const references = new References(
+    named,
+    rules.filter(({ id }) => id === null),
+  );
   const disabled = new Set<string>();
   for (const override of overrides) {
     const found = references.find(override.rule, findings);
@@ -126,15 +136,24 @@ function applyOverrides(
   return { rules, disabled };
 }
 
-function assembled(
-  drafts: readonly RuleDraft[],
-  filters: readonly FilterDraft[],
-  disabled: ReadonlySet<string>,
-  nowMs: number,
-  findings: Findings,
-): RuleSet {
-  const { stateful, silenced, needed } = resolveCorrelations(drafts, disabled, findings);
-  const { exceptions, added } = applyFilters(drafts, filters, nowMs, findings);
+/** What stands in a global document is read once for each document that it is part of. */
+function distinct(problems: readonly Problem[]): Problem[] {
+  return [...new Map(problems.map((problem) => [JSON.stringify(problem), problem])).values()];
+}
+
+interface Parts {
+  drafts: readonly RuleDraft[];
+  /** Rule documents with errors. */
+  unread: readonly RuleDocument[];
+  filters: readonly FilterDraft[];
+  disabled: ReadonlySet<string>;
+  nowMs: number;
+}
+
+function assembled(parts: Parts, findings: Findings): RuleSet {
+  const { drafts, unread, filters, disabled, nowMs } = parts;
+  const { stateful, silenced, needed } = resolveCorrelations(drafts, unread, disabled, findings);
+  const { exceptions, added } = applyFilters(drafts, unread, filters, nowMs, findings);
   const inForce = new Set(stateful.map(({ id }) => id));
   const rules = drafts.flatMap((draft): Rule[] => {
     if (draft.kind !== 'detection') return [];

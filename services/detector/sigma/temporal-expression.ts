@@ -28,7 +28,7 @@ export function resolveExpression(
   findings: Findings,
 ): { expression: RuleExpression; used: Target[] } | null {
   const isOpen = names.length === 0;
-  const known = isOpen ? [...targets.keys()] : names.map((name) => name.text);
+  const known = isOpen ? targets.keys() : names.map((name) => name.text);
   const parsed = parseCondition(text.text, known, isOpen ? ANY_RULES : RULES);
   if (!parsed.ok) {
     findings.error(spotIn(text, parsed.at), parsed.message, parsed.hint);

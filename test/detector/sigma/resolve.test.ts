@@ -56,7 +56,35 @@ describe('layers', () => {
   });
 });
 
+describe('a rule with an error', () => {
+  it('is not missed by those that refer to it', () => {
+    const broken = LOGIN.replace('level: low', 'level: lo');
+    const filter = `title: x\nlogsource: {product: databricks}\nfilter: {rules: [rule_1], s: {userAgent: a}, condition: not s}\n---\n`;
+    const expression = correlationRule(8, '{type: temporal, timespan: 1h, condition: rule_1}');
+    const problems = problemsOfLayers([broken + COUNT + expression + filter]);
+    assert.equal(problems.length, 1);
+    assert.match(problems[0]!, /"lo" is not a level/);
+  });
+
+  it('in a global document is told once', () => {
+    const one = (number: number) => `title: Rule ${number}\nid: ${idOf(number)}\nlevel: low\n---\n`;
+    const problems = problemsOfLayers([
+      `action: global\nlogsource: {product: databricks}\ndetection: {s: {actionNam: login}, condition: s}\n---\n${one(1)}${one(2)}`,
+    ]);
+    assert.equal(problems.length, 1);
+    assert.match(problems[0]!, /3:17: warning: .*did you mean "actionName"/);
+  });
+});
+
 describe('overrides', () => {
+  it('may have any id, also that of their rule', () => {
+    const set = setOf([LOGIN, `id: ${idOf(1)}\n${override('rule_1', 'level: high')}`]);
+    assert.deepEqual(
+      set.rules.map(({ level }) => level),
+      ['high'],
+    );
+  });
+
   it('switch rules off', () => {
     const set = setOf([LOGIN + detectionRule(2, 'logout'), override('rule_1', 'enabled: false')]);
     assert.deepEqual(set.disabled, [idOf(1)]);

@@ -10,14 +10,15 @@ import { layered } from './layers.ts';
 
 const RUNS = 10_000;
 /** Longer texts take longer and show nothing more. */
-const TEXT_CHARS_MAX = 3_000;
+const TEXT_CHARS_MAX = 1_200;
 
 const page = readFileSync(join(SHIPPED_RULES, 'README.md'), 'utf8');
 const examples = [...page.matchAll(/^```yaml\n(.*?)^```$/gms)].map((match) => match[1]!);
-const shipped = globSync(`${SHIPPED_RULES}/**/*.yml`)
+const documents = globSync(`${SHIPPED_RULES}/**/*.yml`)
   .sort()
-  .map((file) => readFileSync(file, 'utf8').slice(0, TEXT_CHARS_MAX));
-const texts = [...examples, ...shipped];
+  .flatMap((file) => readFileSync(file, 'utf8').split('---\n'))
+  .map((text) => text.slice(0, TEXT_CHARS_MAX));
+const texts = [...examples, ...documents];
 const lines = [...new Set(texts.flatMap((text) => text.split('\n')))];
 
 const scrap = fc.oneof(
