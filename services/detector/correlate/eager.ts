@@ -46,7 +46,7 @@ export interface EagerAlert {
   period: number;
   /** First true instant in it. */
   decided: number;
-  /** Events from here to the end of the period are counted. */
+  /** Events from here, the start of its window, to the end of the period are counted. */
   from: number;
   first: number;
   last: number;
@@ -67,6 +67,8 @@ export class EagerGroup {
   horizon = Number.NEGATIVE_INFINITY;
   /** Below this time, entries were let go that only windows to come can do without. */
   settledTo = Number.NEGATIVE_INFINITY;
+  /** Newest time of what was let go because of the budget. */
+  droppedTo = Number.NEGATIVE_INFINITY;
   /** Length at which to look for what can be let go. */
   thinAt = 0;
 }
@@ -150,9 +152,10 @@ function judge(rule: EagerRule, group: EagerGroup, at: number, changed: Set<Eage
     const end = upperBound(entries, instant);
     const period = periodOf(instant, suppressMs);
     const open = group.alerts.find((alert) => alert.period === period);
-    if (open === undefined || instant <= open.decided) {
-      const start = condition.tightest(entries, lowerBound(entries, instant - spanMs), end);
-      if (start >= 0) changed.add(decide(rule, group, open, instant, entries[start]!.time));
+    if (open === undefined || instant < open.decided) {
+      if (condition.holds(entries, lowerBound(entries, instant - spanMs), end)) {
+        changed.add(decide(rule, group, open, instant));
+      }
     }
     next = end;
   }
@@ -163,7 +166,6 @@ function decide(
   group: EagerGroup,
   open: EagerAlert | undefined,
   decided: number,
-  start: number,
 ): EagerAlert {
   const period = periodOf(decided, rule.suppressMs);
   const alert = open ?? newAlert(period);
@@ -172,16 +174,15 @@ function decide(
     group.alerts.sort((a, b) => a.period - b.period);
   }
   alert.decided = decided;
-  alert.from = Math.min(start, Math.max(period, decided - rule.spanMs));
+  alert.from = rule.condition.isSingle ? decided : decided - rule.spanMs;
+  if (alert.from <= Math.max(group.horizon, group.droppedTo)) alert.isLowerBound = true;
   const counted = countedBy(rule, group, alert);
-  const first = counted[0]!.time;
-  const last = counted.at(-1)!.time;
+  alert.first = Math.min(alert.first, counted[0]!.time);
+  alert.last = Math.max(alert.last, counted.at(-1)!.time);
   const events = counted.filter((entry, n) => !sameEvent(counted[n - 1], entry)).length;
-  // Where entries were let go what was counted stays counted.
+  // The earlier it is decided the more it counts; where entries were let go, it counts from below.
   const before = alert.count;
-  alert.first = alert.isLowerBound ? Math.min(alert.first, first) : first;
-  alert.last = alert.isLowerBound ? Math.max(alert.last, last) : last;
-  alert.count = alert.isLowerBound ? Math.max(before, events) : events;
+  alert.count = Math.max(before, events);
   alert.revision += Math.max(1, alert.count - before);
   return alert;
 }
@@ -303,6 +304,8 @@ function withoutMiddles({ classOf }: WindowCondition, entries: Entry[], spanMs: 
 /** Alerts whose events are among those that go count from below, and keep their first events. */
 function noteDropped(rule: EagerRule, group: EagerGroup, kept: readonly Entry[]): void {
   const held = new Set(kept);
+  const newestGone = group.entries.findLast((entry) => !held.has(entry));
+  if (newestGone !== undefined) group.droppedTo = Math.max(group.droppedTo, newestGone.time);
   for (const alert of group.alerts) {
     const counted = countedBy(rule, group, alert);
     const newest = counted.findLast((entry) => !held.has(entry));
@@ -323,6 +326,7 @@ export function eagerForgetAfter({ spanMs, suppressMs }: EagerRule, group: Eager
 export function writeEager(writer: Writer, group: EagerGroup): void {
   writer.double(group.horizon);
   writer.double(group.settledTo);
+  writer.double(group.droppedTo);
   writeEntries(writer, group.entries);
   writer.count(group.alerts.length);
   for (const alert of group.alerts) {
@@ -344,7 +348,8 @@ export function readEager(reader: Reader, rule: EagerRule): EagerGroup {
   const group = new EagerGroup();
   group.horizon = reader.double();
   group.settledTo = reader.double();
-  if (Number.isNaN(group.horizon) || Number.isNaN(group.settledTo)) reader.refuse();
+  group.droppedTo = reader.double();
+  if (Number.isNaN(group.horizon + group.settledTo + group.droppedTo)) reader.refuse();
   group.entries = readEntries(reader, rule.leaves);
   const length = reader.length();
   for (let n = 0; n < length && !reader.failed; n += 1) {
@@ -369,6 +374,7 @@ function readAlert(reader: Reader): EagerAlert {
   alert.isLowerBound = reader.byte() === 1;
   if (!alert.isLowerBound) return alert;
   alert.droppedTo = reader.double();
-  alert.firstRefs = readRefs(reader);
+  const refs = readRefs(reader);
+  alert.firstRefs = refs.length === 0 ? null : refs;
   return alert;
 }

@@ -14,9 +14,10 @@ export function eventCount(node: PlanNode, thresholds: readonly Threshold[]): Wi
       entry.leaf = 0;
       entry.key = '';
     },
-    tightest(_entries, start, end) {
-      return end - start >= wanted ? end - wanted : -1;
+    holds(_entries, start, end) {
+      return end - start >= wanted;
     },
+    isSingle: wanted === 1,
     // A later window ends with an event of its own, and holds a tail of these.
     settled(entries: readonly Entry[]) {
       return entries.slice(-wanted);

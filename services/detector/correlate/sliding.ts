@@ -116,8 +116,7 @@ class ConditionWindow extends SlidingWindow {
       }
     }
     const { entries } = this;
-    const start = this.#condition.tightest(entries, 0, entries.length);
-    if (start >= 0) {
+    if (this.#condition.holds(entries, 0, entries.length)) {
       fire(firing(last, entries, this.#condition.reason(entries.length)));
     }
     if (entries.length > this.#entriesMax) this.entries = this.#condition.settled(entries);

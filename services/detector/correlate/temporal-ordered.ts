@@ -6,7 +6,6 @@
  */
 import type { Threshold } from '../sigma/rule.ts';
 import type { Entry } from './entry.ts';
-import { lowerBound } from './entry.ts';
 import type { PlanNode } from './plan.ts';
 import { countWanted, spanText } from './thresholds.ts';
 import type { WindowCondition } from './window-condition.ts';
@@ -46,21 +45,21 @@ export function temporalOrdered(node: PlanNode, thresholds: readonly Threshold[]
     return row;
   };
 
-  /** Goes over the entries instant by instant; gives the table, and the best end at the last one. */
+  /** Goes over the entries instant by instant; `found`: a whole one ends at the last instant. */
   const walk = (
     entries: readonly Entry[],
     start: number,
     end: number,
-  ): { table: Table; found: Sequence | null } => {
+  ): { table: Table; found: boolean } => {
     const table = emptyTable();
-    let found: Sequence | null = null;
+    let found = false;
     for (let at = start; at < end; ) {
       const { time } = entries[at]!;
       const rows: Array<readonly [leaf: number, row: Array<Sequence | null>]> = [];
       for (; at < end && entries[at]!.time === time; at += 1) {
         rows.push([entries[at]!.leaf, endingWith(table, entries[at]!)]);
       }
-      found = null;
+      found = false;
       for (const [leaf, row] of rows) {
         for (let length = 0; length < wanted; length += 1) {
           const sequence = row[length]!;
@@ -68,8 +67,7 @@ export function temporalOrdered(node: PlanNode, thresholds: readonly Threshold[]
           const known = table[leaf]![length]!;
           if (known === null || sequence.start > known.start) table[leaf]![length] = sequence;
         }
-        const whole = row[wanted - 1]!;
-        if (whole !== null && (found === null || whole.start > found.start)) found = whole;
+        if (row[wanted - 1] !== null) found = true;
       }
     }
     return { table, found };
@@ -79,11 +77,11 @@ export function temporalOrdered(node: PlanNode, thresholds: readonly Threshold[]
     identify(entry) {
       entry.key = '';
     },
-    tightest(entries, start, end) {
-      if (end - start < wanted || asked > rules) return -1;
-      const { found } = walk(entries, start, end);
-      return found === null ? -1 : lowerBound(entries, found.start);
+    holds(entries, start, end) {
+      if (end - start < wanted || asked > rules) return false;
+      return walk(entries, start, end).found;
     },
+    isSingle: wanted === 1,
     settled(entries) {
       const kept = new Set<Entry>();
       for (const row of walk(entries, 0, entries.length).table) {

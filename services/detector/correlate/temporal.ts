@@ -21,7 +21,7 @@ export function temporal(
     identify(entry) {
       entry.key = '';
     },
-    tightest(entries, start, end) {
+    holds(entries, start, end) {
       const seen = new Array<boolean>(rules).fill(false);
       let count = 0;
       for (let at = end - 1; at >= start; at -= 1) {
@@ -29,10 +29,11 @@ export function temporal(
         if (seen[leaf] === true) continue;
         seen[leaf] = true;
         count += 1;
-        if (test === null ? count >= wanted : test(seen)) return at;
+        if (test === null ? count >= wanted : test(seen)) return true;
       }
-      return -1;
+      return false;
     },
+    isSingle: test === null && wanted === 1,
     settled(entries) {
       const seen = new Set<number>();
       const kept: Entry[] = [];

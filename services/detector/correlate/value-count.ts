@@ -14,16 +14,17 @@ export function valueCount(node: PlanNode, thresholds: readonly Threshold[]): Wi
     identify(entry) {
       entry.leaf = 0;
     },
-    tightest(entries, start, end) {
-      if (wanted === 1) return end - 1;
-      if (end - start < wanted) return -1;
+    holds(entries, start, end) {
+      if (wanted === 1) return true;
+      if (end - start < wanted) return false;
       const seen = new Set<string>();
       for (let at = end - 1; at >= start; at -= 1) {
         seen.add(entries[at]!.key);
-        if (seen.size >= wanted) return at;
+        if (seen.size >= wanted) return true;
       }
-      return -1;
+      return false;
     },
+    isSingle: wanted === 1,
     // Of each value the newest, and of the values those that came last: any `wanted` are enough.
     settled(entries) {
       const seen = new Set<string>();

@@ -17,11 +17,10 @@ import { valueCount } from './value-count.ts';
 export interface WindowCondition {
   /** Makes two matches that count as one equal: sets `leaf` and `key` as the condition needs them. */
   identify(entry: Entry): void;
-  /**
-   * The condition at the instant of the last entry, over entries[start, end): index of the latest
-   * entry from which on it holds, or -1 where it does not hold.
-   */
-  tightest(entries: readonly Entry[], start: number, end: number): number;
+  /** The condition at the instant of the last entry, over entries[start, end); one at least. */
+  holds(entries: readonly Entry[], start: number, end: number): boolean;
+  /** Whether any one event is enough. */
+  isSingle: boolean;
   /**
    * What of these entries can still matter to windows that end later than all of them, where
    * nothing will be added between them. In order.
