@@ -124,7 +124,8 @@ async function explainStateful(task: Task, rule: StatefulRule): Promise<number> 
   }
   const count = counted(alerts.length, 'alert');
   tellVerdict(terminal, alerts.length > 0, `${rule.title} (${kindOf(rule)}) raises ${count}`);
-  terminal.out(`  ${counted(events.length, 'event')} of ${printable(place.file)} judged`);
+  const first = events.length === EVENTS_MAX ? 'the first ' : '';
+  terminal.out(`  ${first}${counted(events.length, 'event')} of ${printable(place.file)} judged`);
   for (const { alert } of alerts) {
     const who = alert.group.map(([name, value]) => `${name} = ${JSON.stringify(value)}`).join(', ');
     terminal.out(printable(`  ${who === '' ? 'alert' : who}: ${alert.reason}`));

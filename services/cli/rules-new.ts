@@ -1,6 +1,7 @@
 /** `lakeseal rules new`: a skeleton to standard output or into a new file. */
 import { randomUUID } from 'node:crypto';
-import { type SkeletonOptions, skeleton, snakeCase } from '../detector/workbench/skeleton.ts';
+import { type SkeletonOptions, skeleton } from '../detector/workbench/skeleton.ts';
+import { snakeCase } from '../detector/workbench/skeleton-parts.ts';
 import { writeNewFile } from './rules-files.ts';
 import type { Terminal } from './terminal.ts';
 

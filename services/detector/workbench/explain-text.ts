@@ -23,8 +23,10 @@ export function explanationLines(explained: ExplainedRule): string[] {
     const does = holds ? 'lets it pass' : 'excludes it';
     lines.push(...treeLines(`exception "${printable(title)}" ${does}`, term));
   }
+  // Of a rule that does not fire nobody asks how grave it would be.
+  if (!explained.holds || levels.length === 0) return lines;
   for (const one of levels) lines.push(...treeLines(`level ${one.level}`, one.term));
-  if (levels.length > 0 && explained.holds) lines.push(`${INDENT}level of the alert: ${level}`);
+  lines.push(`${INDENT}level of the alert: ${level}`);
   return lines;
 }
 

@@ -5,7 +5,8 @@
  */
 import { printable } from '../../runtime/wording.ts';
 import type { Match } from '../correlate/types.ts';
-import type { Aggregate, StatefulRule, Threshold } from '../sigma/rule.ts';
+import type { Aggregate, StatefulKind, StatefulRule, Threshold } from '../sigma/rule.ts';
+import { actualText } from './values.ts';
 
 export interface ReachOptions {
   rule: StatefulRule;
@@ -17,7 +18,7 @@ export interface ReachOptions {
 
 /** Groups and lines that are shown; a person reads no more. */
 const GROUPS_SHOWN_MAX = 10;
-const MATCHES_SHOWN_MAX = 12;
+const LINES_SHOWN_MAX = 12;
 /** Beyond this a percentile is not worked out again for each event. */
 const PERCENTILE_MATCHES_MAX = 2_000;
 
@@ -49,47 +50,112 @@ function groupLines(group: readonly Match[], options: ReachOptions): string[] {
   });
   const who = names.length === 0 ? 'the one group' : `group ${names.join(', ')}`;
   const events = `${group.length} ${group.length === 1 ? 'event' : 'events'}`;
-  const verdict = reached(group, options);
-  const heading = printable(`${who}: ${events}${verdict === null ? '' : `, ${verdict}`}`);
-  const shown = verdict === null ? group.slice(0, MATCHES_SHOWN_MAX) : [];
-  const rest = verdict === null ? group.length - shown.length : 0;
-  return [
-    heading,
-    ...shown.map((match) => `  ${matchLine(match, options)}`),
-    ...(rest > 0 ? [`  and ${rest} more`] : []),
-  ];
+  const heading = printable(`${who}: ${events}, ${reached(group, options)}`);
+  const lines = detailLines(group, options);
+  const shown = lines.slice(0, LINES_SHOWN_MAX).map((line) => `  ${line}`);
+  const rest = lines.length - shown.length;
+  return [heading, ...shown, ...(rest > 0 ? [`  and ${rest} more`] : [])];
+}
+
+/** What a figure in the heading does not tell: the events in their order, or the periods. */
+function detailLines(group: readonly Match[], options: ReachOptions): string[] {
+  const { stateful } = options.rule;
+  if (stateful.kind === 'aggregate') return [];
+  if (stateful.kind === 'temporal' && !stateful.ordered) return [];
+  if (stateful.kind === 'baseline') return periodLines(group, stateful, options.fields);
+  return group.map((match) => matchLine(match, options));
+}
+
+function periodLines(
+  group: readonly Match[],
+  { measure, periodMs, fields }: StatefulKind & { kind: 'baseline' },
+  names: readonly string[],
+): string[] {
+  const periods = new Map<number, Match[]>();
+  for (const match of group) {
+    const start = Math.floor(match.eventTime / periodMs) * periodMs;
+    const period = periods.get(start);
+    if (period === undefined) periods.set(start, [match]);
+    else period.push(match);
+  }
+  const at = fields.map((field) => names.indexOf(field));
+  return [...periods].map(([start, matches]) => {
+    return `${new Date(start).toISOString()}  ${MEASURES[measure](matches, at, null)}`;
+  });
 }
 
 function matchLine(match: Match, { fields, titles }: ReachOptions): string {
-  const values = fields.map((field, index) => `${field} = ${JSON.stringify(match.values[index])}`);
+  const values = fields.map((field, index) => {
+    return `${field} = ${actualText(field, match.values[index] ?? undefined)}`;
+  });
   const time = new Date(match.eventTime).toISOString();
   const title = titles.get(match.leafId) ?? match.leafId;
   return printable([time, title, ...values].join('  '));
 }
 
-/** What the group came to within the timespan; null where the events themselves tell it. */
-function reached(group: readonly Match[], { rule, fields, titles }: ReachOptions): string | null {
+/** What the group came to, beside what is asked. */
+function reached(group: readonly Match[], options: ReachOptions): string {
+  const { rule, fields } = options;
   const { stateful, timespanMs } = rule;
-  const within = `within ${durationText(timespanMs)}`;
-  if (stateful.kind === 'temporal' && stateful.thresholds.length === 0) {
-    const most = peak(group, timespanMs, (window) => new Set(window.map((one) => one.leafId)).size);
-    const seen = new Set(group.map(({ leafId }) => leafId));
-    const absent = rule.rules.filter((id) => !seen.has(id)).map((id) => titles.get(id) ?? id);
-    const never = absent.length === 0 ? '' : `; never ${absent.join(', ')}`;
-    const order = stateful.ordered ? ', in their order' : '';
-    return `at most ${most.max} of ${rule.rules.length} rules ${within}${never}; asked are all${order}`;
+  const span = durationText(timespanMs);
+  switch (stateful.kind) {
+    case 'aggregate':
+      return reachedAggregate(group, stateful, timespanMs, fields);
+    case 'temporal':
+      return reachedTemporal(group, stateful, options);
+    case 'temporal_expression':
+      return `asked is the condition over rules within ${span}`;
+    case 'first_seen': {
+      const learned = durationText(stateful.learnMs);
+      const what = stateful.fields.join(', ');
+      return `asked is a value of ${what} not seen for ${span}, once the group is known for ${learned}`;
+    }
+    case 'baseline': {
+      const floor = `at least ${stateful.floor}`;
+      const history = `${stateful.periodsMin} earlier periods with activity`;
+      return `asked is a period far above the others (${stateful.method} ${stateful.factor}, ${floor}, after ${history}):`;
+    }
+    case 'travel':
+      return `asked are two places ${stateful.distanceKmMin} km apart or more, reached faster than ${stateful.speedKmh} km/h, within ${span}`;
+    case 'absence':
+      return `asked is that nothing follows within ${span}`;
+    case 'silence':
+      return `asked is that nothing comes for ${span}`;
   }
-  if (stateful.kind !== 'aggregate') return null;
-  const indices = stateful.fields.map((field) => fields.indexOf(field));
-  const limit = `the limit is ${stateful.thresholds.map(thresholdText).join(' and ')}`;
-  if (stateful.aggregate === 'value_percentile' && group.length > PERCENTILE_MATCHES_MAX) {
-    return limit;
-  }
-  const measure = MEASURES[stateful.aggregate];
-  const most = peak(group, timespanMs, (window) => measure(window, indices, stateful.percentile));
-  const what = [stateful.aggregate, ...stateful.fields].join(' of ');
-  const figure = most.min === most.max ? `${most.max}` : `from ${most.min} to ${most.max}`;
-  return `${what} ${figure} ${within}; ${limit}`;
+}
+
+function reachedTemporal(
+  group: readonly Match[],
+  { ordered, thresholds }: StatefulKind & { kind: 'temporal' },
+  { rule, titles }: ReachOptions,
+): string {
+  const most = peak(group, rule.timespanMs, (window) => {
+    return new Set(window.map(({ leafId }) => leafId)).size;
+  });
+  const seen = new Set(group.map(({ leafId }) => leafId));
+  const absent = rule.rules.filter((id) => !seen.has(id)).map((id) => titles.get(id) ?? id);
+  const never = absent.length === 0 ? '' : `, never ${absent.join(', ')}`;
+  const limit = thresholds.map(thresholdText).join(' and ');
+  const asked = limit === '' ? 'all' : `a number ${limit}`;
+  const order = ordered ? ', in their order' : '';
+  const of = `${most.max} of ${rule.rules.length} rules within ${durationText(rule.timespanMs)}`;
+  return `at most ${of}${never}; asked are ${asked}${order}`;
+}
+
+function reachedAggregate(
+  group: readonly Match[],
+  { aggregate, fields, percentile, thresholds }: StatefulKind & { kind: 'aggregate' },
+  timespanMs: number,
+  names: readonly string[],
+): string {
+  const limit = `the limit is ${thresholds.map(thresholdText).join(' and ')}`;
+  if (aggregate === 'value_percentile' && group.length > PERCENTILE_MATCHES_MAX) return limit;
+  const at = fields.map((field) => names.indexOf(field));
+  const measure = MEASURES[aggregate];
+  const { min, max } = peak(group, timespanMs, (window) => measure(window, at, percentile));
+  const of = fields.length === 0 ? '' : ` of ${fields.join(', ')}`;
+  const figure = min === max ? `${max}` : `from ${min} to ${max}`;
+  return `${aggregate}${of} ${figure} within ${durationText(timespanMs)}; ${limit}`;
 }
 
 type Measure = (window: readonly Match[], fields: number[], percentile: number | null) => number;

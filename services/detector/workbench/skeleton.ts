@@ -2,6 +2,23 @@
  * The text of a new rule that loads and whose tests pass, to be changed into what is wanted. Pure:
  * the ids and the date are arguments.
  */
+import {
+  CLUSTER_MADE,
+  detection,
+  document,
+  footer,
+  type Heading,
+  header,
+  LOGIN,
+  lines,
+  own,
+  SECRET_READ,
+  type Subject,
+  served,
+  snakeCase,
+  TOKEN_MADE,
+  TOKEN_REVOKED,
+} from './skeleton-parts.ts';
 
 export const SKELETON_KINDS = [
   'event_count',
@@ -19,15 +36,9 @@ export const SKELETON_KINDS = [
 ] as const;
 export type SkeletonKind = (typeof SKELETON_KINDS)[number];
 
-export interface SkeletonOptions {
-  /** Title of the rule. */
-  title: string;
+export interface SkeletonOptions extends Heading {
   /** null: a rule of single events. */
   kind: SkeletonKind | null;
-  /** A new UUID each time it is asked. */
-  newId: () => string;
-  /** YYYY-MM-DD. */
-  date: string;
 }
 
 /** YAML, one or more documents. */
@@ -52,118 +63,6 @@ export function skeleton(options: SkeletonOptions): string {
   }
 }
 
-/** `secrets_read_at_night` for `Secrets read at night`: a file's name and a rule's. */
-export function snakeCase(title: string): string {
-  const words = title
-    .normalize('NFKD')
-    .toLowerCase()
-    .match(/[a-z0-9]+/g);
-  return words === null ? 'rule' : words.join('_');
-}
-
-interface Subject {
-  service: string;
-  action: string;
-  /** YAML lines under `requestParams` of the test event. */
-  parameters: string;
-  tags: readonly string[];
-}
-
-const SECRET_READ: Subject = {
-  service: 'secrets',
-  action: 'getSecret',
-  parameters: '{ scope: production, key: warehouse }',
-  tags: ['attack.credential-access', 'attack.t1555'],
-};
-const CLUSTER_MADE: Subject = {
-  service: 'clusters',
-  action: 'create',
-  parameters: '{ cluster_name: example, num_workers: "10" }',
-  tags: ['attack.impact', 'attack.t1496'],
-};
-const LOGIN: Subject = {
-  service: 'accounts',
-  action: 'samlLogin',
-  parameters: '{ user: alice@example.com }',
-  tags: ['attack.initial-access', 'attack.t1078'],
-};
-const TOKEN_MADE: Subject = {
-  service: 'accounts',
-  action: 'generateDbToken',
-  parameters: '{ userId: "7" }',
-  tags: ['attack.persistence', 'attack.t1098'],
-};
-const TOKEN_REVOKED: Subject = { ...TOKEN_MADE, action: 'revokeDbToken' };
-
-/** 2026-11-24T09:30:00Z, inside one hour and one day of UTC. */
-const BASE_TIME = 'timestamp: 1795512600000 # 2026-11-24T09:30:00Z';
-
-function header({ title, newId, date }: SkeletonOptions, name: string | null): string {
-  return lines(
-    `title: ${yamlText(title)}`,
-    `id: ${newId()}`,
-    ...(name === null ? [] : [`name: ${name}`]),
-    'status: experimental',
-    'description: >-',
-    '  What happened when this fires, and why it matters.',
-    'references:',
-    '  - https://docs.databricks.com/aws/en/admin/account-settings/audit-logs',
-    `date: ${date}`,
-  );
-}
-
-function footer(tags: readonly string[]): string {
-  return lines(
-    'tags:',
-    ...tags.map((tag) => `  - ${tag}`),
-    'falsepositives:',
-    '  - What is harmless and looks the same',
-    'level: medium',
-  );
-}
-
-function detection({ service, action }: Subject): string {
-  return lines(
-    'logsource:',
-    '  product: databricks',
-    '  service: audit',
-    'detection:',
-    '  selection:',
-    `    serviceName: ${service}`,
-    `    actionName: ${action}`,
-    '  refused:',
-    '    outcome: failure',
-    '  condition: selection and not refused',
-  );
-}
-
-/** The steps, and the event that each test starts from. */
-function own(subject: Subject, kind: string, tests: string): string {
-  return lines(
-    'lakeseal:',
-    '  runbook:',
-    '    - What to look at first.',
-    '    - Whom to ask.',
-    '    - What to stop or undo.',
-    ...(kind === '' ? [] : [indent(kind)]),
-    '  base: # each test starts from this event',
-    '    version: "2.0"',
-    '    auditLevel: WORKSPACE_LEVEL',
-    `    ${BASE_TIME}`,
-    '    workspaceId: "1234567890123456"',
-    '    sourceIPAddress: 203.0.113.10',
-    '    userAgent: Mozilla/5.0',
-    '    userIdentity: { email: alice@example.com }',
-    `    serviceName: ${subject.service}`,
-    `    actionName: ${subject.action}`,
-    '    requestId: example-1',
-    `    requestParams: ${subject.parameters}`,
-    '    response: { statusCode: 200 }',
-    '  tests:',
-    indent(indent(tests)),
-  );
-}
-
 function single(options: SkeletonOptions): string {
   const subject = SECRET_READ;
   const tests = lines(
@@ -182,20 +81,6 @@ function single(options: SkeletonOptions): string {
     detection(subject),
     footer(subject.tags),
     own(subject, '', tests),
-  );
-}
-
-/** A detection that only serves: few keys, no level cases, its tests are the correlation's. */
-function served(options: SkeletonOptions, name: string, title: string, subject: Subject): string {
-  return document(
-    lines(
-      `title: ${yamlText(title)}`,
-      `id: ${options.newId()}`,
-      `name: ${name}`,
-      'status: experimental',
-    ),
-    detection(subject),
-    'level: informational',
   );
 }
 
@@ -503,27 +388,3 @@ const OWN_KINDS: Record<OwnKind, (options: SkeletonOptions) => string> = {
       ),
     ),
 };
-
-function document(...parts: string[]): string {
-  return `${parts.join('\n')}\n`;
-}
-
-function lines(...parts: string[]): string {
-  return parts.join('\n');
-}
-
-function indent(text: string): string {
-  return text
-    .split('\n')
-    .map((line) => `  ${line}`)
-    .join('\n');
-}
-
-/** Words that YAML reads as something else than text. */
-const NOT_TEXT = /^(?:true|false|yes|no|on|off|null|y|n)$/i;
-
-/** JSON is YAML; plain words need no quotes. */
-function yamlText(text: string): string {
-  const plain = /^[A-Za-z][A-Za-z0-9 ,()/-]*$/.test(text) && !NOT_TEXT.test(text);
-  return plain ? text.trim() : JSON.stringify(text);
-}

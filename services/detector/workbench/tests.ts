@@ -74,6 +74,8 @@ interface Raised {
   level: Level;
   /** Index of the event, for a rule of single events. */
   event: number | null;
+  /** What a stateful rule found, and when. */
+  finding: string | null;
 }
 
 /** One rule with what it refers to, compiled, for one test after the other. */
@@ -101,12 +103,13 @@ class Trial {
       }
       for (const one of decoded.events) {
         for (const { id, level } of judge.event(one, addressOf(index))) {
-          raised.push({ id, level, event: index });
+          raised.push({ id, level, event: index, finding: null });
         }
       }
     }
-    for (const { id, level } of judge.end(test.untilMs).alerts) {
-      raised.push({ id, level, event: null });
+    for (const { id, level, alert } of judge.end(test.untilMs).alerts) {
+      const finding = `${new Date(alert.last).toISOString()}: ${alert.reason}`;
+      raised.push({ id, level, event: null, finding });
     }
     const alerts = new Set(raised.map(({ id }) => id)).size;
     const fault = faultOf(test, alerts, raised);
@@ -117,7 +120,7 @@ class Trial {
   #why(test: RuleTest, raised: readonly Raised[]): string[] {
     const events = eventsOf(test);
     if (this.#stateful === null) return this.#whySingle(test, events, raised);
-    return this.#whyStateful(events);
+    return this.#whyStateful(events, raised);
   }
 
   /** For a miss that fires: the whole tree. For a hit that does not: what was in the way. */
@@ -138,7 +141,7 @@ class Trial {
     });
   }
 
-  #whyStateful(events: readonly AuditEvent[]): string[] {
+  #whyStateful(events: readonly AuditEvent[], raised: readonly Raised[]): string[] {
     const { rules } = this.#set;
     const explainers = rules.map((rule) => new Explainer(rule, this.#places));
     const lines: string[] = [];
@@ -155,6 +158,7 @@ class Trial {
     }
     const titles = new Map(rules.map(({ id, title }) => [id, title]));
     return [
+      ...raised.map(({ finding }) => `alert at ${finding}`),
       `${matched} of ${events.length} events count`,
       ...reachLines(matches, {
         rule: this.#stateful!,

@@ -194,8 +194,12 @@ describe('an explanation', () => {
       '  ✘ not',
       '    ✔ refused',
       '      ✔ outcome = "failure", is "failure"',
+    ]);
+    const fires = explanationLines(new Explainer(granted).explain(auditEvent(admin)));
+    assert.deepEqual(fires.slice(-3), [
       '✔ level high:',
       '  ✔ requestParams.endpoint = "adminConsole", is "adminConsole"',
+      '  level of the alert: high',
     ]);
   });
 
