@@ -12,6 +12,7 @@ import { RE2JS } from 're2js';
 import { compilePattern, literalOf, type TextTest, widened } from '../sigma/pattern.ts';
 import type { Expression, Level, Rule, TimePart, ValueTest } from '../sigma/rule.ts';
 import type { FieldValue } from './fields.ts';
+import { remembered } from './memo.ts';
 import { addressBytes, type FieldSlots, type Subject } from './subject.ts';
 
 export type Test = (subject: Subject) => boolean;
@@ -95,6 +96,16 @@ function some(tests: readonly Test[]): Test {
 
 export function compileItem(item: Expression & { kind: 'item' }, slots: FieldSlots): Test {
   const slot = slots.slotOf(item.field);
+  const networks = item.values.filter((value) => value.kind === 'cidr');
+  if (networks.length > 0) {
+    const values = item.values.filter((value) => value.kind !== 'cidr');
+    const inNetworks = compileNetworks(
+      slot,
+      networks.map(({ network }) => network),
+    );
+    if (values.length === 0) return inNetworks;
+    return some([inNetworks, compileItem({ ...item, values }, slots)]);
+  }
   const literals = item.values.map(uncasedLiteral);
   const plain = literals.filter((literal) => literal !== null);
   if (plain.length < SET_VALUES_MIN) {
@@ -105,6 +116,19 @@ export function compileItem(item: Expression & { kind: 'item' }, slots: FieldSlo
   const inSet = onLower(slot, (text) => wanted.has(text));
   if (rest.length === 0) return inSet;
   return some([inSet, ...rest.map((value) => compileValue(slot, value, slots))]);
+}
+
+function compileNetworks(slot: number, networks: readonly string[]): Test {
+  return onText(slot, inNetworks(networks));
+}
+
+/** Any of some networks: an address is taken apart once for all of them, and then known. */
+function inNetworks(networks: readonly string[]): TextTest {
+  const tests = networks.map(compileNetwork);
+  return remembered((text: string): boolean => {
+    const bytes = addressBytes(text);
+    return bytes !== null && tests.some((test) => test(bytes));
+  });
 }
 
 /** Lower-cased text that the value must equal, or null where it is more than that. */
@@ -123,28 +147,46 @@ function compileKeyword(keyword: Expression & { kind: 'keyword' }): Test {
 
 function compileValue(slot: number, value: ValueTest, slots: FieldSlots): Test {
   switch (value.kind) {
-    case 'pattern': {
-      const test = compilePattern(value.pattern, value.cased);
-      return value.cased ? onText(slot, test) : onLower(slot, test);
-    }
-    case 'number':
-      return onText(slot, numberEquals(value.text));
     case 'null':
       return (subject) => subject.text(slot) === undefined;
     case 'exists': {
       const { wanted } = value;
       return (subject) => (subject.text(slot) !== undefined) === wanted;
     }
-    case 'regex':
-      return onText(slot, compileRegex(value));
-    case 'compare':
-      return onText(slot, compileCompare(value));
-    case 'cidr':
-      return onText(slot, compileNetwork(value.network));
     case 'reference':
       return compileReference(slot, value, slots);
+    case 'cidr':
+      return compileNetworks(slot, [value.network]);
+    default: {
+      const test = compileText(value);
+      return isUncased(value) ? onLower(slot, test) : onText(slot, test);
+    }
+  }
+}
+
+/** A value test that needs to know nothing but one text. */
+export type OneTextTest = Exclude<ValueTest, { kind: 'null' | 'exists' | 'reference' }>;
+
+/** Whether the test of a value is to be asked of the lower-cased text. */
+export function isUncased(value: ValueTest): boolean {
+  return value.kind === 'pattern' && !value.cased;
+}
+
+/** The test of one text, lower-cased before where `isUncased` says so. */
+export function compileText(value: OneTextTest): TextTest {
+  switch (value.kind) {
+    case 'pattern':
+      return compilePattern(value.pattern, value.cased);
+    case 'number':
+      return numberEquals(value.text);
+    case 'regex':
+      return compileRegex(value);
+    case 'compare':
+      return compileCompare(value);
+    case 'cidr':
+      return inNetworks([value.network]);
     case 'time':
-      return onText(slot, compileTime(value));
+      return compileTime(value);
   }
 }
 
@@ -222,16 +264,15 @@ function compileCompare(value: ValueTest & { kind: 'compare' }): TextTest {
 }
 
 /** `network` is checked at load: ADDRESS or ADDRESS/BITS. */
-function compileNetwork(network: string): TextTest {
+function compileNetwork(network: string): (bytes: readonly number[]) => boolean {
   const [address, bits] = network.split('/');
   const wanted = addressBytes(address!);
   assert(wanted !== null, 'a network is checked when its rule is loaded');
   const length = bits === undefined ? wanted.length * 8 : Number(bits);
   const whole = length >> 3;
   const mask = (0xff << (8 - (length & 7))) & 0xff;
-  return (text) => {
-    const bytes = addressBytes(text);
-    if (bytes === null || bytes.length !== wanted.length) return false;
+  return (bytes) => {
+    if (bytes.length !== wanted.length) return false;
     for (let index = 0; index < whole; index += 1) {
       if (bytes[index] !== wanted[index]) return false;
     }

@@ -9,6 +9,7 @@ import ipaddr from 'ipaddr.js';
 import type { AuditEvent } from '../../ingest/event.ts';
 import { paramOf } from '../../ingest/event-view.ts';
 import type { Place } from '../sigma/rule.ts';
+import { remembered } from './memo.ts';
 
 /** Places by address, as they are known now. */
 export interface PlaceSource {
@@ -83,13 +84,17 @@ const DOCUMENTATION = ['192.0.2.0/24', '198.51.100.0/24', '203.0.113.0/24', '200
 
 /** Null where there is no address. An IPv4 address mapped into IPv6 counts as itself. */
 export function addressClass(ip: string | null): AddressClass | null {
-  if (ip === null || !ipaddr.isValid(ip)) return null;
+  return ip === null ? null : classOfAddress(ip);
+}
+
+const classOfAddress = remembered((ip: string): AddressClass | null => {
+  if (!ipaddr.isValid(ip)) return null;
   const address = ipaddr.process(ip);
   for (const [network, bits] of DOCUMENTATION) {
     if (network.kind() === address.kind() && address.match(network, bits)) return 'public';
   }
   return CLASSES[address.range()] ?? 'reserved';
-}
+});
 
 /** Databricks' own programs, which sign in all day with the identities they work for. */
 const SERVICE_AGENTS = [
@@ -112,16 +117,22 @@ export type AgentClass = 'service' | 'scanner' | 'client';
  * A scanner that also names a service is a scanner.
  */
 export function agentClass(userAgent: string | null): AgentClass | null {
-  if (userAgent === null || userAgent === '') return null;
+  return userAgent === null || userAgent === '' ? null : classOfAgent(userAgent);
+}
+
+const classOfAgent = remembered((userAgent: string): AgentClass => {
   const lower = userAgent.toLowerCase();
   if (SCANNER_AGENTS.some((name) => lower.includes(name))) return 'scanner';
   return SERVICE_AGENTS.some((name) => lower.includes(name)) ? 'service' : 'client';
-}
+});
 
 /** The program's name: what comes before the first `/` or blank, in lower case. */
 export function agentFamily(userAgent: string | null): string | null {
-  if (userAgent === null) return null;
+  return userAgent === null ? null : familyOfAgent(userAgent);
+}
+
+const familyOfAgent = remembered((userAgent: string): string | null => {
   const end = userAgent.search(/[/\s]/);
   const family = (end < 0 ? userAgent : userAgent.slice(0, end)).toLowerCase();
   return family === '' ? null : family;
-}
+});

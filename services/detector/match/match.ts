@@ -9,9 +9,10 @@ import type { AuditEvent } from '../../ingest/event.ts';
 import type { Level, Rule } from '../sigma/rule.ts';
 import { compileRule } from './compile.ts';
 import { NO_PLACES, type PlaceSource } from './derived.ts';
+import { LearningIndex } from './learning-index.ts';
 import { FieldSlots, Subject } from './subject.ts';
 import { ACTION_FIELDS, asksNames, isNameField, Names, witnessOf } from './witness.ts';
-import { Candidates, type IndexedRule, WitnessIndex } from './witness-index.ts';
+import { Candidates, type IndexedRule } from './witness-index.ts';
 
 /**
  * Most (service, action) pairs whose rules are remembered; then all are forgotten. There are some
@@ -22,21 +23,20 @@ const PAIRS_MAX = 4_096;
 const NAME_CHARS_MAX = 256;
 
 /** What many pairs share that no rule names. */
-const NO_RULES = new WitnessIndex();
+const NO_RULES = new LearningIndex([], new FieldSlots());
 
 export class Matcher {
   readonly rules: readonly Rule[];
   readonly #byRule = new Map<Rule, IndexedRule>();
   readonly #slots: FieldSlots;
-  readonly #names = new Names();
   /** Rules that can match only where the action, or the service, has this name (lower-cased). */
   readonly #byAction = new Map<string, IndexedRule[]>();
   readonly #byService = new Map<string, IndexedRule[]>();
   /** Rules that ask for names in another way than by one of a few. */
   readonly #byBoth: IndexedRule[] = [];
   /** Rules that ask for no name. */
-  readonly #byContent = new WitnessIndex();
-  readonly #pairs = new Map<string, Map<string, WitnessIndex>>();
+  readonly #byContent: LearningIndex;
+  readonly #pairs = new Map<string, Map<string, LearningIndex>>();
   #pairCount = 0;
   readonly #subject: Subject;
   readonly #candidates = new Candidates();
@@ -44,11 +44,14 @@ export class Matcher {
   constructor(rules: readonly Rule[], places: PlaceSource = NO_PLACES) {
     this.rules = rules;
     this.#slots = new FieldSlots(places);
+    const byContent: IndexedRule[] = [];
     rules.forEach((rule, order) => {
       const indexed = { ...compileRule(rule, this.#slots), order, search: 0 };
       this.#byRule.set(rule, indexed);
-      this.#file(indexed);
+      if (asksNames(rule)) this.#file(indexed);
+      else byContent.push(indexed);
     });
+    this.#byContent = new LearningIndex(byContent, this.#slots);
     this.#subject = new Subject(this.#slots);
   }
 
@@ -91,12 +94,8 @@ export class Matcher {
 
   #file(rule: IndexedRule): void {
     const slots = this.#slots;
-    const witness = witnessOf(rule.rule, slots, null);
+    const witness = witnessOf(rule.rule, slots);
     if (witness === 'never') return;
-    if (!asksNames(rule.rule)) {
-      this.#byContent.add(rule, witness);
-      return;
-    }
     if (witness === 'any' || !witness.every(({ slot }) => isNameField(slots.fieldOf(slot)))) {
       this.#byBoth.push(rule);
       return;
@@ -118,7 +117,7 @@ export class Matcher {
   }
 
   /** Rules that ask for names, for events of one service and action. */
-  #ofPair(service: string, action: string): WitnessIndex {
+  #ofPair(service: string, action: string): LearningIndex {
     let byAction = this.#pairs.get(service);
     const known = byAction?.get(action);
     if (known !== undefined) return known;
@@ -138,16 +137,14 @@ export class Matcher {
     return found;
   }
 
-  #find(service: string, action: string): WitnessIndex {
+  #find(service: string, action: string): LearningIndex {
     const rules = new Set([
       ...(this.#byAction.get(action.toLowerCase()) ?? []),
       ...(this.#byService.get(service.toLowerCase()) ?? []),
       ...this.#byBoth,
     ]);
-    if (rules.size === 0) return NO_RULES;
-    const index = new WitnessIndex();
-    this.#names.set(service, action);
-    for (const rule of rules) index.add(rule, witnessOf(rule.rule, this.#slots, this.#names));
-    return index.isEmpty ? NO_RULES : index;
+    return rules.size === 0
+      ? NO_RULES
+      : new LearningIndex([...rules], this.#slots, new Names(service, action));
   }
 }

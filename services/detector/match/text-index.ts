@@ -6,12 +6,6 @@
 
 const HASH_BITS = 16;
 const HASH_MASK = (1 << HASH_BITS) - 1;
-/** Values whose answer is remembered: user agents and the like come again and again. */
-const MEMO_MAX = 2_048;
-const MEMO_UNITS_MAX = 512;
-/** After this many values without half of them known, remembering is given up. */
-const MEMO_TRIAL = 4_096;
-
 function hashOf(first: number, second: number, third: number): number {
   return (Math.imul(first, 961) + Math.imul(second, 31) + third) & HASH_MASK;
 }
@@ -19,9 +13,6 @@ function hashOf(first: number, second: number, third: number): number {
 export class TextIndex<T> {
   readonly #filter = new Uint8Array(1 << (HASH_BITS - 3));
   readonly #buckets = new Map<number, T[]>();
-  #memo: Map<string, readonly T[]> | null = new Map();
-  #asked = 0;
-  #known = 0;
 
   /** `text` has three characters or more. */
   add(text: string, entry: T): void {
@@ -41,47 +32,19 @@ export class TextIndex<T> {
     this.#filter[best >> 3]! |= 1 << (best & 7);
   }
 
-  /** Entries whose text may be inside the value; an entry may come more than once. */
-  find(value: string): readonly T[] {
-    if (this.#memo === null || value.length > MEMO_UNITS_MAX) return this.#scan(value);
-    const known = this.#memo.get(value);
-    this.#asked += 1;
-    if (known !== undefined) {
-      this.#known += 1;
-      return known;
-    }
-    const found = this.#scan(value);
-    if (this.#asked >= MEMO_TRIAL) {
-      if (this.#known * 2 < this.#asked) {
-        this.#memo = null;
-        return found;
-      }
-      this.#asked = 0;
-      this.#known = 0;
-    }
-    if (this.#memo.size >= MEMO_MAX) this.#memo.clear();
-    this.#memo.set(value, found);
-    return found;
-  }
-
-  #scan(value: string): readonly T[] {
+  /** Adds the entries whose text may be inside the value; an entry may be added more than once. */
+  find(value: string, found: T[]): void {
     const filter = this.#filter;
-    let found: T[] | undefined;
     let first = value.charCodeAt(0);
     let second = value.charCodeAt(1);
     for (let at = 2; at < value.length; at += 1) {
       const third = value.charCodeAt(at);
       const hash = hashOf(first, second, third);
       if ((filter[hash >> 3]! & (1 << (hash & 7))) !== 0) {
-        const bucket = this.#buckets.get(hash)!;
-        if (found === undefined) found = bucket.slice();
-        else found.push(...bucket);
+        for (const entry of this.#buckets.get(hash)!) found.push(entry);
       }
       first = second;
       second = third;
     }
-    return found ?? NONE;
   }
 }
-
-const NONE: readonly never[] = Object.freeze([]);

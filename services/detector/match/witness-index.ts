@@ -2,10 +2,18 @@
  * Rules by what an event must show for them (`witness.ts`). An index reads the fields that its
  * rules' signs are in, and no others, and gives the rules that the event may concern.
  */
-import { type CompiledRule, numberOf } from './compile.ts';
+
+import type { TextTest } from '../sigma/pattern.ts';
+import {
+  type CompiledRule,
+  compileText,
+  isUncased,
+  numberOf,
+  type OneTextTest,
+} from './compile.ts';
 import type { Subject } from './subject.ts';
 import { TextIndex } from './text-index.ts';
-import type { Witness } from './witness.ts';
+import { type Sign, signKey, type Witness } from './witness.ts';
 
 /** A compiled rule in its place among the others. */
 export interface IndexedRule extends CompiledRule {
@@ -32,8 +40,7 @@ export class Candidates {
     this.count += 1;
   }
 
-  addAll(rules: readonly IndexedRule[] | undefined): void {
-    if (rules === undefined) return;
+  addAll(rules: readonly IndexedRule[]): void {
     for (let index = 0; index < rules.length; index += 1) this.add(rules[index]!);
   }
 }
@@ -67,31 +74,40 @@ export class WitnessIndex {
     const fields = this.#fields;
     for (let index = 0; index < fields.length; index += 1) {
       const field = fields[index]!;
-      const value = subject.lower(field.slot);
+      const value = subject.text(field.slot);
       if (value === undefined) continue;
-      candidates.addAll(field.present);
-      if (typeof value === 'string') field.collect(value, candidates);
-      else for (const one of value) field.collect(one, candidates);
+      if (typeof value === 'string') candidates.addAll(field.find(value));
+      else for (const one of value) candidates.addAll(field.find(one));
     }
   }
 }
 
+/** Values whose answer is remembered: names, addresses and user agents come again and again. */
+const MEMO_MAX = 4_096;
+const MEMO_UNITS_MAX = 256;
+/** After this many values, fewer than half of them known, remembering is given up. */
+const MEMO_TRIAL = 8_192;
+
 /** The signs that are in one field. */
 class FieldIndex {
   readonly slot: number;
-  readonly present: IndexedRule[] = [];
+  readonly #present: IndexedRule[] = [];
   #equals: Map<string, IndexedRule[]> | null = null;
   #numbers: Map<number, IndexedRule[]> | null = null;
   #texts: TextIndex<IndexedRule> | null = null;
+  readonly #tests = new Map<string, { test: TextTest; rules: IndexedRule[] }>();
+  #memo: Map<string, readonly IndexedRule[]> | null = new Map();
+  #asked = 0;
+  #known = 0;
 
   constructor(slot: number) {
     this.slot = slot;
   }
 
-  add(rule: IndexedRule, sign: Exclude<Witness, string>[number]): void {
+  add(rule: IndexedRule, sign: Sign): void {
     switch (sign.kind) {
       case 'present':
-        this.present.push(rule);
+        this.#present.push(rule);
         return;
       case 'equals':
         this.#equals ??= new Map();
@@ -104,15 +120,92 @@ class FieldIndex {
       case 'inside':
         this.#texts ??= new TextIndex();
         this.#texts.add(sign.text, rule);
+        return;
+      case 'passes': {
+        const key = signKey(sign);
+        const known = this.#tests.get(key);
+        if (known !== undefined) known.rules.push(rule);
+        else this.#tests.set(key, { test: anyOf(sign.tests), rules: [rule] });
+      }
     }
   }
 
-  collect(value: string, candidates: Candidates): void {
-    if (this.#equals !== null) candidates.addAll(this.#equals.get(value));
-    if (this.#numbers !== null) candidates.addAll(this.#numbers.get(numberOf(value)));
-    if (this.#texts !== null) candidates.addAll(this.#texts.find(value));
+  /** The rules that a value of the field can concern; one may come more than once. */
+  find(value: string): readonly IndexedRule[] {
+    if (this.#memo === null || value.length > MEMO_UNITS_MAX) return this.#search(value);
+    this.#asked += 1;
+    const known = this.#memo.get(value);
+    if (known !== undefined) {
+      this.#known += 1;
+      return known;
+    }
+    const found = this.#search(value);
+    this.#learn(value, found);
+    return found;
+  }
+
+  #learn(value: string, found: readonly IndexedRule[]): void {
+    const memo = this.#memo!;
+    if (memo.size >= MEMO_MAX) memo.clear();
+    memo.set(value, found);
+    if (this.#asked < MEMO_TRIAL) return;
+    if (this.#known * 2 < this.#asked) this.#memo = null;
+    this.#asked = 0;
+    this.#known = 0;
+  }
+
+  #search(value: string): readonly IndexedRule[] {
+    const lower = value.toLowerCase();
+    const equal = this.#equals?.get(lower);
+    const sameNumber = this.#numbers?.get(numberOf(value));
+    const found = [...this.#present, ...(equal ?? NONE), ...(sameNumber ?? NONE)];
+    this.#texts?.find(lower, found);
+    for (const { test, rules } of this.#tests.values()) if (test(value)) found.push(...rules);
+    return found.length === 0 ? NONE : found;
   }
 }
+
+function anyOf(tests: readonly OneTextTest[]): TextTest {
+  const compiled = tests.map((one): TextTest => {
+    const test = compileText(one);
+    return isUncased(one) ? (text) => test(text.toLowerCase()) : test;
+  });
+  return (text) => compiled.some((test) => test(text));
+}
+
+/** Whether events have a sign: to learn how telling it is. */
+export class SignTest {
+  readonly #slot: number;
+  readonly #test: TextTest;
+
+  constructor(sign: Sign) {
+    this.#slot = sign.slot;
+    this.#test = testOfSign(sign);
+  }
+
+  isIn(subject: Subject): boolean {
+    const value = subject.text(this.#slot);
+    if (value === undefined) return false;
+    return typeof value === 'string' ? this.#test(value) : value.some(this.#test);
+  }
+}
+
+function testOfSign(sign: Sign): TextTest {
+  switch (sign.kind) {
+    case 'present':
+      return () => true;
+    case 'equals':
+      return (text) => text.toLowerCase() === sign.text;
+    case 'number':
+      return (text) => numberOf(text) === sign.number;
+    case 'inside':
+      return (text) => text.toLowerCase().includes(sign.text);
+    case 'passes':
+      return anyOf(sign.tests);
+  }
+}
+
+const NONE: readonly IndexedRule[] = Object.freeze([]);
 
 function addTo<K>(map: Map<K, IndexedRule[]>, key: K, rule: IndexedRule): void {
   const rules = map.get(key);

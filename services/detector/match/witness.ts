@@ -9,7 +9,7 @@
  * field is there at all.
  */
 import type { Expression, Rule, ValueTest } from '../sigma/rule.ts';
-import { compileItem, numberKey, type Test, uncasedLiteral } from './compile.ts';
+import { compileItem, numberKey, type OneTextTest, type Test, uncasedLiteral } from './compile.ts';
 import { requiredText, TEXT_UNITS_MIN } from './regex-text.ts';
 import { FieldSlots, Subject } from './subject.ts';
 
@@ -19,6 +19,8 @@ export type Sign =
   | { kind: 'number'; slot: number; number: number }
   /** Text of `TEXT_UNITS_MIN` characters at least, anywhere inside the value. */
   | { kind: 'inside'; slot: number; text: string }
+  /** A value that passes any of these tests. */
+  | { kind: 'passes'; slot: number; tests: readonly OneTextTest[] }
   | { kind: 'present'; slot: number };
 
 export type Witness =
@@ -42,8 +44,18 @@ export function isNameField(field: string): boolean {
 const COMMON_FIELDS =
   /^(?:audit_?level|version|category|outcome|shape|actor\.type|(?:account|workspace|org)_?id|shard_?name|response\.status_?code|requestParamsTruncated|lakeseal\.(?:source|agent)\..*)$/i;
 
+/** Shares of events that had a sign, 0 to 1, by `signKey`; of the others there is only a guess. */
+export type SeenShares = ReadonlyMap<string, number>;
+
+/** Equal for equal signs. */
+export function signKey(sign: Sign): string {
+  return JSON.stringify(sign, (_, value: unknown) =>
+    typeof value === 'symbol' ? { wildcard: value.description } : value,
+  );
+}
+
 /** A guess at the share of events that have a sign, 0 to 1. */
-function shareOf(sign: Sign, field: string): number {
+function guessedShare(sign: Sign, field: string): number {
   // In any case, service and action are asked first.
   if (ACTION_FIELDS.has(field)) return sign.kind === 'equals' ? 1e-6 : 1;
   if (SERVICE_FIELDS.has(field)) return sign.kind === 'equals' ? 1e-5 : 1;
@@ -55,6 +67,8 @@ function shareOf(sign: Sign, field: string): number {
       return common ? 0.3 : 0.002;
     case 'inside':
       return common ? 0.3 : sign.text.length >= 6 ? 0.004 : 0.02;
+    case 'passes':
+      return common ? 0.3 : 0.5;
     case 'present':
       return /^(?:requestParams|request_params|response\.)/.test(field) ? 0.2 : 0.9;
   }
@@ -65,12 +79,10 @@ export class Names {
   readonly #slots = new FieldSlots();
   readonly #tests = new Map<Expression, Test>();
   #subject: Subject | undefined;
-  #event = { serviceName: '', actionName: '' };
+  readonly #event: { serviceName: string; actionName: string };
 
-  /** From now on questions are about this pair. */
-  set(serviceName: string, actionName: string): void {
+  constructor(serviceName: string, actionName: string) {
     this.#event = { serviceName, actionName };
-    this.#subject = undefined;
   }
 
   get service(): string {
@@ -122,20 +134,30 @@ interface Scope {
   rule: Rule;
   slots: FieldSlots;
   names: Names | null;
+  seen: SeenShares | null;
+  /** Gets every sign that was thought of. */
+  thought: Map<string, Sign> | null;
+}
+
+export interface WitnessOptions {
+  names?: Names;
+  seen?: SeenShares;
+  thought?: Map<string, Sign>;
 }
 
 /**
  * The witness of a rule; with `names`, of the rule for events of that service and action. Slots
  * are those of the subjects that the index will ask.
  */
-export function witnessOf(rule: Rule, slots: FieldSlots, names: Names | null): Witness {
-  const scope: Scope = { rule, slots, names };
+export function witnessOf(rule: Rule, slots: FieldSlots, options: WitnessOptions = {}): Witness {
+  const { names = null, seen = null, thought = null } = options;
+  const scope: Scope = { rule, slots, names, seen, thought };
   const condition = of(rule.condition, scope);
   if (rule.service === null) return condition;
   const service = rule.service.toLowerCase();
   if (names !== null) return names.service.toLowerCase() === service ? condition : 'never';
   const confined: Sign = { kind: 'equals', slot: slots.slotOf('serviceName'), text: service };
-  return more([[confined], condition], slots);
+  return more([[confined], condition], scope);
 }
 
 function of(expression: Expression, scope: Scope): Witness {
@@ -143,13 +165,10 @@ function of(expression: Expression, scope: Scope): Witness {
     case 'and':
       return more(
         expression.terms.map((term) => of(term, scope)),
-        scope.slots,
+        scope,
       );
     case 'or':
-      return either(
-        expression.terms.map((term) => of(term, scope)),
-        scope.slots,
-      );
+      return either(expression.terms.map((term) => of(term, scope)));
     case 'selection':
       return of(scope.rule.selections.get(expression.name)!, scope);
     case 'not':
@@ -159,10 +178,22 @@ function of(expression: Expression, scope: Scope): Witness {
     case 'item': {
       const known = answer(expression, scope);
       if (known !== 'unknown') return known === 'yes' ? 'any' : 'never';
-      const signs = expression.values.map((value) => signOf(expression.field, value, scope.slots));
-      return either(signs, scope.slots);
+      return ofItem(expression, scope);
     }
   }
+}
+
+function ofItem(item: Expression & { kind: 'item' }, scope: Scope): Witness {
+  const slot = scope.slots.slotOf(item.field);
+  const witnesses: Witness[] = [];
+  const tests: OneTextTest[] = [];
+  for (const value of item.values) {
+    const witness = ofValue(slot, value);
+    if (witness !== null) witnesses.push(witness);
+    else tests.push(value as OneTextTest);
+  }
+  if (tests.length > 0) witnesses.push([{ kind: 'passes', slot, tests }]);
+  return either(witnesses);
 }
 
 /** What service and action alone say. */
@@ -193,24 +224,33 @@ function answer(expression: Expression, scope: Scope): 'yes' | 'no' | 'unknown' 
   }
 }
 
-function signOf(field: string, value: ValueTest, slots: FieldSlots): Witness {
-  if (value.kind === 'null' || (value.kind === 'exists' && !value.wanted)) return 'any';
-  const slot = slots.slotOf(field);
-  const present: Sign = { kind: 'present', slot };
-  if (value.kind === 'number') {
-    const number = numberKey(value.text);
-    if (number !== null) return [{ kind: 'number', slot, number }];
-    return [{ kind: 'equals', slot, text: value.text.toLowerCase() }];
+/** What an index can ask for instead of the whole test, or null where there is nothing. */
+function ofValue(slot: number, value: ValueTest): Witness | null {
+  switch (value.kind) {
+    case 'null':
+      return 'any';
+    case 'exists':
+      return value.wanted ? [{ kind: 'present', slot }] : 'any';
+    case 'reference':
+      return [{ kind: 'present', slot }];
+    case 'number': {
+      const number = numberKey(value.text);
+      if (number !== null) return [{ kind: 'number', slot, number }];
+      return [{ kind: 'equals', slot, text: value.text.toLowerCase() }];
+    }
+    case 'regex': {
+      const text = requiredText(value.source, value.ignoreCase);
+      return text === null ? null : [{ kind: 'inside', slot, text }];
+    }
+    case 'pattern': {
+      const literal = uncasedLiteral({ ...value, cased: false });
+      if (literal !== null) return [{ kind: 'equals', slot, text: literal }];
+      const text = longestText(value);
+      return text === null ? null : [{ kind: 'inside', slot, text }];
+    }
+    default:
+      return null;
   }
-  if (value.kind === 'regex') {
-    const text = requiredText(value.source, value.ignoreCase);
-    return [text === null ? present : { kind: 'inside', slot, text }];
-  }
-  if (value.kind !== 'pattern') return [present];
-  const literal = uncasedLiteral({ ...value, cased: false });
-  if (literal !== null) return [{ kind: 'equals', slot, text: literal }];
-  const text = longestText(value);
-  return [text === null ? present : { kind: 'inside', slot, text }];
 }
 
 const ASCII = /^[\0-\x7f]*$/;
@@ -228,18 +268,26 @@ function longestText({ pattern, cased }: ValueTest & { kind: 'pattern' }): strin
   return longest.length >= TEXT_UNITS_MIN ? longest : null;
 }
 
-function shareOfAll(signs: readonly Sign[], slots: FieldSlots): number {
-  return signs.reduce((sum, sign) => sum + shareOf(sign, slots.fieldOf(sign.slot)), 0);
+function shareOf(sign: Sign, { slots, seen, thought }: Scope): number {
+  const field = slots.fieldOf(sign.slot);
+  if (seen === null && thought === null) return guessedShare(sign, field);
+  const key = signKey(sign);
+  thought?.set(key, sign);
+  return seen?.get(key) ?? guessedShare(sign, field);
+}
+
+function shareOfAll(signs: readonly Sign[], scope: Scope): number {
+  return signs.reduce((sum, sign) => sum + shareOf(sign, scope), 0);
 }
 
 /** The most telling of the witnesses, all of which are needed. */
-function more(witnesses: readonly Witness[], slots: FieldSlots): Witness {
+function more(witnesses: readonly Witness[], scope: Scope): Witness {
   let best: Witness = 'any';
   let bestShare = Number.POSITIVE_INFINITY;
   for (const witness of witnesses) {
     if (witness === 'never') return 'never';
     if (witness === 'any') continue;
-    const share = shareOfAll(witness, slots);
+    const share = shareOfAll(witness, scope);
     if (share >= bestShare) continue;
     best = witness;
     bestShare = share;
@@ -248,17 +296,16 @@ function more(witnesses: readonly Witness[], slots: FieldSlots): Witness {
 }
 
 /** Any of the witnesses will do. */
-function either(witnesses: readonly Witness[], slots: FieldSlots): Witness {
+function either(witnesses: readonly Witness[]): Witness {
   const distinct = new Map<string, Sign>();
   for (const witness of witnesses) {
     if (witness === 'any') return 'any';
     if (witness === 'never') continue;
-    for (const sign of witness) distinct.set(JSON.stringify(sign), sign);
+    for (const sign of witness) distinct.set(signKey(sign), sign);
   }
   if (distinct.size === 0) return 'never';
   const signs = [...distinct.values()];
-  if (signs.length > SIGNS_MAX) return present(signs);
-  return shareOfAll(signs, slots) >= 1 ? present(signs) : signs;
+  return signs.length > SIGNS_MAX ? present(signs) : signs;
 }
 
 function present(signs: readonly Sign[]): Witness {
