@@ -19,6 +19,7 @@ import { DEFAULT_LIMITS, type Limits } from '../correlate/limits.ts';
 import type { Address } from '../correlate/matches.ts';
 import type { Effect, Match, StatefulAlert } from '../correlate/types.ts';
 import type { Level, Rule, StatefulRule } from '../sigma/rule.ts';
+import { movesTime } from '../stream/announce.ts';
 import { Engine } from '../stream/engine.ts';
 import { WaitingMatches } from './waiting.ts';
 
@@ -55,6 +56,11 @@ export interface Verdict {
 
 /** Between two moves of event time at the end, so that no group holds all that waits. */
 const MATCHES_A_MOVE = 256;
+/**
+ * A run has no clock of its own: an event may be of any time that a computer of today can have. One
+ * beyond that is judged, but it does not take event time with it.
+ */
+const CLOCK_MS_MAX = Date.UTC(2050, 0, 1);
 const FOLDS_A_TAKE = 1_000;
 
 /** One run. */
@@ -81,7 +87,9 @@ export class Judge {
   event(event: AuditEvent, address: Address): Hit[] {
     const { matcher } = this.#engine;
     const { eventTime } = event;
-    if (this.#newestMs === null || eventTime > this.#newestMs) this.#newestMs = eventTime;
+    if (movesTime(eventTime, CLOCK_MS_MAX) && eventTime > (this.#newestMs ?? 0)) {
+      this.#newestMs = eventTime;
+    }
     const fired = matcher.match(event);
     if (fired.length === 0) return [];
     for (const match of this.#engine.matchesOf(fired, event, address)) {

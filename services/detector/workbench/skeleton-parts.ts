@@ -11,11 +11,9 @@ export interface Heading {
 
 /** `secrets_read_at_night` for `Secrets read at night`: a file's name and a rule's. */
 export function snakeCase(title: string): string {
-  const words = title
-    .normalize('NFKD')
-    .toLowerCase()
-    .match(/[a-z0-9]+/g);
-  return words === null ? 'rule' : words.join('_');
+  const plain = title.normalize('NFKD').replaceAll(/\p{M}/gu, '').toLowerCase();
+  const name = (plain.match(/[a-z0-9]+/g) ?? ['rule']).join('_');
+  return /^[a-z]/.test(name) ? name : `rule_${name}`;
 }
 
 export interface Subject {

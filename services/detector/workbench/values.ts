@@ -52,9 +52,12 @@ export function wantedText(test: ValueTest): string {
 /** A pattern as a rule would spell it. */
 export function patternText(pattern: Pattern): string {
   return pattern
-    .map((part) => {
+    .map((part, index) => {
       if (part === RUN) return '*';
-      return part === ONE ? '?' : part.replaceAll(/[*?]|\\(?=[*?\\])/g, '\\$&');
+      if (part === ONE) return '?';
+      const text = part.replaceAll(/[*?]|\\(?=[*?\\])/g, '\\$&');
+      // At the end of all a backslash stands for itself, before a wildcard it would not.
+      return text.endsWith('\\') && index < pattern.length - 1 ? `${text}\\` : text;
     })
     .join('');
 }

@@ -133,6 +133,12 @@ describe('the judge', () => {
     assert.deepEqual(told(judged([later, token]).verdict), [['token stays', 'medium', 1]]);
   });
 
+  it('lets no event of an impossible time take event time with it', () => {
+    const token = event(0, { actionName: 'generateDbToken' });
+    const impossible = event(0, { actionName: 'logout', eventTime: Date.UTC(2150, 0, 1) });
+    assert.deepEqual(told(judged([impossible, token]).verdict), []);
+  });
+
   it('gives an alert the level that its event has by the rule itself', () => {
     const login = (minute: number, sourceIp: string, outcome: 'success' | 'failure') =>
       event(minute, { actionName: 'login', sourceIp, outcome });
