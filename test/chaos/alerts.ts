@@ -124,13 +124,19 @@ export async function storedPrefix(url: string, alerts: readonly Expected[]): Pr
 }
 
 /** Runs `lakeseal scan --format json` and gives the alerts it prints. */
-export async function scanFile(file: string, rules: string): Promise<Map<string, string>> {
+export async function scanFile(
+  file: string,
+  rules: string,
+  flags: string[] = [],
+): Promise<Map<string, string>> {
   const { stdout, stderr } = await promisify(execFile)(
     process.execPath,
-    [LAKESEAL_MAIN, 'scan', file, '--format', 'json', '--rules', rules],
+    [LAKESEAL_MAIN, 'scan', file, '--format', 'json', '--rules', rules, ...flags],
     { maxBuffer: 256 * 1024 * 1024, env: { PATH: process.env.PATH ?? '' } },
   );
-  assert.equal(stderr, '');
+  // The rules of these tests speak of services that Databricks has not got.
+  const said = stderr.split('\n').filter((line) => line !== '' && !/: warning: no /.test(line));
+  assert.deepEqual(said, []);
   const ids = new Map<string, string>();
   for (const line of stdout.split('\n')) {
     if (line === '') continue;

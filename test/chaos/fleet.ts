@@ -52,6 +52,14 @@ export class Fleet {
     if (signal === 'SIGKILL') this.#kills++;
   }
 
+  /** SIGTERM to one, which is no member any more; its exit. */
+  leave(name: string): Promise<Exit> {
+    const member = this.#members.get(name)!;
+    member.doomed = true;
+    this.#members.delete(name);
+    return member.service.stop();
+  }
+
   /** SIGTERM to all; their exits by name. */
   async stop(): Promise<Map<string, Exit>> {
     const exits = [...this.#members].map(async ([name, member]) => {

@@ -144,9 +144,10 @@ export class Correlation implements ConsumerHandlers {
     this.#lanes = new Map();
     this.#generation = generation;
     if (assignments.length > 0) ready(false, 'the state of correlation is being read');
-    for (const assignment of assignments) {
-      const lane = await this.#restored(assignment);
-      if (this.#stop.signal.aborted) return [];
+    const restored = await Promise.all(assignments.map((one) => this.#restored(one)));
+    if (this.#stop.signal.aborted) return [];
+    for (const [index, lane] of restored.entries()) {
+      const assignment = assignments[index]!;
       if (lane.next < assignment.logStartOffset) {
         const { partition, logStartOffset } = assignment;
         const fields = { partition, from: String(lane.next), to: String(logStartOffset) };
