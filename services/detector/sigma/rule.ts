@@ -47,7 +47,7 @@ export interface TestEvent {
   event: unknown;
 }
 
-/** A test inside a rule file: these events, in this order of time, and what must come of them. */
+/** A test inside a rule file: these events arrive, in this order, and this must come of them. */
 export interface RuleTest {
   name: string;
   /** Whether the rule must fire. */

@@ -205,7 +205,7 @@ export function plainOf(tree: Tree, findings: Findings): unknown {
   const plain = (one: Tree): unknown => {
     left -= 1;
     if (left < 0) return undefined;
-    if (one.kind === 'scalar') return one.value;
+    if (one.kind === 'scalar') return exact(one);
     if (one.kind === 'seq') return one.items.map(plain);
     const entries = one.entries.map(({ key, value }) => [key.text, plain(value)]);
     return Object.fromEntries(entries) as unknown;
@@ -218,6 +218,12 @@ export function plainOf(tree: Tree, findings: Findings): unknown {
     'write the values out',
   );
   return undefined;
+}
+
+/** Whole numbers that a double cannot hold stay text, as decoding would have them. */
+function exact({ value, text }: ScalarTree): ScalarTree['value'] {
+  const isRounded = typeof value === 'number' && /^-?\d+$/.test(text);
+  return isRounded && !Number.isSafeInteger(value) ? text : value;
 }
 
 function yamlHint(error: { code: string }): string {

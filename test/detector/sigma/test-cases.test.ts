@@ -36,6 +36,12 @@ describe('tests of rules', () => {
     );
   });
 
+  it('keep all digits of numbers', () => {
+    const [event] = eventsOf('event: {orgId: 1234567890123456789012, workspaceId: 12}');
+    const { orgId, workspaceId } = event as Record<string, unknown>;
+    assert.deepEqual([orgId, workspaceId], ['1234567890123456789012', 12]);
+  });
+
   it('write repeats out: times, request ids, and the field that differs', () => {
     const events = eventsOf(
       'events: [{at: 5m, repeat: 3, every: 1m, each: requestParams.key, event: {}}, {event: {requestId: z}}]',
