@@ -5,8 +5,10 @@ import { auditEventSchema, encodeAuditEvent, frame } from '../../schemas/audit-e
 import { parseAvroSchema } from '../../schemas/avro.ts';
 import type { OutgoingAlert } from '../../services/detector/alert/send.ts';
 import { Detector, type DetectorParts, rejectedLetter } from '../../services/detector/detector.ts';
+import type { StatefulRule } from '../../services/detector/sigma/rule.ts';
 import { Engine } from '../../services/detector/stream/engine.ts';
 import type { OutgoingMatch } from '../../services/detector/stream/outbox.ts';
+import { decodeStreamRecord } from '../../services/detector/stream/records.ts';
 import type { RecordBatch } from '../../services/ingest/consume-types.ts';
 import type { DeadLetter } from '../../services/ingest/dead-letter.ts';
 import { DECODE_LIMITS } from '../../services/ingest/decode.ts';
@@ -135,6 +137,48 @@ describe('detector', () => {
     assert.deepEqual(offsets(detector), [101n]);
     alerts[0]!.settled();
     assert.deepEqual(offsets(detector), [103n]);
+  });
+
+  it('hands matches of stateful rules on, and commits past them when they are acknowledged', async () => {
+    const [leaf] = rulesOf(ruleText('sel:\n  actionName: setAdmin\ncondition: sel'));
+    const stateful: StatefulRule = {
+      ...leaf!,
+      id: '00000000-0000-4000-8000-000000000002',
+      stateful: {
+        kind: 'aggregate',
+        aggregate: 'event_count',
+        fields: [],
+        percentile: null,
+        thresholds: [{ operator: 'gte', operand: 2 }],
+      },
+      rules: [leaf!.id],
+      groupBy: [{ name: 'serviceName', perRule: new Map() }],
+      timespanMs: 60_000,
+      suppressMs: 60_000,
+      alerts: true,
+      chained: [],
+    };
+    const set = { rules: [{ ...leaf!, alerts: false }], stateful: [stateful] };
+    const correlating = new Engine({ ...set, exceptions: [], disabled: [] });
+    const { detector, alerts, matches } = scene({ engine: () => correlating });
+    await assign(detector);
+    await detector.batch(batchOf([line('a', 'login'), line('b'), line('c')]));
+    assert.equal(alerts.length, 0);
+    assert.equal(matches.length, 2);
+    const read = matches.map(({ value }) => decodeStreamRecord(value));
+    const [first] = read;
+    assert.ok(first?.kind === 'match');
+    assert.equal(first.plan, correlating.plans.get(stateful.id)!.fingerprint);
+    assert.deepEqual(first.match.group, ['accounts']);
+    assert.equal(first.match.offset, 101n);
+    assert.equal(JSON.parse(first.match.context).event.action, 'setAdmin');
+    assert.equal(matches[0]!.partition, matches[1]!.partition);
+    assert.deepEqual(offsets(detector), [101n]);
+    for (const match of matches) match.settled();
+    assert.deepEqual(offsets(detector), [103n]);
+    const [source] = detector.sources();
+    assert.equal(source!.announced.next, 103n);
+    assert.equal(source!.announced.newest, 1_795_512_600_000);
   });
 
   it('offers an offset again until it is committed, and then no more', async () => {

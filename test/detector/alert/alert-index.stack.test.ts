@@ -14,6 +14,7 @@ import {
   refreshAlerts,
   sendBulk,
 } from '../../../services/detector/alert/opensearch.ts';
+import { bulkAction } from '../../../services/detector/alert/send.ts';
 import { loadRules, SHIPPED_LISTS, SHIPPED_RULES } from '../../../services/detector/sigma/rules.ts';
 import type { AuditEvent } from '../../../services/ingest/event.ts';
 import { type Config, configSchema } from '../../../services/runtime/config.ts';
@@ -178,6 +179,21 @@ describe('alert index', () => {
     assert.ok(answer.kind === 'items');
     assert.equal(answer.items[0]!.errorType, 'strict_dynamic_mapping_exception');
     assert.equal(verdictOf(answer.items[0]!), 'rejected');
+  });
+
+  it('replaces an alert that is brought up to date by a higher revision only', async () => {
+    const alert = alertOf(rule, auditEvent({ eventId: 'revised' }), ADDRESS);
+    const index = alertIndex(config.alertIndexPrefix, alert);
+    const lines = [2, 1, 2, 5].flatMap((revision) => [
+      bulkAction({ index, id: alert.id, revision }),
+      alertJson({ ...alert, count: revision, revision, reason: `revision ${revision}` }),
+    ]);
+    const answer = await sendBulk(client, lines);
+    assert.ok(answer.kind === 'items');
+    const verdicts = answer.items.map(verdictOf);
+    assert.deepEqual(verdicts, ['stored', 'duplicate', 'duplicate', 'stored']);
+    const { body } = await client.get({ index, id: alert.id });
+    assert.equal((body._source as { count: number }).count, 5);
   });
 
   it('says 409 for an alert that is there', async () => {

@@ -7,10 +7,15 @@ import {
   alertIndex,
   alertJson,
   alertOf,
+  CONTEXT_CHARS_MAX,
+  contextOf,
   FIELD_CHARS_MAX,
   PARAMETER_CHARS_MAX,
   PARAMETERS_MAX,
+  statefulAlertIndex,
+  statefulAlertOf,
 } from '../../../services/detector/alert/alert.ts';
+import type { StatefulAlert } from '../../../services/detector/correlate/types.ts';
 import { auditEvent, rulesOf, ruleText, withParams } from '../events.ts';
 
 const [rule] = rulesOf(
@@ -20,6 +25,68 @@ const [rule] = rulesOf(
   ),
 );
 const ADDRESS = { topic: 'events', partition: 3, offset: 9_007_199_254_740_993n };
+
+const STATEFUL: StatefulAlert = {
+  id: 'an-id',
+  ruleId: rule!.id,
+  group: [
+    ['actor.name', 'alice@example.com'],
+    ['a..b', 'x'.repeat(5_000)],
+  ],
+  periodMs: Date.UTC(2026, 9, 31, 23),
+  first: Date.UTC(2026, 9, 31, 23, 59),
+  last: Date.UTC(2026, 10, 1, 0, 10),
+  count: 12,
+  countIsLowerBound: false,
+  evidence: [{ ...ADDRESS, eventId: 'event-1' }],
+  reason: '12 events within 1 h, the limit is 5',
+  context: contextOf(withParams({ scope: 'prod', token: 'hidden' })),
+  revision: 12,
+};
+
+describe('alert of a stateful rule', () => {
+  it('shows the event that decided, the group, what was counted and why', () => {
+    const alert = statefulAlertOf(rule!, STATEFUL);
+    assert.equal(alert['@timestamp'], '2026-11-01T00:10:00.000Z');
+    assert.equal(alert.actor.name, 'alice@example.com');
+    assert.equal(alert.requestParams.scope, 'prod');
+    assert.deepEqual(alert.redacted, ['token']);
+    assert.equal(alert.group['actor.name'], 'alice@example.com');
+    assert.equal(alert.group['a._.b']?.length, 1_024);
+    assert.deepEqual(alert.cut, ['group.a..b']);
+    assert.deepEqual([alert.count, alert.revision], [12, 12]);
+    assert.equal(alert.reason, STATEFUL.reason);
+    assert.match(alertJson(alert), /"offset":9007199254740993,/);
+  });
+
+  it('stays in the index of the start of its period, whenever its last event is', () => {
+    assert.equal(statefulAlertIndex('p', STATEFUL), 'p-2026.10');
+    assert.equal(statefulAlertIndex('p', { ...STATEFUL, periodMs: -1 }), 'p-undated');
+  });
+
+  it('has the level that the event has by its own rule, else the rule\u2019s', () => {
+    assert.equal(statefulAlertOf(rule!, STATEFUL).rule.level, 'low');
+    const context = contextOf(auditEvent(), 'critical');
+    assert.equal(statefulAlertOf(rule!, { ...STATEFUL, context }).rule.level, 'critical');
+  });
+
+  it('keeps its context short, for it travels with every match', () => {
+    const params = Object.fromEntries(
+      Array.from({ length: 500 }, (_, n) => [`k${n}`, 'v'.repeat(5_000)]),
+    );
+    const context = contextOf(withParams(params));
+    assert.ok(context.length < 1.5 * CONTEXT_CHARS_MAX, String(context.length));
+    assert.ok(JSON.parse(context).cut.includes('requestParams'));
+  });
+
+  it('goes out all the same where its context cannot be read', () => {
+    for (const context of ['', '{}', 'null', '5', '{"cut":1}', '[']) {
+      const alert = statefulAlertOf(rule!, { ...STATEFUL, context });
+      assert.deepEqual(alert.cut, ['event', 'group.a..b']);
+      assert.equal(alert.count, 12);
+    }
+  });
+});
 
 describe('alert', () => {
   it('has an id that depends on the rule and the event alone (D1)', () => {
