@@ -99,7 +99,7 @@ const ABSENT = -1;
 const INT_MAX = 0x7fffffff;
 const NO_BYTES = Buffer.alloc(0);
 
-const words = new ByteWords(8_192, 160);
+const words = new ByteWords(2_048, 128);
 
 const KNOWN_WORDS = {
   eventIdSource: wordsOf<EventIdSource>('content_hash', 'event_id', 'log_id'),

@@ -43,7 +43,7 @@ const PARAMS_MAX = 64;
 /** Digits of a status code that fits an int whatever they are. */
 const STATUS_DIGITS_MAX = 9;
 
-const words = new ByteWords(8_192, 160);
+const words = new ByteWords(2_048, 128);
 
 export class RowView implements EventView {
   isDoubtful = false;

@@ -74,10 +74,7 @@ export class WitnessIndex {
     const fields = this.#fields;
     for (let index = 0; index < fields.length; index += 1) {
       const field = fields[index]!;
-      const value = subject.text(field.slot);
-      if (value === undefined) continue;
-      if (typeof value === 'string') candidates.addAll(field.find(value));
-      else for (const one of value) candidates.addAll(field.find(one));
+      field.collect(subject, candidates);
     }
   }
 }
@@ -96,6 +93,8 @@ class FieldIndex {
   #numbers: Map<number, IndexedRule[]> | null = null;
   #texts: TextIndex<IndexedRule> | null = null;
   readonly #tests = new Map<string, { test: TextTest; rules: IndexedRule[] }>();
+  /** Whether there is more to do than to look a value up. */
+  #isCostly = false;
   #memo: Map<string, readonly IndexedRule[]> | null = new Map();
   #asked = 0;
   #known = 0;
@@ -118,10 +117,12 @@ class FieldIndex {
         addTo(this.#numbers, sign.number, rule);
         return;
       case 'inside':
+        this.#isCostly = true;
         this.#texts ??= new TextIndex();
         this.#texts.add(sign.text, rule);
         return;
       case 'passes': {
+        this.#isCostly = true;
         const key = signKey(sign);
         const known = this.#tests.get(key);
         if (known !== undefined) known.rules.push(rule);
@@ -130,8 +131,30 @@ class FieldIndex {
     }
   }
 
-  /** The rules that a value of the field can concern; one may come more than once. */
-  find(value: string): readonly IndexedRule[] {
+  /** Adds the rules that the event's value of the field can concern. */
+  collect(subject: Subject, candidates: Candidates): void {
+    const value = subject.text(this.slot);
+    if (value === undefined) return;
+    candidates.addAll(this.#present);
+    if (this.#equals !== null) {
+      const lower = subject.lower(this.slot)!;
+      if (typeof lower === 'string') candidates.addAll(this.#equals.get(lower) ?? NONE);
+      else for (const one of lower) candidates.addAll(this.#equals.get(one) ?? NONE);
+    }
+    if (this.#isCostly || this.#numbers !== null) {
+      if (typeof value === 'string') this.#collectOne(value, candidates);
+      else for (const one of value) this.#collectOne(one, candidates);
+    }
+  }
+
+  #collectOne(value: string, candidates: Candidates): void {
+    if (this.#numbers !== null && mayBeNumber(value)) {
+      candidates.addAll(this.#numbers.get(numberOf(value)) ?? NONE);
+    }
+    if (this.#isCostly) candidates.addAll(this.#find(value));
+  }
+
+  #find(value: string): readonly IndexedRule[] {
     if (this.#memo === null || value.length > MEMO_UNITS_MAX) return this.#search(value);
     this.#asked += 1;
     const known = this.#memo.get(value);
@@ -155,14 +178,17 @@ class FieldIndex {
   }
 
   #search(value: string): readonly IndexedRule[] {
-    const lower = value.toLowerCase();
-    const equal = this.#equals?.get(lower);
-    const sameNumber = this.#numbers?.get(numberOf(value));
-    const found = [...this.#present, ...(equal ?? NONE), ...(sameNumber ?? NONE)];
-    this.#texts?.find(lower, found);
+    const found: IndexedRule[] = [];
+    this.#texts?.find(value.toLowerCase(), found);
     for (const { test, rules } of this.#tests.values()) if (test(value)) found.push(...rules);
     return found.length === 0 ? NONE : found;
   }
+}
+
+/** Whether a text starts as a number does: a cheap no for most. */
+function mayBeNumber(text: string): boolean {
+  const first = text.charCodeAt(0);
+  return first >= 0x2b && first <= 0x39;
 }
 
 function anyOf(tests: readonly OneTextTest[]): TextTest {
