@@ -68,10 +68,12 @@ const topics = z.strictObject({
     .describe('Topic of what could not be read, with the reason.'),
   matches: topicName
     .default('lakeseal.matches')
-    .describe('Internal topic of what rules over many events have to judge, by rule and group.'),
+    .describe(
+      'Internal topic of what rules over many events have to judge; one detector group has its own.',
+    ),
   state: topicName
     .default('lakeseal.state')
-    .describe('Internal, compacted topic of the state of those rules; as many partitions.'),
+    .describe('Internal, compacted topic of the state of those rules, with as many partitions.'),
   partitions: count.default(8).describe('Partitions that setup gives a topic it creates.'),
   replicationFactor: count
     .default(1)
@@ -174,7 +176,9 @@ const detect = z.strictObject({
     .describe('Events that one group of a rule keeps whole; beyond it counts are lower bounds.'),
   groupsMax: count
     .default(1_000_000)
-    .describe('Groups that may be open in all; each partition of the matches topic takes its share.'),
+    .describe(
+      'Groups that may be open in all; each partition of the matches topic takes its share.',
+    ),
   eventBytesMax: count
     .default(8 * MIB)
     .describe('A record above this is not decoded but dead-lettered.'),

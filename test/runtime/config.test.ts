@@ -204,6 +204,16 @@ describe('problems', () => {
       /must not be the events topic/,
     ],
     [
+      'matches among the events',
+      { LAKESEAL_TOPICS_MATCHES: 'databricks.audit' },
+      /topics\.matches: must be a topic of its own, not topics\.events/,
+    ],
+    [
+      'one topic for matches and state',
+      { LAKESEAL_TOPICS_STATE: 'lakeseal.matches' },
+      /topics\.state: must be a topic of its own, not topics\.matches/,
+    ],
+    [
       'batch above record',
       { LAKESEAL_TOPICS_RECORD_BYTES_MAX: '1000' },
       /batchBytesMax: must not pass/,
