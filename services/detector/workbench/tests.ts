@@ -177,8 +177,9 @@ class Trial {
     const name = nameOf(event, index);
     const held = explained.filter(({ holds }) => holds);
     if (held.length > 0) {
-      const names = this.#stateful!.groupBy.map((field) => field.name).join(', ');
-      return [`${name} matches, but lacks a field to be grouped by (${names})`];
+      const { groupNames, fields } = this.#engine.plans.get(this.#stateful!.id)!;
+      const needed = [...new Set([...groupNames, ...fields])].join(', ');
+      return [`${name} matches, but lacks a field that it is grouped or counted by (${needed})`];
     }
     return explained.flatMap((one) => [
       `${name} does not match ${one.rule.title}:`,

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { alertId } from '../../../services/detector/alert/alert.ts';
+import { DEFAULT_LIMITS } from '../../../services/detector/correlate/limits.ts';
 import { Engine } from '../../../services/detector/stream/engine.ts';
-import { Judge, type Verdict } from '../../../services/detector/workbench/judge.ts';
+import { type Address, Judge, type Verdict } from '../../../services/detector/workbench/judge.ts';
 import type { AuditEvent } from '../../../services/ingest/event.ts';
 import { ACTOR, auditEvent } from '../events.ts';
 import { setOf } from '../sigma/layers.ts';
@@ -84,11 +85,13 @@ function event(minute: number, changes: Partial<AuditEvent> = {}): AuditEvent {
   });
 }
 
+function at(line: number): Address {
+  return { topic: 'file', partition: 0, offset: BigInt(line) };
+}
+
 function judged(events: readonly AuditEvent[], until: number | null = null) {
   const judge = new Judge(engine);
-  const hits = events.flatMap((one, at) =>
-    judge.event(one, { topic: 'file', partition: 0, offset: BigInt(at + 1) }),
-  );
+  const hits = events.flatMap((one, index) => judge.event(one, at(index + 1)));
   return { hits, verdict: judge.end(until) };
 }
 
@@ -159,6 +162,18 @@ describe('the judge', () => {
   it('judges nothing where there is nothing', () => {
     assert.deepEqual(judged([]), { hits: [], verdict: { alerts: [], refused: [] } });
     assert.deepEqual(told(judged([], START).verdict), []);
+  });
+
+  it('holds back what is judged in order, so that no group is full before the end', () => {
+    const limits = { ...DEFAULT_LIMITS, groupEntriesMax: 10 };
+    const judge = new Judge(engine, limits);
+    for (let minute = 0; minute < 2_000; minute += 1) {
+      const sourceIp = minute === 1_999 ? '203.0.113.2' : '203.0.113.1';
+      judge.event(event(minute, { actionName: 'login', sourceIp }), at(minute));
+    }
+    const verdict = judge.end();
+    assert.equal(verdict.refused.length, 0);
+    assert.deepEqual(told(verdict), [['new address', 'low', 1]]);
   });
 
   it('raises the same alerts whatever the order and however often an event comes', () => {
