@@ -369,6 +369,19 @@ describe('rules explain', () => {
   });
 });
 
+describe('scan', () => {
+  test('a time that is none is an error that shows one', async () => {
+    for (const time of ['yesterday', '7', '2026-13-01']) {
+      const screen = createScreen();
+      assert.equal(await runCommandLine(['scan', 'x', '--until', time], screen), 1);
+      assert.match(
+        screen.errors(),
+        /^lakeseal scan: error: .*'--until <time>' .*2026-11-24T10:00:00Z.*\(USAGE\)\nhint: /,
+      );
+    }
+  });
+});
+
 describe('rules new', () => {
   for (const kind of [null, ...SKELETON_KINDS]) {
     test(`${kind ?? 'single events'}: loads without a warning, and its tests pass`, async () => {
