@@ -10,7 +10,17 @@ import { configKeys, configSchema, loadConfig } from '../../services/runtime/con
 import { version } from '../../services/runtime/version.ts';
 import { createScreen } from './screen.ts';
 
-const COMMANDS = ['setup', 'preflight', 'status', 'collect', 'archive', 'detect', 'scan', 'config'];
+const COMMANDS = [
+  'setup',
+  'preflight',
+  'status',
+  'collect',
+  'archive',
+  'detect',
+  'scan',
+  'rules',
+  'config',
+];
 
 async function run(argv: string[], env: NodeJS.ProcessEnv = {}) {
   const screen = createScreen(env);
