@@ -1,0 +1,163 @@
+/**
+ * The detector without its servers: bytes to verdict on one core, with all shipped rules, beside
+ * `JSON.parse` of the same events. `node test/bench/detect-core.ts [EVENTS] [ROUNDS]`.
+ *
+ * The events are a company day's. `verdict` is which rules fire, found as `detector.ts` finds it:
+ * in the bytes where they are plain, by decoding where they are not. `verdict and event` also
+ * decodes each event that a rule fired on, for its alert or match. `decoded` is the way without
+ * views. Nanoseconds of processor time for each event; ratios are to `JSON.parse` of the lines, so
+ * more is better, and 1 is as fast as merely parsing.
+ */
+import { auditEventType, encodeAuditEvent, frame } from '../../schemas/audit-event.ts';
+import { Matcher } from '../../services/detector/match/match.ts';
+import { loadRules, SHIPPED_LISTS, SHIPPED_RULES } from '../../services/detector/sigma/rules.ts';
+import { type Decoded, decodeJson, decodeRecord } from '../../services/ingest/decode.ts';
+import type { EventView } from '../../services/ingest/event-view.ts';
+import { RecordViewer } from '../../services/ingest/record-view.ts';
+import { companyDay } from '../company/day.ts';
+import { packed, ratio, takeTurns } from './rounds.ts';
+
+const EVENTS = Number(process.argv[2] ?? 20_000);
+const ROUNDS = Number(process.argv[3] ?? 15);
+
+const loaded = loadRules({ layers: [SHIPPED_RULES], lists: [SHIPPED_LISTS], nowMs: Date.now() });
+if (!loaded.ok) throw new Error('the shipped rules do not load');
+const { rules } = loaded.set;
+
+const lines = packed(
+  [...companyDay({ seed: 1, events: EVENTS, days: 1, workspaces: 5, benign: false }).lines()].map(
+    ({ line }) => Buffer.from(line),
+  ),
+);
+const records = packed(
+  lines.map((line) => {
+    const decoded = decodeJson(line);
+    if (!decoded.ok) throw new Error(decoded.detail);
+    return frame(1, encodeAuditEvent(decoded.events[0]!));
+  }),
+);
+const lookUp = (): typeof auditEventType => auditEventType;
+const viewer = new RecordViewer();
+const matcher = new Matcher(rules);
+let sink = 0;
+
+interface Route {
+  bytes: readonly Buffer[];
+  view: (bytes: Buffer) => EventView | null;
+  decode: (bytes: Buffer) => Decoded;
+}
+
+const routes: Record<'json' | 'avro', Route> = {
+  json: { bytes: lines, view: (line) => viewer.json(line), decode: (line) => decodeJson(line) },
+  avro: {
+    bytes: records,
+    view: (value) => viewer.record(value, lookUp),
+    decode: (value) => decodeRecord(value, lookUp),
+  },
+};
+
+function verdict({ view, decode }: Route, bytes: Buffer, withEvent: boolean): number {
+  const found = view(bytes);
+  if (found !== null) {
+    const hits = matcher.match(found).length;
+    if (!found.isDoubtful) {
+      if (hits > 0 && withEvent) decode(bytes);
+      return hits;
+    }
+  }
+  const decoded = decode(bytes);
+  if (!decoded.ok) throw new Error(decoded.detail);
+  return decoded.events.reduce((sum, event) => sum + matcher.match(event).length, 0);
+}
+
+function works(route: Route): Record<'view' | 'verdict' | 'event' | 'decoded', () => void> {
+  return {
+    view: () => {
+      for (const bytes of route.bytes) if (route.view(bytes) !== null) sink += 1;
+    },
+    verdict: () => {
+      for (const bytes of route.bytes) sink += verdict(route, bytes, false);
+    },
+    event: () => {
+      for (const bytes of route.bytes) sink += verdict(route, bytes, true);
+    },
+    decoded: () => {
+      for (const bytes of route.bytes) {
+        const decoded = route.decode(bytes);
+        if (decoded.ok) sink += matcher.match(decoded.events[0]!).length;
+      }
+    },
+  };
+}
+
+/** What the views leave to decoding, and what fires: the same for both routes. */
+function shares(route: Route): { viewed: number; doubtful: number; fired: number } {
+  const counts = { viewed: 0, doubtful: 0, fired: 0 };
+  for (const bytes of route.bytes) {
+    const found = route.view(bytes);
+    if (found === null) continue;
+    counts.viewed += 1;
+    const hits = matcher.match(found).length;
+    if (found.isDoubtful) counts.doubtful += 1;
+    else if (hits > 0) counts.fired += 1;
+  }
+  const share = (count: number): number => Number((count / route.bytes.length).toFixed(3));
+  return {
+    viewed: share(counts.viewed),
+    doubtful: share(counts.doubtful),
+    fired: share(counts.fired),
+  };
+}
+
+const parse = (): void => {
+  for (const line of lines) sink += (JSON.parse(line.toString()) as object[]).length ?? 1;
+};
+const json = works(routes.json);
+const avro = works(routes.avro);
+const times = takeTurns(
+  {
+    parse,
+    jsonView: json.view,
+    jsonVerdict: json.verdict,
+    jsonEvent: json.event,
+    jsonDecoded: json.decoded,
+    avroView: avro.view,
+    avroVerdict: avro.verdict,
+    avroEvent: avro.event,
+    avroDecoded: avro.decoded,
+  },
+  lines.length,
+  ROUNDS,
+);
+
+const bytesOf = (buffers: readonly Buffer[]): number =>
+  Math.round(buffers.reduce((sum, { length }) => sum + length, 0) / buffers.length);
+const toParse = (ns: number): number => ratio(times.parse / ns);
+process.stdout.write(
+  `${JSON.stringify(
+    {
+      bench: 'detect-core',
+      node: process.version,
+      events: lines.length,
+      rules: rules.length,
+      bytes: { line: bytesOf(lines), record: bytesOf(records) },
+      nsPerEvent: times,
+      toJsonParse: {
+        json: {
+          verdict: toParse(times.jsonVerdict),
+          'verdict and event': toParse(times.jsonEvent),
+          decoded: toParse(times.jsonDecoded),
+        },
+        avro: {
+          verdict: toParse(times.avroVerdict),
+          'verdict and event': toParse(times.avroEvent),
+          decoded: toParse(times.avroDecoded),
+        },
+      },
+      shares: { json: shares(routes.json), avro: shares(routes.avro) },
+      sink: sink > 0,
+    },
+    null,
+    2,
+  )}\n`,
+);
