@@ -10,9 +10,10 @@ const START_BYTES = 4_096;
 /** Varints up to here are read without bigint. */
 const SAFE = Number.MAX_SAFE_INTEGER;
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const HASH = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 const UUID_BYTES = 16;
+const UUID_CHARS = 36;
+const HYPHEN = 0x2d;
 const HASH_BYTES = 32;
 const ID_TEXT = 0;
 const ID_UUID = 1;
@@ -32,9 +33,9 @@ export class Writer {
     this.#known.clear();
   }
 
-  /** A copy of what was written. */
-  bytes(): Buffer {
-    return Buffer.from(this.#bytes.subarray(0, this.#length));
+  /** What was written, until more is. */
+  written(): Buffer {
+    return this.#bytes.subarray(0, this.#length);
   }
 
   /** The same as one-byte characters: the smallest thing that a heap can keep it in. */
@@ -103,10 +104,8 @@ export class Writer {
 
   /** An event's id. */
   id(value: string): void {
-    if (value.length === 36 && UUID.test(value)) {
-      this.byte(ID_UUID);
-      this.#room(UUID_BYTES);
-      this.#length += this.#bytes.write(value.replaceAll('-', ''), this.#length, UUID_BYTES, 'hex');
+    if (value.length === UUID_CHARS && this.#uuid(value)) {
+      this.#length += 1 + UUID_BYTES;
     } else if (value.length === 43 && HASH.test(value)) {
       this.byte(ID_HASH);
       this.#room(HASH_BYTES);
@@ -115,6 +114,24 @@ export class Writer {
       this.byte(ID_TEXT);
       this.text(value);
     }
+  }
+
+  /** Writes a UUID behind the end, where it is one in lower case. */
+  #uuid(value: string): boolean {
+    this.#room(1 + UUID_BYTES);
+    let to = this.#length;
+    this.#bytes[to++] = ID_UUID;
+    for (let at = 0; at < UUID_CHARS; at += 2) {
+      if (at === 8 || at === 13 || at === 18 || at === 23) {
+        if (value.charCodeAt(at) !== HYPHEN) return false;
+        at += 1;
+      }
+      const high = digitOf(value.charCodeAt(at));
+      const low = digitOf(value.charCodeAt(at + 1));
+      if (high < 0 || low < 0) return false;
+      this.#bytes[to++] = high * 16 + low;
+    }
+    return true;
   }
 
   /** A text that comes again and again: after the first time its number stands for it. */
@@ -127,6 +144,12 @@ export class Writer {
     this.#known.set(value, this.#known.size);
     this.byte(0);
     this.text(value);
+  }
+
+  /** A time, or -Infinity for none. */
+  since(time: number): void {
+    this.byte(time === Number.NEGATIVE_INFINITY ? 0 : 1);
+    if (time !== Number.NEGATIVE_INFINITY) this.double(time);
   }
 
   #room(wanted: number): void {
@@ -189,6 +212,14 @@ export class Reader {
     const value = this.#bytes.readDoubleLE(this.#at);
     this.#at += 8;
     return value;
+  }
+
+  since(): number {
+    const present = this.byte();
+    if (present > 1) this.#fail();
+    if (present !== 1) return Number.NEGATIVE_INFINITY;
+    const time = this.double();
+    return Number.isFinite(time) ? time : this.#fail();
   }
 
   offset(): bigint {
@@ -259,4 +290,10 @@ export class Reader {
     this.failed = true;
     return '';
   }
+}
+
+/** Value of a hexadecimal digit in lower case, or -1. */
+function digitOf(unit: number): number {
+  if (unit >= 0x30 && unit <= 0x39) return unit - 0x30;
+  return unit >= 0x61 && unit <= 0x66 ? unit - 0x57 : -1;
 }

@@ -28,12 +28,12 @@ import {
 } from './eager.ts';
 import { type Entry, evidenceOf, TIME_MS_MAX } from './entry.ts';
 import { tupleKey } from './figures.ts';
-import { groupDue, type Open, RuleStore } from './group-store.ts';
+import { groupDue, type Open, OpenGroups, RuleStore } from './group-store.ts';
 import type { Limits } from './limits.ts';
 import { foldOrdered, judgeOrdered, OrderedGroup, orderedRule } from './ordered.ts';
 import type { OrderedAlert } from './ordered-alert.ts';
 import type { Plan } from './plan.ts';
-import { decodeState, type Group, type Rule } from './state-codec.ts';
+import { decodeState, type Group, markOf, type Rule } from './state-codec.ts';
 import type { Effect, Match, RefusalReason, StateChange, StatefulAlert } from './types.ts';
 
 export interface CorrelatorStats {
@@ -69,8 +69,7 @@ export class Correlator {
   readonly #limits: Limits;
   readonly #stores: ReadonlyMap<string, RuleStore>;
   readonly #due = new DueQueue<{ store: RuleStore; key: string }>();
-  /** Groups in use, in the order in which they are looked at for packing. */
-  readonly #open = new Set<Open>();
+  readonly #open = new OpenGroups();
   readonly #unsent = new Map<string, Unsent>();
   readonly #built = new Map<string, StatefulAlert>();
   #effects: Effect[] = [];
@@ -301,15 +300,8 @@ export class Correlator {
   /** Packs groups that were not in use lately, until no more than the limit are unpacked. */
   #packSome(): void {
     while (this.#open.size > this.#limits.warmGroupsMax) {
-      for (const open of this.#open) {
-        this.#open.delete(open);
-        if (!open.isUsed) {
-          open.store.pack(open);
-          break;
-        }
-        open.isUsed = false;
-        this.#open.add(open);
-      }
+      const open = this.#open.takeUnused();
+      open.store.pack(open);
     }
   }
 
@@ -396,8 +388,8 @@ export class Correlator {
 
 function ruleOf(plan: Plan, limits: Limits): Rule {
   return plan.mode === 'eager'
-    ? { kind: 'eager', plan, eager: eagerRule(plan, limits) }
-    : { kind: 'ordered', plan, ordered: orderedRule(plan, limits) };
+    ? { kind: 'eager', plan, mark: markOf(plan), eager: eagerRule(plan, limits) }
+    : { kind: 'ordered', plan, mark: markOf(plan), ordered: orderedRule(plan, limits) };
 }
 
 function newGroup(store: RuleStore, key: string): Open {
@@ -412,6 +404,7 @@ function newGroup(store: RuleStore, key: string): Open {
     touchedMs: Number.NEGATIVE_INFINITY,
     queuedAt: Number.POSITIVE_INFINITY,
     isUsed: true,
+    place: -1,
   };
 }
 

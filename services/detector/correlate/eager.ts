@@ -324,9 +324,9 @@ export function eagerForgetAfter({ spanMs, suppressMs }: EagerRule, group: Eager
 }
 
 export function writeEager(writer: Writer, group: EagerGroup): void {
-  writer.double(group.horizon);
-  writer.double(group.settledTo);
-  writer.double(group.droppedTo);
+  writer.since(group.horizon);
+  writer.since(group.settledTo);
+  writer.since(group.droppedTo);
   writeEntries(writer, group.entries);
   writer.count(group.alerts.length);
   for (const alert of group.alerts) {
@@ -339,17 +339,16 @@ export function writeEager(writer: Writer, group: EagerGroup): void {
     writer.count(alert.revision);
     writer.byte(alert.isLowerBound ? 1 : 0);
     if (!alert.isLowerBound) continue;
-    writer.double(alert.droppedTo);
+    writer.since(alert.droppedTo);
     writeRefs(writer, alert.firstRefs ?? []);
   }
 }
 
 export function readEager(reader: Reader, rule: EagerRule): EagerGroup {
   const group = new EagerGroup();
-  group.horizon = reader.double();
-  group.settledTo = reader.double();
-  group.droppedTo = reader.double();
-  if (Number.isNaN(group.horizon + group.settledTo + group.droppedTo)) reader.refuse();
+  group.horizon = reader.since();
+  group.settledTo = reader.since();
+  group.droppedTo = reader.since();
   group.entries = readEntries(reader, rule.leaves);
   const length = reader.length();
   for (let n = 0; n < length && !reader.failed; n += 1) {
@@ -373,7 +372,7 @@ function readAlert(reader: Reader): EagerAlert {
   alert.revision = reader.count();
   alert.isLowerBound = reader.byte() === 1;
   if (!alert.isLowerBound) return alert;
-  alert.droppedTo = reader.double();
+  alert.droppedTo = reader.since();
   const refs = readRefs(reader);
   alert.firstRefs = refs.length === 0 ? null : refs;
   return alert;

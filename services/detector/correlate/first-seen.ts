@@ -79,7 +79,7 @@ class KnownValues implements NodeState {
 
   write(writer: Writer): void {
     writer.whole(this.#since);
-    writer.double(this.#newest);
+    writer.since(this.#newest);
     writer.count(this.#seen.size);
     let time = this.#since;
     for (const [key, last] of this.#seen) {
@@ -92,8 +92,7 @@ class KnownValues implements NodeState {
   static read(node: PlanNode, reader: Reader): KnownValues {
     const made = new KnownValues(node);
     made.#since = reader.whole();
-    made.#newest = reader.double();
-    if (Number.isNaN(made.#newest)) reader.refuse();
+    made.#newest = reader.since();
     let time = made.#since;
     for (let n = reader.length(); n > 0 && !reader.failed; n -= 1) {
       const key = reader.text();

@@ -6,7 +6,7 @@
 import { eagerForgetAfter } from './eager.ts';
 import { dueOf, orderedForgetAfter } from './ordered.ts';
 import type { Group, Rule } from './state-codec.ts';
-import { packGroup, sealState, unpackGroup } from './state-codec.ts';
+import { encodeState, packGroup, sealState, unpackGroup } from './state-codec.ts';
 
 /** A group in use. */
 export interface Open {
@@ -20,6 +20,47 @@ export interface Open {
   queuedAt: number;
   /** Used since it was last looked at for packing. */
   isUsed: boolean;
+  /** Where it is in `OpenGroups`; -1 where it is not. */
+  place: number;
+}
+
+/** Groups in use, and which of them were not in use lately (the clock algorithm). */
+export class OpenGroups {
+  readonly #list: Open[] = [];
+  #hand = 0;
+
+  get size(): number {
+    return this.#list.length;
+  }
+
+  add(open: Open): void {
+    open.place = this.#list.length;
+    this.#list.push(open);
+  }
+
+  delete(open: Open): void {
+    const { place } = open;
+    if (place < 0) return;
+    open.place = -1;
+    const last = this.#list.pop()!;
+    if (last === open) return;
+    this.#list[place] = last;
+    last.place = place;
+  }
+
+  /** Takes one out that was not used since the hand passed it. Only where there is one. */
+  takeUnused(): Open {
+    for (;;) {
+      if (this.#hand >= this.#list.length) this.#hand = 0;
+      const open = this.#list[this.#hand]!;
+      if (!open.isUsed) {
+        this.delete(open);
+        return open;
+      }
+      open.isUsed = false;
+      this.#hand += 1;
+    }
+  }
 }
 
 /** What is known of a group without unpacking it. */
@@ -46,11 +87,9 @@ export class RuleStore {
   }
 
   pack(open: Open): void {
-    glanceBytes.writeDoubleLE(open.touchedMs, 0);
-    glanceBytes.writeDoubleLE(open.queuedAt, 8);
-    glanceBytes.writeDoubleLE(forgetAfterOf(this.rule, open.group), 16);
-    const text = glanceBytes.toString('latin1') + packGroup(open.group);
-    this.groups.set(open.key, text);
+    const { touchedMs, queuedAt, group } = open;
+    const glance = [touchedMs, queuedAt, forgetAfterOf(this.rule, group)];
+    this.groups.set(open.key, packGroup(group, glance));
   }
 
   unpack(key: string, packed: string): Open {
@@ -63,6 +102,7 @@ export class RuleStore {
       touchedMs: scratch.readDoubleLE(0),
       queuedAt: scratch.readDoubleLE(8),
       isUsed: true,
+      place: -1,
     };
     this.groups.set(key, open);
     return open;
@@ -85,8 +125,8 @@ export class RuleStore {
   sealed(key: string): Buffer | null {
     const slot = this.groups.get(key);
     if (slot === undefined) return null;
-    const packed = typeof slot === 'string' ? slot.slice(GLANCE_BYTES) : packGroup(slot.group);
-    return sealState(this.rule, Buffer.from(packed, 'latin1'));
+    if (typeof slot !== 'string') return encodeState(this.rule, slot.group);
+    return sealState(this.rule, Buffer.from(slot, 'latin1').subarray(GLANCE_BYTES));
   }
 }
 

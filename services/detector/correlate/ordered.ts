@@ -331,8 +331,8 @@ export function orderedForgetAfter(rule: OrderedRule, group: OrderedGroup): numb
 }
 
 export function writeOrdered(writer: Writer, group: OrderedGroup): void {
-  writer.double(group.judgedTo);
-  writer.double(group.newest);
+  writer.since(group.judgedTo);
+  writer.since(group.newest);
   writer.text(group.context);
   writeEntries(writer, group.pending);
   for (const byKey of group.states) {
@@ -355,9 +355,8 @@ export function writeOrdered(writer: Writer, group: OrderedGroup): void {
 
 export function readOrdered(reader: Reader, rule: OrderedRule): OrderedGroup {
   const group = new OrderedGroup(rule.nodes.length);
-  group.judgedTo = reader.double();
-  group.newest = reader.double();
-  if (Number.isNaN(group.judgedTo) || Number.isNaN(group.newest)) reader.refuse();
+  group.judgedTo = reader.since();
+  group.newest = reader.since();
   group.context = reader.text();
   group.pending = readEntries(reader, rule.leaves.size);
   if (group.pending.some(({ time }) => time <= group.judgedTo)) reader.refuse();

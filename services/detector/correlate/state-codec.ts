@@ -21,17 +21,18 @@ const HEAD_BYTES = 5;
 const MARK_BYTES = 12;
 
 export type Rule =
-  | { kind: 'eager'; plan: Plan; eager: EagerRule }
-  | { kind: 'ordered'; plan: Plan; ordered: OrderedRule };
+  | { kind: 'eager'; plan: Plan; mark: Buffer; eager: EagerRule }
+  | { kind: 'ordered'; plan: Plan; mark: Buffer; ordered: OrderedRule };
 export type Group =
   | { kind: 'eager'; eager: EagerGroup }
   | { kind: 'ordered'; ordered: OrderedGroup };
 
 const writer = new Writer();
 
-/** The group alone: for memory, where nothing can have touched it. */
-export function packGroup(group: Group): string {
+/** Some doubles and the group: for memory, where nothing can have touched it. */
+export function packGroup(group: Group, before: readonly number[]): string {
   writer.reset();
+  for (const double of before) writer.double(double);
   writeGroup(writer, group);
   return writer.latin1();
 }
@@ -47,7 +48,7 @@ export function unpackGroup(rule: Rule, bytes: Buffer, start: number, end: numbe
 export function sealState(rule: Rule, packed: Buffer): Buffer {
   const bytes = Buffer.allocUnsafe(HEAD_BYTES + MARK_BYTES + packed.length);
   bytes[0] = STATE_VERSION;
-  markOf(rule).copy(bytes, HEAD_BYTES);
+  rule.mark.copy(bytes, HEAD_BYTES);
   packed.copy(bytes, HEAD_BYTES + MARK_BYTES);
   bytes.writeUInt32LE(crc32(bytes.subarray(HEAD_BYTES)), 1);
   return bytes;
@@ -56,7 +57,7 @@ export function sealState(rule: Rule, packed: Buffer): Buffer {
 export function encodeState(rule: Rule, group: Group): Buffer {
   writer.reset();
   writeGroup(writer, group);
-  return sealState(rule, writer.bytes());
+  return sealState(rule, writer.written());
 }
 
 /** `stranger`: of another version or another meaning; `broken`: not what it says it is. */
@@ -68,13 +69,14 @@ export function decodeState(rule: Rule, bytes: Buffer): Decoded {
   if (crc32(bytes.subarray(HEAD_BYTES)) !== bytes.readUInt32LE(1))
     return { ok: false, why: 'broken' };
   const mark = bytes.subarray(HEAD_BYTES, HEAD_BYTES + MARK_BYTES);
-  if (!mark.equals(markOf(rule))) return { ok: false, why: 'stranger' };
+  if (!mark.equals(rule.mark)) return { ok: false, why: 'stranger' };
   const group = readGroup(rule, new Reader(bytes, HEAD_BYTES + MARK_BYTES));
   return group === null ? { ok: false, why: 'broken' } : { ok: true, group };
 }
 
-function markOf({ plan }: Rule): Buffer {
-  return Buffer.from(plan.fingerprint, 'base64url').subarray(0, MARK_BYTES);
+/** What tells state of one meaning from that of another. */
+export function markOf({ fingerprint }: Plan): Buffer {
+  return Buffer.from(fingerprint, 'base64url').subarray(0, MARK_BYTES);
 }
 
 function writeGroup(to: Writer, group: Group): void {

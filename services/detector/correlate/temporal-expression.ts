@@ -27,8 +27,7 @@ export function temporalExpression(node: PlanNode): NodeKind {
     open: () => make([]),
     read: (reader: Reader) => {
       const state = make(readEntries(reader, node.children.length));
-      state.judged = reader.double();
-      if (Number.isNaN(state.judged)) reader.refuse();
+      state.judged = reader.since();
       return state;
     },
   };
@@ -112,7 +111,7 @@ class ExpressionWindows implements NodeState {
 
   write(writer: Writer): void {
     writeEntries(writer, this.#entries);
-    writer.double(this.judged);
+    writer.since(this.judged);
   }
 }
 
