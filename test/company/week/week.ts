@@ -144,8 +144,8 @@ class Week {
         yield* this.#delivery.through(slot + minute, this.#take(slot + minute));
       }
     }
-    // Answers to what was asked in the last minutes.
-    for (const rest of [...this.#slots.keys()].sort((left, right) => left - right)) {
+    // Answers to what was asked in the last minutes, and Sunday evening in the far west.
+    for (let rest = slot + SLOTS; this.#slots.size > 0; rest += 1) {
       yield* this.#delivery.through(rest, this.#take(rest));
     }
     yield* this.#delivery.rest();
