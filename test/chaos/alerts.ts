@@ -7,6 +7,7 @@ import {
   openSearchClient,
 } from '../../services/detector/alert/opensearch.ts';
 import { loadConfig } from '../../services/runtime/config.ts';
+import { freshFetch } from '../stack/fresh-fetch.ts';
 import { LAKESEAL_MAIN } from '../stack/service.ts';
 
 const PAGE = 5_000;
@@ -26,7 +27,7 @@ export async function ask(
   path: string,
   body?: unknown,
 ): Promise<{ status: number; body: Record<string, unknown> }> {
-  const response = await fetch(`${url}/${path}`, {
+  const response = await freshFetch(`${url}/${path}`, {
     method,
     headers: { 'content-type': 'application/json' },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),

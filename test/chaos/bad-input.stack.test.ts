@@ -14,6 +14,7 @@ import { auditEventSchema, unframe } from '../../schemas/audit-event.ts';
 import { type AvroType, parseAvroSchema } from '../../schemas/avro.ts';
 import { longBytes } from '../../schemas/varint.ts';
 import { DECODE_LIMITS, type DecodeReason, decodeRecord } from '../../services/ingest/decode.ts';
+import { freshFetch } from '../stack/fresh-fetch.ts';
 import type { ServiceProcess } from '../stack/service.ts';
 import { useStack } from '../stack/use.ts';
 import { assertOnce, installTemplate, readAlerts } from './alerts.ts';
@@ -231,7 +232,7 @@ async function schemasOf(
   }
   const types = new Map<number, AvroType>();
   for (const id of ids) {
-    const response = await fetch(`${registryUrl}/schemas/ids/${id}`);
+    const response = await freshFetch(`${registryUrl}/schemas/ids/${id}`);
     const { schema } = (await response.json()) as { schema?: string };
     if (response.ok && schema !== undefined) types.set(id, parseAvroSchema(JSON.parse(schema)));
   }

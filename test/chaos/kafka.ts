@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import kafkajs, { type Admin, type Kafka, type Message, type Producer } from 'kafkajs';
 import { auditEventSchema } from '../../schemas/audit-event.ts';
+import { freshFetch } from '../stack/fresh-fetch.ts';
 import type { MixedMessage } from './events.ts';
 import { until } from './wait.ts';
 
@@ -62,7 +63,7 @@ export async function registerSchema(
   subject: string,
   schema: unknown = auditEventSchema,
 ): Promise<number> {
-  const response = await fetch(`${registryUrl}/subjects/${subject}/versions`, {
+  const response = await freshFetch(`${registryUrl}/subjects/${subject}/versions`, {
     method: 'POST',
     headers: { 'content-type': 'application/vnd.schemaregistry.v1+json' },
     body: JSON.stringify({ schema: JSON.stringify(schema) }),

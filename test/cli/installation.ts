@@ -6,6 +6,7 @@ import { connectKafka } from '../../services/ingest/kafka.ts';
 import { type Config, loadConfig } from '../../services/runtime/config.ts';
 import { silentLog } from '../../services/runtime/log.ts';
 import type { Setting } from '../stack/environment.ts';
+import { freshFetch } from '../stack/fresh-fetch.ts';
 import type { Stack } from '../stack/stack.ts';
 
 export interface Installation {
@@ -66,8 +67,8 @@ export async function readServers({ stack, config, kafka, opensearch }: Installa
         patiently(() => admin.describeConfigs({ includeSynonyms: false, resources: [one] })),
       ),
     );
-    const subject = await fetch(`${registry.url}/subjects/${topics.events}-value/versions`);
-    const level = await fetch(`${registry.url}/config/${topics.events}-value`);
+    const subject = await freshFetch(`${registry.url}/subjects/${topics.events}-value/versions`);
+    const level = await freshFetch(`${registry.url}/config/${topics.events}-value`);
     const template = await opensearch.indices.existsIndexTemplate({
       name: search.alertIndexPrefix,
     });

@@ -9,13 +9,14 @@ import {
   SchemaCache,
 } from '../../services/ingest/registry.ts';
 import { silentLog } from '../../services/runtime/log.ts';
+import { freshFetch } from '../stack/fresh-fetch.ts';
 import { useStack } from '../stack/use.ts';
 
 const stack = await useStack();
 const config = { url: stack.registryUrl, timeoutMs: 10_000 };
 
 async function compatibility(subject: string): Promise<string | undefined> {
-  const response = await fetch(`${config.url}/config/${subject}?defaultToGlobal=false`);
+  const response = await freshFetch(`${config.url}/config/${subject}?defaultToGlobal=false`);
   return ((await response.json()) as { compatibilityLevel?: string }).compatibilityLevel;
 }
 

@@ -29,7 +29,6 @@ export async function pythonWith(packages: string[]): Promise<string> {
   const python = join(folder, 'bin', 'python');
   const marker = join(folder, 'complete');
   if (existsSync(marker)) return python;
-  await mkdir(cacheFolder(), { recursive: true });
   const unlock = await lock(`${folder}.lock`);
   try {
     if (existsSync(marker)) return python;

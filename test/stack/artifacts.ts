@@ -149,7 +149,6 @@ export async function fetchPrograms(
   if (servers.some((server) => server !== 'minio')) tools.add('java');
   const { jdk } = findPrerequisites(tools);
   if (absent.length > 0) {
-    mkdirSync(cache, { recursive: true });
     const env = withJdk(process.env, jdk);
     progress.note(`  fetching what is not in ${cache} yet; the next start needs none of it`);
     await makeAll(absent, cache, { env, jdk }, progress);
@@ -222,8 +221,12 @@ async function removeLeftovers(path: string): Promise<void> {
   }
 }
 
-/** A lock is a folder that holds who took it; one whose holder is dead is taken over. */
+/**
+ * A lock is a folder that holds who took it; one whose holder is dead is taken over. The folder it
+ * is in is made where there is none: on a new machine the first to lock finds no cache.
+ */
 export async function lock(path: string): Promise<() => void> {
+  mkdirSync(dirname(path), { recursive: true });
   for (;;) {
     const own = mkdtempSync(`${path}.`);
     writeJson(join(own, 'holder.json'), identify(process.pid));

@@ -24,6 +24,7 @@ import { promisify } from 'node:util';
 import { ListBucketsCommand, S3Client } from '@aws-sdk/client-s3';
 import { Failure } from '../../services/runtime/errors.ts';
 import type { Programs } from './artifacts.ts';
+import { freshFetch } from './fresh-fetch.ts';
 import { isAlive, type ProcessIdentity } from './process.ts';
 import type { LaunchState, ServerName, StackState } from './state.ts';
 
@@ -377,7 +378,7 @@ async function isReady(
 }
 
 async function answers(url: string): Promise<boolean> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(65_000) });
+  const response = await freshFetch(url, { signal: AbortSignal.timeout(65_000) });
   await response.arrayBuffer();
   return response.ok;
 }

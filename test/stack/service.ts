@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freshFetch } from './fresh-fetch.ts';
 
 export const LAKESEAL_MAIN = join(import.meta.dirname, '..', '..', 'services', 'main.ts');
 const POLL_MS = 50;
@@ -81,7 +82,7 @@ async function waitReady(child: ChildProcess, logFile: string, timeoutMs: number
     }
     try {
       const port = portOf(logFile);
-      const response = await fetch(`http://127.0.0.1:${port}/readyz`);
+      const response = await freshFetch(`http://127.0.0.1:${port}/readyz`);
       if (response.ok) return;
       last = await response.text();
     } catch (error) {
@@ -93,7 +94,7 @@ async function waitReady(child: ChildProcess, logFile: string, timeoutMs: number
 }
 
 async function fetchText(logFile: string, path: string): Promise<string> {
-  const response = await fetch(`http://127.0.0.1:${portOf(logFile)}${path}`);
+  const response = await freshFetch(`http://127.0.0.1:${portOf(logFile)}${path}`);
   return response.text();
 }
 

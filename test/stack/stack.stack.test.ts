@@ -27,6 +27,7 @@ import { patiently } from '../../services/cli/kafka-patience.ts';
 import { connectKafka } from '../../services/ingest/kafka.ts';
 import { loadConfig } from '../../services/runtime/config.ts';
 import { silentLog } from '../../services/runtime/log.ts';
+import { freshFetch } from './fresh-fetch.ts';
 import { readIdentity, waitForExit } from './process.ts';
 import { attachStack, startStack } from './stack.ts';
 import { keeperFileIn, readState } from './state.ts';
@@ -49,7 +50,7 @@ async function refusal(work: Promise<unknown>): Promise<string> {
 }
 
 async function json(url: string, init?: RequestInit): Promise<Record<string, unknown>> {
-  const response = await fetch(url, init);
+  const response = await freshFetch(url, init);
   const body = (await response.json()) as Record<string, unknown>;
   assert.ok(response.ok, JSON.stringify(body));
   return body;
@@ -112,7 +113,11 @@ describe('schema registry', () => {
     const path = `/subjects/${stack.unique('subject')}/versions`;
     await post(path, record([{ name: 'a', type: 'string' }]));
     const body = record([{ name: 'b', type: 'string' }]);
-    const response = await fetch(`${stack.registryUrl}${path}`, { method: 'POST', headers, body });
+    const response = await freshFetch(`${stack.registryUrl}${path}`, {
+      method: 'POST',
+      headers,
+      body,
+    });
     assert.equal(response.status, 409);
   });
 });
@@ -134,7 +139,7 @@ describe('OpenSearch', () => {
     const health = `${stack.opensearchUrl}/_cluster/health`;
     await stack.kill('opensearch', 'SIGSTOP');
     try {
-      await assert.rejects(fetch(health, { signal: AbortSignal.timeout(500) }), /timeout/);
+      await assert.rejects(freshFetch(health, { signal: AbortSignal.timeout(500) }), /timeout/);
     } finally {
       await stack.kill('opensearch', 'SIGCONT');
     }

@@ -103,6 +103,13 @@ describe('cache', () => {
     assert.deepEqual(readdirSync(cache), ['slow-1'], 'no lock and no temporary folder is left');
   });
 
+  test('the first use of a machine makes the cache', async () => {
+    const cache = join(dir, 'home', 'of', 'nobody', 'yet');
+    const first = artifact('program', (folder) => writeFile(join(folder, 'program'), ''));
+    await makeOnce(first, cache, tools, quiet);
+    assert.deepEqual(readdirSync(cache), ['program-1']);
+  });
+
   test('what failed half-way is never used, and the next try starts from nothing', async () => {
     const cache = await mkdtemp(join(dir, 'cache-'));
     const broken = artifact('program', async (folder) => {
