@@ -1,6 +1,7 @@
 /**
  * `npm test` and `npm run test:unit`: types, lint, the tests without servers, then (unless --unit)
- * the real servers once for all tests that need them. Words after the options choose test files
+ * those that take minutes (`*.full.test.ts`), and the real servers once for all tests that need
+ * them (`*.stack.test.ts`). Words after the options choose test files
  * whose path holds one of them, and leave types and lint out.
  *
  * Goes on after a failure, so that one run shows them all. The last line is `N passed, N failed,
@@ -22,8 +23,8 @@ const ROOT = join(import.meta.dirname, '..');
 const BIN = join(ROOT, 'node_modules', '.bin');
 /** A file that runs longer hangs: Node by itself waits for ever for a promise that never settles. */
 const FILE_MS_MAX = 5 * 60_000;
-/** On the servers: the fault tests kill and restart many times. */
-const STACK_FILE_MS_MAX = 30 * 60_000;
+/** Full runs judge millions of events; the fault tests on servers kill and restart many times. */
+const LONG_FILE_MS_MAX = 30 * 60_000;
 /** kafkajs as it is, which some tests use beside the mended one, sets negative timers. */
 const NODE_OPTIONS = ['--disable-warning=TimeoutNegativeWarning'];
 
@@ -49,20 +50,29 @@ function check(name: string, command: string, args: string[]): void {
 }
 
 /** One report for all files, whose own summaries are left out. */
-async function runTests(files: string[], concurrency: number, before: () => Promise<void>) {
+async function runTests(
+  files: string[],
+  concurrency: number,
+  timeout: number,
+  before: () => Promise<void> = async () => {},
+) {
   const reporter = new spec();
   reporter.pipe(process.stdout, { end: false });
   for (const group of concurrency === 1 ? files.map((file) => [file]) : [files]) {
     await before();
-    await runFiles(group, concurrency, reporter);
+    await runFiles(group, concurrency, timeout, reporter);
   }
   const done = new Promise((resolve) => reporter.once('end', resolve));
   reporter.end();
   await done;
 }
 
-async function runFiles(files: string[], concurrency: number, reporter: Transform): Promise<void> {
-  const timeout = concurrency === 1 ? STACK_FILE_MS_MAX : FILE_MS_MAX;
+async function runFiles(
+  files: string[],
+  concurrency: number,
+  timeout: number,
+  reporter: Transform,
+): Promise<void> {
   const events = run({ files, concurrency, cwd: ROOT, timeout, execArgv: NODE_OPTIONS });
   for await (const event of events) {
     if (event.type === 'test:summary') {
@@ -88,7 +98,7 @@ async function runStackTests(files: string[]): Promise<void> {
   try {
     stack = given ? attachStack(given) : await startStack();
     process.env.LAKESEAL_STACK = stack.stateFile;
-    await runTests(files, 1, () => heal(stack!));
+    await runTests(files, 1, LONG_FILE_MS_MAX, () => heal(stack!));
   } catch (error) {
     console.error(describeFailure('stack', error));
     total.failed++;
@@ -115,7 +125,8 @@ async function main(): Promise<void> {
     .filter((file) => positionals.length === 0 || positionals.some((word) => file.includes(word)))
     .sort();
   const onServers = chosen.filter((file) => file.endsWith('.stack.test.ts'));
-  const alone = chosen.filter((file) => !file.endsWith('.stack.test.ts'));
+  const long = chosen.filter((file) => file.endsWith('.full.test.ts'));
+  const alone = chosen.filter((file) => !onServers.includes(file) && !long.includes(file));
 
   if (positionals.length === 0) {
     check('types', 'tsc', ['--noEmit']);
@@ -123,7 +134,11 @@ async function main(): Promise<void> {
   }
   if (alone.length > 0) {
     heading('tests without servers');
-    await runTests(alone, availableParallelism(), async () => {});
+    await runTests(alone, availableParallelism(), FILE_MS_MAX);
+  }
+  if (long.length > 0 && !values.unit) {
+    heading('tests that take minutes');
+    await runTests(long, availableParallelism(), LONG_FILE_MS_MAX);
   }
   if (onServers.length > 0 && !values.unit) await runStackTests(onServers);
   conclude();
