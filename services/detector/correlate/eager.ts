@@ -71,6 +71,8 @@ export class EagerGroup {
   droppedTo = Number.NEGATIVE_INFINITY;
   /** Length at which to look for what can be let go. */
   thinAt = 0;
+  /** The watermark with which it was last looked through; NaN where more can be let go since. */
+  thinnedWith = Number.NaN;
 }
 
 export type EagerOutcome =
@@ -106,16 +108,22 @@ export function foldEager(
   if (entry.time <= group.horizon) return { kind: 'late' };
   const late = entry.time - rule.spanMs <= group.horizon || entry.time <= group.settledTo;
   if (placeOf(group.entries, entry).known) return { kind: 'duplicate' };
-  if (group.entries.length >= Math.max(rule.entriesMax, group.thinAt)) {
-    thin(rule, group, watermark);
-    if (group.entries.length >= rule.entriesHardMax) return { kind: 'refused' };
-  }
+  if (!hasRoom(rule, group, watermark)) return { kind: 'refused' };
   const { at } = placeOf(group.entries, entry);
   group.entries.splice(at, 0, entry);
   const changed = new Set<EagerAlert>();
   count(group, at, rule, changed);
   judge(rule, group, at, changed);
   return { kind: 'folded', late, changed: [...changed] };
+}
+
+/** Makes room where it is time to; a full group is looked through once for what has changed. */
+function hasRoom(rule: EagerRule, group: EagerGroup, watermark: number): boolean {
+  const { length } = group.entries;
+  if (length < Math.min(rule.entriesHardMax, Math.max(rule.entriesMax, group.thinAt))) return true;
+  if (length >= rule.entriesHardMax && group.thinnedWith === watermark) return false;
+  thin(rule, group, watermark);
+  return group.entries.length < rule.entriesHardMax;
 }
 
 /** The entry at `at` is new: alerts that are open count it. */
@@ -170,6 +178,7 @@ function decide(
   const period = periodOf(decided, rule.suppressMs);
   const alert = open ?? newAlert(period);
   if (open === undefined) {
+    group.thinnedWith = Number.NaN;
     group.alerts.push(alert);
     group.alerts.sort((a, b) => a.period - b.period);
   }
@@ -274,6 +283,7 @@ export function thin(rule: EagerRule, group: EagerGroup, watermark: number): voi
   }
   if (kept.length < before.length) noteDropped(rule, group, kept);
   group.entries = kept;
+  group.thinnedWith = watermark;
   group.thinAt = Math.max(rule.entriesMax, Math.ceil(kept.length * 1.25));
 }
 

@@ -65,7 +65,7 @@ export class OrderedGroup {
   alerts: OrderedAlert[] = [];
   /** Context of the newest event that came with one. */
   context = '';
-  /** Events judged within the lateness: time and identity, oldest first. */
+  /** Events judged within twice the lateness: time and identity, oldest first. */
   judged: Array<{ time: number; hash: number }> = [];
   /** What the states hold, and when the first of them falls due. */
   weight = 0;
@@ -175,7 +175,7 @@ export function judgeOrdered(
 function settle(rule: OrderedRule, group: OrderedGroup): void {
   const { judgedTo } = group;
   group.alerts = group.alerts.filter(({ period }) => closesAt(rule, period) > judgedTo);
-  const oldest = judgedTo - rule.latenessMs;
+  const oldest = judgedTo - 2 * rule.latenessMs;
   const kept = group.judged.findIndex(({ time }) => time > oldest);
   const recent = kept < 0 ? [] : group.judged.slice(kept);
   group.judged = recent.slice(-rule.entriesMax);
