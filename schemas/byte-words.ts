@@ -45,6 +45,8 @@ export class WideBytes {
 
 const HIGH_BITS = 0x80808080 | 0;
 
+export const WORD_UNITS_MIN = 4;
+
 /** An ASCII text of four characters or more; its last four may overlap those before. */
 export interface WideWord {
   readonly fours: Int32Array;
@@ -121,7 +123,7 @@ function hashOf(wide: WideBytes, from: number, to: number): number {
   const size = to - from;
   let hash = size;
   if (size < WHOLE_BYTES) {
-    for (let at = from; at < to; at += 1) hash = Math.imul(hash, 31) + bytes[at]!;
+    for (let at = from; at < to; at += 1) hash = (Math.imul(hash, 31) + bytes[at]!) | 0;
   } else {
     const middle = start + (size >> 1) - 2;
     hash = Math.imul(hash ^ fours.getInt32(start, true), 0x9e3779b1);

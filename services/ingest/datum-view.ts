@@ -10,7 +10,7 @@ import type { ResponseDatum } from '../../schemas/audit-event.ts';
 import { ByteWords, WideBytes, type WideWord, wideWord } from '../../schemas/byte-words.ts';
 import type { Actor, ActorType, EventIdSource, EventShape, Outcome } from './event.ts';
 import { EVENT_TIME_MS_MAX } from './event-time.ts';
-import type { EventView } from './event-view.ts';
+import type { EventView, ParamKey } from './event-view.ts';
 
 /** Fields of the schema in its order, and places in the tables of where they are. */
 const EVENT_ID = 0;
@@ -361,17 +361,17 @@ export class DatumView implements EventView {
     return from === ABSENT ? null : words.text(this.#wide, from, this.#to[field]!);
   }
 
-  param(key: string): string | undefined {
-    const bytes = this.#bytes;
+  param({ name, word }: ParamKey): string | undefined {
+    if (word === null) return this.requestParams[name];
+    const wide = this.#wide;
     const { places, count } = this.#params;
-    const size = key.length;
     // Of a key that comes twice the last value counts.
-    for (let index = count - 1; index >= 0; index -= 1) {
-      const from = places[index * 4]!;
-      if (places[index * 4 + 1]! - from !== size || !isWordAt(bytes, from, key)) continue;
-      return words.text(this.#wide, places[index * 4 + 2]!, places[index * 4 + 3]!);
+    for (let at = count * 4 - 4; at >= 0; at -= 4) {
+      const from = places[at]!;
+      if (places[at + 1]! - from !== word.size || !wide.isWord(from, word)) continue;
+      return words.text(wide, places[at + 2]!, places[at + 3]!);
     }
-    return isAscii(key) ? undefined : this.requestParams[key];
+    return undefined;
   }
 
   get requestParams(): Record<string, string> {
@@ -469,22 +469,6 @@ class Entries {
     }
     return map;
   }
-}
-
-/** Whether the bytes from `from` are the characters of a text; never where one is not ASCII. */
-function isWordAt(bytes: Buffer, from: number, word: string): boolean {
-  for (let index = 0; index < word.length; index += 1) {
-    const byte = bytes[from + index]!;
-    if (byte !== word.charCodeAt(index) || byte >= 0x80) return false;
-  }
-  return true;
-}
-
-function isAscii(text: string): boolean {
-  for (let index = 0; index < text.length; index += 1) {
-    if (text.charCodeAt(index) >= 0x80) return false;
-  }
-  return true;
 }
 
 function actorOf(view: DatumView): Actor {

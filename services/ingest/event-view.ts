@@ -5,18 +5,31 @@
  * A view is valid until the next one is read into it. Where a field cannot be told without
  * decoding, the view says so: what was read since is to be thrown away and the bytes decoded.
  */
+import { type WideWord, WORD_UNITS_MIN, wideWord } from '../../schemas/byte-words.ts';
 import type { AuditEvent } from './event.ts';
 
 export interface EventView extends AuditEvent {
   /** True once something was asked that only decoding can tell. */
   readonly isDoubtful: boolean;
   /** The value of a request parameter, without looking at the others. */
-  param(key: string): string | undefined;
+  param(key: ParamKey): string | undefined;
+}
+
+/** The name of a request parameter, made ready to be found in bytes. */
+export interface ParamKey {
+  readonly name: string;
+  /** Null where it is not ASCII, or too short: then it is looked for among all parameters. */
+  readonly word: WideWord | null;
+}
+
+export function paramKey(name: string): ParamKey {
+  const isPlain = name.length >= WORD_UNITS_MIN && /^[\x20-\x7e]*$/.test(name);
+  return { name, word: isPlain ? wideWord(name) : null };
 }
 
 /** A request parameter of an event or a view of one. */
-export function paramOf(event: AuditEvent | EventView, key: string): string | undefined {
+export function paramOf(event: AuditEvent | EventView, key: ParamKey): string | undefined {
   if ('param' in event) return event.param(key);
-  const value: unknown = event.requestParams[key];
+  const value: unknown = event.requestParams[key.name];
   return typeof value === 'string' ? value : undefined;
 }

@@ -10,11 +10,11 @@ import { toUSVString } from 'node:util';
 import type { ResponseDatum } from '../../schemas/audit-event.ts';
 import { ByteWords } from '../../schemas/byte-words.ts';
 import { actorName, actorType } from './actor.ts';
-import { splitAddress } from './address.ts';
+import { type SourceAddress, splitAddress } from './address.ts';
 import { CUT_KEY, CUT_SUFFIX } from './assemble.ts';
 import type { Actor, ActorType, EventIdSource, EventShape, Outcome } from './event.ts';
 import { eventTimeMs } from './event-time.ts';
-import type { EventView } from './event-view.ts';
+import { type EventView, type ParamKey, paramKey } from './event-view.ts';
 import {
   CLOSE_OBJECT,
   COMMA,
@@ -42,6 +42,10 @@ const ROW_BYTES_MAX = 65_535;
 const PARAMS_MAX = 64;
 /** Digits of a status code that fits an int whatever they are. */
 const STATUS_DIGITS_MAX = 9;
+
+const ADDRESSES_MAX = 4_096;
+const ADDRESS_UNITS_MAX = 128;
+const addresses = new Map<string, SourceAddress | null>();
 
 const words = new ByteWords(2_048, 128);
 
@@ -102,9 +106,14 @@ export class RowView implements EventView {
     const to = this.#to[row.TIME]!;
     if (this.#kind[row.TIME] === TEXT) return eventTimeMs(bytes.toString('utf8', from, to));
     if (this.#kind[row.TIME] !== INTEGER || bytes[from] === MINUS) return null;
+    return eventTimeMs(this.#digits(from, to));
+  }
+
+  #digits(from: number, to: number): number {
+    const { bytes } = this.#cursor;
     let value = 0;
     for (let at = from; at < to; at += 1) value = value * 10 + (bytes[at]! - ZERO);
-    return eventTimeMs(value);
+    return value;
   }
 
   /** Walks an object of known keys; the place behind it, or -1. */
@@ -220,10 +229,6 @@ export class RowView implements EventView {
     return true;
   }
 
-  #slice(field: number): string {
-    return this.#cursor.bytes.toString('latin1', this.#from[field]!, this.#to[field]!);
-  }
-
   #doubt(): null {
     this.isDoubtful = true;
     return null;
@@ -257,27 +262,18 @@ export class RowView implements EventView {
     return this.#textOf(this.#kind[field]!, this.#from[field]!, this.#to[field]!);
   }
 
-  param(key: string): string | undefined {
-    const { bytes } = this.#cursor;
+  param({ name, word }: ParamKey): string | undefined {
+    if (word === null) return this.requestParams[name];
+    const { wide } = this.#cursor;
     const places = this.#paramPlaces;
-    const size = key.length;
-    for (let index = 0; index < this.#paramCount; index += 1) {
-      const from = places[index * 4]!;
-      if (places[index * 4 + 1]! - from !== size) continue;
-      let at = 0;
-      // Only ASCII has a byte for each character; another key is looked for among all.
-      while (at < size && bytes[from + at] === key.charCodeAt(at) && bytes[from + at]! < 0x80) {
-        at += 1;
-      }
-      if (at < size) continue;
-      const value = this.#textOf(
-        this.#paramKind[index]!,
-        places[index * 4 + 2]!,
-        places[index * 4 + 3]!,
-      );
+    const end = this.#paramCount * 4;
+    for (let at = 0; at < end; at += 4) {
+      const from = places[at]!;
+      if (places[at + 1]! - from !== word.size || !wide.isWord(from, word)) continue;
+      const value = this.#textOf(this.#paramKind[at >> 2]!, places[at + 2]!, places[at + 3]!);
       return value ?? undefined;
     }
-    return isAscii(key) ? undefined : this.requestParams[key];
+    return undefined;
   }
 
   get requestParams(): Record<string, string> {
@@ -338,12 +334,22 @@ export class RowView implements EventView {
     return this.text(row.SOURCE);
   }
   get sourceIp(): string | null {
-    const text = this.text(row.SOURCE);
-    return text === null ? null : (splitAddress(text)?.ip ?? null);
+    return this.#address()?.ip ?? null;
   }
   get sourcePort(): number | null {
+    return this.#address()?.port ?? null;
+  }
+
+  /** Addresses come again and again; the last ones are known by their text. */
+  #address(): SourceAddress | null {
     const text = this.text(row.SOURCE);
-    return text === null ? null : (splitAddress(text)?.port ?? null);
+    if (text === null || text === '') return null;
+    let address = addresses.get(text);
+    if (address !== undefined) return address;
+    address = splitAddress(text);
+    if (addresses.size >= ADDRESSES_MAX) addresses.clear();
+    if (text.length <= ADDRESS_UNITS_MAX) addresses.set(text, address);
+    return address;
   }
   /** Of a row without an id of its own, the id is made of all its fields. */
   get eventId(): string {
@@ -365,9 +371,13 @@ export class RowView implements EventView {
   status(): number | null {
     const kind = this.#kind[row.STATUS_CODE];
     if (kind === NOTHING || kind === NULL) return null;
-    const size = this.#to[row.STATUS_CODE]! - this.#from[row.STATUS_CODE]!;
-    if (kind === INTEGER && size <= STATUS_DIGITS_MAX) return Number(this.#slice(row.STATUS_CODE));
-    return this.#doubt();
+    const { bytes } = this.#cursor;
+    const from = this.#from[row.STATUS_CODE]!;
+    const to = this.#to[row.STATUS_CODE]!;
+    if (kind !== INTEGER || to - from > STATUS_DIGITS_MAX || bytes[from] === MINUS) {
+      return this.#doubt();
+    }
+    return this.#digits(from, to);
   }
   get outcome(): Outcome {
     return outcomeOf(this.actionName, this.#kind[row.RESPONSE] === NESTED ? this.status() : null);
@@ -411,6 +421,9 @@ export class RowView implements EventView {
   }
 }
 
+const USER = paramKey('user');
+const RECIPIENT = paramKey('recipient_name');
+
 const NO_FIELDS: Record<string, string> = Object.freeze(Object.create(null));
 
 function tableOf(field: number): row.KeyTable {
@@ -418,18 +431,10 @@ function tableOf(field: number): row.KeyTable {
   return field === row.METADATA ? row.METADATA_KEYS : row.RESPONSE_KEYS;
 }
 
-function isAscii(text: string): boolean {
-  for (let index = 0; index < text.length; index += 1) {
-    if (text.charCodeAt(index) >= 0x80) return false;
-  }
-  return true;
-}
-
 function actorOf(view: RowView): Actor {
   return {
     get name(): string {
-      const user = view.param('user');
-      return actorName(this, user, view.param('recipient_name'));
+      return actorName(this, view.param(USER), view.param(RECIPIENT));
     },
     get type(): ActorType {
       return actorType(this.name);

@@ -7,7 +7,7 @@
  */
 import ipaddr from 'ipaddr.js';
 import type { AuditEvent } from '../../ingest/event.ts';
-import { paramOf } from '../../ingest/event-view.ts';
+import { paramKey, paramOf } from '../../ingest/event-view.ts';
 import type { Place } from '../sigma/rule.ts';
 import { remembered } from './memo.ts';
 
@@ -43,12 +43,14 @@ function placeOf(event: AuditEvent, places: PlaceSource): Place | null {
 }
 
 const HOUR_MS = 3_600_000;
+const EXPIRATION = paramKey('tokenExpirationTime');
+const EXPIRATION_SNAKE = paramKey('token_expiration_time');
 const TOKEN_ACTION = 'generatedbtoken';
 
 /** Hours from the event to the token's end; null where there is no end, or another action. */
 export function tokenLifetimeHours(event: AuditEvent): number | null {
   if (event.actionName.toLowerCase() !== TOKEN_ACTION) return null;
-  const text = paramOf(event, 'tokenExpirationTime') ?? paramOf(event, 'token_expiration_time');
+  const text = paramOf(event, EXPIRATION) ?? paramOf(event, EXPIRATION_SNAKE);
   if (text === undefined || !/^\d{1,16}$/.test(text)) return null;
   const endMs = Number(text);
   return endMs > 0 ? (endMs - event.eventTime) / HOUR_MS : null;

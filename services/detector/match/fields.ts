@@ -7,7 +7,7 @@
  * that the event lacks, or has as null, is `undefined`; decoding does not tell the two apart.
  */
 import type { AuditEvent } from '../../ingest/event.ts';
-import { paramOf } from '../../ingest/event-view.ts';
+import { paramKey, paramOf } from '../../ingest/event-view.ts';
 import { nearest } from '../../runtime/nearest.ts';
 import { DERIVED, NO_PLACES, type PlaceSource } from './derived.ts';
 
@@ -192,8 +192,10 @@ function parameterReader(name: string): FieldReader {
 
 function keyReader(key: string): (event: AuditEvent) => string | undefined {
   const twin = twinOf(key);
-  if (twin === null) return (event) => paramOf(event, key);
-  return (event) => paramOf(event, key) ?? paramOf(event, twin);
+  const own = paramKey(key);
+  if (twin === null) return (event) => paramOf(event, own);
+  const other = paramKey(twin);
+  return (event) => paramOf(event, own) ?? paramOf(event, other);
 }
 
 /** An unknown top-level field: kept by decoding as JSON text, read as the value it encodes. */

@@ -79,6 +79,31 @@ export class WitnessIndex {
   }
 }
 
+/** A letter that is one character, and two when it is lower-cased: the second is this one. */
+const DOT_ABOVE = '\u0307';
+
+/** Rules by a lower-cased text. Most values are told by length and first letter to be none. */
+class TextTable {
+  readonly #rules = new Map<string, IndexedRule[]>();
+  /** A bit for each length, and for each first letter, modulo 32. */
+  #lengths = 0;
+  #firsts = 0;
+
+  add(text: string, rule: IndexedRule): void {
+    addTo(this.#rules, text, rule);
+    this.#lengths |= text.includes(DOT_ABOVE) ? -1 : 1 << (text.length & 31);
+    this.#firsts |= text === '' ? -1 : 1 << (text.charCodeAt(0) & 31);
+  }
+
+  find(value: string): readonly IndexedRule[] {
+    if ((this.#lengths & (1 << (value.length & 31))) === 0) return NONE;
+    const first = value.charCodeAt(0);
+    // Upper and lower case of an ASCII letter have the same low bits.
+    if (first < 0x80 && (this.#firsts & (1 << (first & 31))) === 0) return NONE;
+    return this.#rules.get(value) ?? this.#rules.get(value.toLowerCase()) ?? NONE;
+  }
+}
+
 /** Values whose answer is remembered: names, addresses and user agents come again and again. */
 const MEMO_MAX = 4_096;
 const MEMO_UNITS_MAX = 256;
@@ -89,7 +114,7 @@ const MEMO_TRIAL = 8_192;
 class FieldIndex {
   readonly slot: number;
   readonly #present: IndexedRule[] = [];
-  #equals: Map<string, IndexedRule[]> | null = null;
+  #equals: TextTable | null = null;
   #numbers: Map<number, IndexedRule[]> | null = null;
   #texts: TextIndex<IndexedRule> | null = null;
   readonly #tests = new Map<string, { test: TextTest; rules: IndexedRule[] }>();
@@ -109,8 +134,8 @@ class FieldIndex {
         this.#present.push(rule);
         return;
       case 'equals':
-        this.#equals ??= new Map();
-        addTo(this.#equals, sign.text, rule);
+        this.#equals ??= new TextTable();
+        this.#equals.add(sign.text, rule);
         return;
       case 'number':
         this.#numbers ??= new Map();
@@ -137,9 +162,8 @@ class FieldIndex {
     if (value === undefined) return;
     candidates.addAll(this.#present);
     if (this.#equals !== null) {
-      const lower = subject.lower(this.slot)!;
-      if (typeof lower === 'string') candidates.addAll(this.#equals.get(lower) ?? NONE);
-      else for (const one of lower) candidates.addAll(this.#equals.get(one) ?? NONE);
+      if (typeof value === 'string') candidates.addAll(this.#equals.find(value));
+      else for (const one of value) candidates.addAll(this.#equals.find(one));
     }
     if (this.#isCostly || this.#numbers !== null) {
       if (typeof value === 'string') this.#collectOne(value, candidates);

@@ -9,7 +9,7 @@ import { auditEventType, encodeAuditEvent, frame } from '../../../schemas/audit-
 import { Matcher } from '../../../services/detector/match/match.ts';
 import { decodeJson, decodeRecord } from '../../../services/ingest/decode.ts';
 import type { AuditEvent } from '../../../services/ingest/event.ts';
-import type { EventView } from '../../../services/ingest/event-view.ts';
+import { type EventView, paramKey, paramOf } from '../../../services/ingest/event-view.ts';
 import { RecordViewer } from '../../../services/ingest/record-view.ts';
 import { rulesOf, ruleText } from '../events.ts';
 import { anyLine, Dice, damaged, linesLike } from './mutate.ts';
@@ -121,9 +121,7 @@ function sameFields(fresh: () => EventView, event: AuditEvent): void {
   for (const name of ACTOR_FIELDS) same(`actor.${name}`, (from) => from.actor[name]);
   for (const name of RESPONSE_FIELDS) same(`response.${name}`, (from) => from.response?.[name]);
   for (const key of Object.keys(event.requestParams)) {
-    same(key, (from) =>
-      'param' in from ? (from as EventView).param(key) : from.requestParams[key],
-    );
+    same(key, (from) => paramOf(from, paramKey(key)));
   }
 }
 
