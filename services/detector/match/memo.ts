@@ -1,22 +1,30 @@
 /**
- * Answers that depend on a text alone and cost more than finding them again: addresses and user
- * agents come again and again. When it is full, everything is forgotten.
+ * Answers that depend on a text alone and cost more than finding them again: addresses, user
+ * agents and names come again and again. A text has one place; a newer one takes it over.
  */
 
-const ENTRIES_MAX = 8_192;
+const PLACES = 2_048;
 /** Longer texts are not kept. */
-const UNITS_MAX = 512;
+const UNITS_MAX = 256;
 
 /** The function with its answers remembered. */
 export function remembered<Answer>(answer: (text: string) => Answer): (text: string) => Answer {
-  const known = new Map<string, Answer>();
+  const texts = new Array<string | undefined>(PLACES).fill(undefined);
+  const answers = new Array<Answer | undefined>(PLACES).fill(undefined);
   return (text) => {
-    const before = known.get(text);
-    if (before !== undefined) return before;
+    const { length } = text;
+    if (length > UNITS_MAX) return answer(text);
+    // A few characters: most of what comes differs in its ends or its middle.
+    const hash =
+      Math.imul(text.charCodeAt(0) + length, 0x9e3779b1) ^
+      Math.imul(text.charCodeAt(length - 1), 0x85ebca6b) ^
+      Math.imul(text.charCodeAt(length - 2), 0xc2b2ae35) ^
+      Math.imul(text.charCodeAt(length >> 1), 0x27d4eb2f);
+    const place = (hash ^ (hash >>> 16)) & (PLACES - 1);
+    if (texts[place] === text) return answers[place] as Answer;
     const found = answer(text);
-    if (text.length > UNITS_MAX) return found;
-    if (known.size >= ENTRIES_MAX) known.clear();
-    known.set(text, found);
+    texts[place] = text;
+    answers[place] = found;
     return found;
   };
 }

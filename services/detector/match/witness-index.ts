@@ -11,6 +11,7 @@ import {
   numberOf,
   type OneTextTest,
 } from './compile.ts';
+import { remembered } from './memo.ts';
 import type { Subject } from './subject.ts';
 import { TextIndex } from './text-index.ts';
 import { type Sign, signKey, type Witness } from './witness.ts';
@@ -104,12 +105,6 @@ class TextTable {
   }
 }
 
-/** Values whose answer is remembered: names, addresses and user agents come again and again. */
-const MEMO_MAX = 4_096;
-const MEMO_UNITS_MAX = 256;
-/** After this many values, fewer than half of them known, remembering is given up. */
-const MEMO_TRIAL = 8_192;
-
 /** The signs that are in one field. */
 class FieldIndex {
   readonly slot: number;
@@ -120,9 +115,7 @@ class FieldIndex {
   readonly #tests = new Map<string, { test: TextTest; rules: IndexedRule[] }>();
   /** Whether there is more to do than to look a value up. */
   #isCostly = false;
-  #memo: Map<string, readonly IndexedRule[]> | null = new Map();
-  #asked = 0;
-  #known = 0;
+  readonly #find = remembered((value): readonly IndexedRule[] => this.#search(value));
 
   constructor(slot: number) {
     this.slot = slot;
@@ -176,29 +169,6 @@ class FieldIndex {
       candidates.addAll(this.#numbers.get(numberOf(value)) ?? NONE);
     }
     if (this.#isCostly) candidates.addAll(this.#find(value));
-  }
-
-  #find(value: string): readonly IndexedRule[] {
-    if (this.#memo === null || value.length > MEMO_UNITS_MAX) return this.#search(value);
-    this.#asked += 1;
-    const known = this.#memo.get(value);
-    if (known !== undefined) {
-      this.#known += 1;
-      return known;
-    }
-    const found = this.#search(value);
-    this.#learn(value, found);
-    return found;
-  }
-
-  #learn(value: string, found: readonly IndexedRule[]): void {
-    const memo = this.#memo!;
-    if (memo.size >= MEMO_MAX) memo.clear();
-    memo.set(value, found);
-    if (this.#asked < MEMO_TRIAL) return;
-    if (this.#known * 2 < this.#asked) this.#memo = null;
-    this.#asked = 0;
-    this.#known = 0;
   }
 
   #search(value: string): readonly IndexedRule[] {
