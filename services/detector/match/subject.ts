@@ -8,6 +8,7 @@ import ipaddr from 'ipaddr.js';
 import type { AuditEvent } from '../../ingest/event.ts';
 import { NO_PLACES, type PlaceSource } from './derived.ts';
 import { everyText, type FieldReader, type FieldValue, fieldReader } from './fields.ts';
+import { remembered } from './memo.ts';
 
 /** The fields that a rule set reads, in order of first use. */
 export class FieldSlots {
@@ -35,6 +36,9 @@ export class FieldSlots {
     return this.#fields[slot]!;
   }
 }
+
+/** Names come again and again, and so does the same string of each. */
+const lowerCased = remembered((text: string): string => text.toLowerCase());
 
 export class Subject {
   readonly #readers: readonly FieldReader[];
@@ -74,8 +78,7 @@ export class Subject {
   lower(slot: number): FieldValue {
     if (this.#lowerStamp[slot] !== this.#stamp) {
       const value = this.text(slot);
-      this.#lower[slot] =
-        typeof value === 'string' ? value.toLowerCase() : value?.map((one) => one.toLowerCase());
+      this.#lower[slot] = typeof value === 'string' ? lowerCased(value) : value?.map(lowerCased);
       this.#lowerStamp[slot] = this.#stamp;
     }
     return this.#lower[slot];
