@@ -11,6 +11,8 @@ import { longBytes } from '../../schemas/varint.ts';
 import { type Decoded, decodeJson, decodeRecord } from '../../services/ingest/decode.ts';
 
 const TIME_MS_MAX = 1_000;
+/** On a machine so busy that even the processor's own time grows: as often the bare parsing. */
+const PARSINGS_MAX = 4;
 const MIB = 1024 * 1024;
 const SCHEMA_ID = 7;
 
@@ -24,10 +26,23 @@ function decode(value: Buffer | null, type = lookUp): Decoded {
   const { user, system } = process.threadCpuUsage(before);
   const ms = (user + system) / 1_000;
   slowestMs = Math.max(slowestMs, ms);
-  assert.ok(ms < TIME_MS_MAX, `took ${Math.round(ms)} ms of processor time`);
+  const allowedMs = ms < TIME_MS_MAX ? TIME_MS_MAX : Math.max(TIME_MS_MAX, parsingMs(value));
+  assert.ok(ms < allowedMs, `took ${Math.round(ms)} of ${Math.round(allowedMs)} ms`);
   if (decoded.ok) assert.ok(decoded.events.length > 0);
   else assert.match(decoded.reason, /^[a-z_0-9]+$/);
   return decoded;
+}
+
+/** What so many bare parsings of the bytes take now; 0 where they are no JSON. */
+function parsingMs(value: Buffer | null): number {
+  const before = process.threadCpuUsage();
+  try {
+    JSON.parse(String(value));
+  } catch {
+    return 0;
+  }
+  const { user, system } = process.threadCpuUsage(before);
+  return (PARSINGS_MAX * (user + system)) / 1_000;
 }
 
 function reason(value: Buffer | string | null): string {
