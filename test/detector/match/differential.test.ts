@@ -1,204 +1,108 @@
 /**
- * The compiled, indexed matcher against a plain second reading of Sigma, over generated rules and
- * events. Many rules are judged at once, so a wrong witness shows as a missing match.
+ * The matcher, compiled and indexed, against a second evaluator that is neither: same rules, same
+ * events, same verdicts. Events are also judged in their Avro bytes, without decoding.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { auditEventType, encodeAuditEvent, frame } from '../../../schemas/audit-event.ts';
 import { Matcher } from '../../../services/detector/match/match.ts';
-import type { Rule } from '../../../services/detector/sigma/rule.ts';
-import { parseRuleFile } from '../../../services/detector/sigma/rule-file.ts';
-import type { AuditEvent } from '../../../services/ingest/event.ts';
-import { ACTOR, auditEvent } from '../events.ts';
+import { RecordViewer } from '../../../services/ingest/record-view.ts';
+import { auditEvent } from '../events.ts';
+import { asAuditEvent, detection, event, levels, parsed } from './generators.ts';
 import {
   type PlainDetection,
   type PlainEvent,
-  type PlainItems,
+  plainLevel,
   plainVerdict,
 } from './plain-evaluator.ts';
 
-const SERVICES = ['accounts', 'clusters', 'unityCatalog'];
-const ACTIONS = ['login', 'create', 'delete', 'getTable'];
-const WORDS = ['a', 'ab', 'abc', 'B', 'Abc', '', '7', '7.0', '10', '-1', 'true', 'a b', 'x*y'];
-const PATTERNS = [
-  'a',
-  'A*',
-  '*b',
-  '*b*',
-  'a?c',
-  '?',
-  '*',
-  'abc',
-  '',
-  '??',
-  'a*c',
-  'login',
-  'create',
-];
-const FIELDS = [
-  'serviceName',
-  'actionName',
-  'userAgent',
-  'response.statusCode',
-  'userIdentity.email',
-  'requestParams.p',
-  'requestParams.q',
-];
+/** What an event must have to be written as Avro; the plain reading knows none of it. */
+const VIEWABLE = {
+  eventIdSource: 'event_id',
+  eventTime: 1,
+  shape: 'delivery',
+  outcome: 'unknown',
+} as const;
 
-const value = fc.oneof(
-  fc.constantFrom(...PATTERNS),
-  fc.constantFrom<number | boolean>(7, 10, -1, true, false, 200, 403),
-);
-const values = fc.oneof(value, fc.array(value, { minLength: 1, maxLength: 6 }));
-const field = fc.constantFrom(...FIELDS);
-const ends = fc.constantFrom('', '|contains', '|startswith', '|endswith');
-
-const item = fc.oneof(
-  {
-    weight: 3,
-    arbitrary: fc.constantFrom(...SERVICES, 'ACCOUNTS').map((v) => ['serviceName', v] as const),
-  },
-  {
-    weight: 3,
-    arbitrary: fc.subarray(ACTIONS, { minLength: 1 }).map((v) => ['actionName', v] as const),
-  },
-  {
-    weight: 4,
-    arbitrary: fc
-      .tuple(field, ends, fc.constantFrom('', '|cased', '|neq', '|all'), values)
-      .map(([name, end, flag, v]) => [`${name}${end}${flag}`, v] as const),
-  },
-  fc
-    .tuple(field, fc.constantFrom('lt', 'lte', 'gt', 'gte'), fc.constantFrom(0, 7, 10, 200))
-    .map(([name, operator, v]) => [`${name}|${operator}`, v] as const),
-  fc.tuple(field, fc.boolean()).map(([name, v]) => [`${name}|exists`, v] as const),
-  field.map((name) => [name, null] as const),
-  fc
-    .tuple(field, fc.constantFrom('', '|i'), fc.constantFrom('^a', 'b$', '[0-9]+', 'a.c', '^$'))
-    .map(([name, flag, v]) => [`${name}|re${flag}`, v] as const),
-  fc
-    .tuple(field, fc.constantFrom('', '|contains', '|startswith', '|cased', '|neq'), field)
-    .map(([name, mode, other]) => [`${name}|fieldref${mode}`, other] as const),
-);
-
-const items: fc.Arbitrary<PlainItems> = fc
-  .array(item, { minLength: 1, maxLength: 3 })
-  .map((pairs) => Object.fromEntries(pairs));
-const selection = fc.oneof(
-  { weight: 4, arbitrary: items },
-  fc.array(items, { minLength: 1, maxLength: 3 }),
-  fc.array(fc.constantFrom('abc', 'b', 'login', 'zzz'), { minLength: 1, maxLength: 2 }),
-);
-
-const condition = fc.letrec<{ expression: string }>((tie) => ({
-  expression: fc.oneof(
-    { depthSize: 'small', withCrossShrink: true },
-    fc.constantFrom(
-      's1',
-      's2',
-      'f1',
-      '1 of s*',
-      'all of s*',
-      'any of them',
-      'all of them',
-      'not f1',
-    ),
-    fc.tuple(tie('expression'), tie('expression')).map(([a, b]) => `${a} and ${b}`),
-    fc.tuple(tie('expression'), tie('expression')).map(([a, b]) => `(${a} or ${b})`),
-    tie('expression').map((a) => `not (${a})`),
-  ),
-})).expression;
-
-const detection: fc.Arbitrary<PlainDetection> = fc.record({
-  s1: selection,
-  s2: selection,
-  f1: selection,
-  condition,
-});
-
-const optional = fc.option(fc.constantFrom(...WORDS), { nil: undefined });
-const event: fc.Arbitrary<PlainEvent> = fc.record({
-  serviceName: fc.constantFrom(...SERVICES, 'Accounts'),
-  actionName: fc.constantFrom(...ACTIONS, 'Login'),
-  userAgent: optional,
-  'response.statusCode': fc.constantFrom('7', '200', '403', undefined),
-  'userIdentity.email': optional,
-  'requestParams.p': optional,
-  'requestParams.q': optional,
-});
-
-function asAuditEvent(plain: PlainEvent): AuditEvent {
-  const status = plain['response.statusCode'];
-  const requestParams: Record<string, string> = Object.create(null);
-  for (const key of ['p', 'q']) {
-    const text = plain[`requestParams.${key}`];
-    if (text !== undefined) requestParams[key] = text;
-  }
-  // Whatever else an event has would be found by keywords; the plain reading does not know it.
-  return auditEvent({
-    eventId: '',
-    eventTime: 0,
-    shape: '' as 'delivery',
-    version: null,
-    auditLevel: null,
-    accountId: null,
-    workspaceId: null,
-    requestId: null,
-    sourceIp: null,
-    sourceAddressText: null,
-    outcome: '' as 'unknown',
-    serviceName: plain.serviceName!,
-    actionName: plain.actionName!,
-    userAgent: plain.userAgent ?? null,
-    requestParams,
-    response:
-      status === undefined
-        ? null
-        : { statusCode: Number(status), errorMessage: null, result: null },
-    actor: { ...ACTOR, name: '', type: '' as 'user', email: plain['userIdentity.email'] ?? null },
-  });
-}
-
-function parsed(detections: PlainDetection[]): Rule[] {
-  return detections.map((one, n) => {
-    const rule = {
-      title: `rule ${n}`,
-      id: `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`,
-      level: 'low',
-      logsource: { product: 'databricks' },
-      detection: one,
-    };
-    const { rules, problems } = parseRuleFile('generated.yml', JSON.stringify(rule));
-    assert.equal(rules.length, 1, JSON.stringify([one, problems]));
-    return rules[0]!;
-  });
-}
+/** So many events of each pair teach the index which fields tell most. */
+const LESSONS = 300;
 
 describe('compiled and indexed matching', () => {
-  it('agrees with a plain reading of every rule', () => {
+  it('agrees with a plain reading of every rule, before and after the index has learnt', () => {
     let pairs = 0;
     let hits = 0;
+    let run = 0;
+    const check = (matcher: Matcher, detections: PlainDetection[], events: PlainEvent[]): void => {
+      for (const plain of events) {
+        const matched = matcher.match(asAuditEvent(plain)).map(({ title }) => title);
+        const expected = detections.flatMap((one, n) =>
+          plainVerdict(one, plain) ? [`rule ${n}`] : [],
+        );
+        assert.deepEqual(matched, expected, JSON.stringify(plain));
+        pairs += detections.length;
+        hits += matched.length;
+      }
+    };
     fc.assert(
       fc.property(
         fc.array(detection, { minLength: 1, maxLength: 15 }),
         fc.array(event, { minLength: 1, maxLength: 40, size: 'max' }),
         (detections, events) => {
           const matcher = new Matcher(parsed(detections));
+          check(matcher, detections, events);
+          run += 1;
+          if (run % 5 !== 0) return;
           for (const plain of events) {
-            const matched = matcher.match(asAuditEvent(plain)).map(({ title }) => title);
-            const expected = detections.flatMap((one, n) =>
-              plainVerdict(one, plain) ? [`rule ${n}`] : [],
-            );
-            assert.deepEqual(matched, expected, JSON.stringify(plain));
-            pairs += detections.length;
-            hits += matched.length;
+            const one = asAuditEvent(plain);
+            for (let n = 0; n < LESSONS; n += 1) matcher.match(one);
           }
+          check(matcher, detections, events);
         },
       ),
       { numRuns: 300, seed: 20_261_124 },
     );
     assert.ok(pairs > 20_000, `${pairs} pairs`);
     assert.ok(hits > pairs / 20 && hits < pairs * 0.9, `${hits} hits in ${pairs} pairs`);
+  });
+
+  it('agrees on levels, and on events judged in their Avro bytes', () => {
+    const viewer = new RecordViewer();
+    let levelled = 0;
+    let viewed = 0;
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(detection, levels), { minLength: 1, maxLength: 6 }),
+        fc.array(event, { minLength: 1, maxLength: 20, size: 'max' }),
+        (ruled, events) => {
+          const detections = ruled.map(([one]) => one);
+          const matcher = new Matcher(
+            parsed(
+              detections,
+              ruled.map(([, cases]) => cases),
+            ),
+          );
+          for (const plain of events) {
+            const bare = asAuditEvent(plain);
+            const actor = { ...bare.actor, type: 'unknown' as const };
+            const one = { ...bare, ...VIEWABLE, actor };
+            const found = matcher.match(one);
+            for (const rule of found) {
+              const n = matcher.rules.indexOf(rule);
+              const expected = plainLevel(detections[n]!, ruled[n]![1], plain, 'low');
+              assert.equal(matcher.levelOf(rule, asAuditEvent(plain)), expected);
+              if (expected !== 'low') levelled += 1;
+            }
+            const view = viewer.record(frame(1, encodeAuditEvent(one)), () => auditEventType);
+            assert.ok(view !== null);
+            viewed += 1;
+            assert.deepEqual(matcher.match(view), found);
+          }
+        },
+      ),
+      { numRuns: 100, seed: 20_261_128 },
+    );
+    assert.ok(levelled > 100 && viewed > 500, JSON.stringify({ levelled, viewed }));
   });
 
   it('finds the same rules after more pairs of service and action than it remembers', () => {

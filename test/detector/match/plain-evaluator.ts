@@ -8,6 +8,7 @@ export type PlainValue = string | number | boolean | null;
 export type PlainItems = Record<string, PlainValue | PlainValue[]>;
 export type PlainSelection = PlainItems | Array<PlainItems | string>;
 export type PlainDetection = Record<string, PlainSelection | string>;
+export type PlainLevel = { level: string; when: string };
 export type PlainEvent = Record<string, string | undefined>;
 
 export function plainVerdict(detection: PlainDetection, event: PlainEvent): boolean {
@@ -97,6 +98,7 @@ function one(
   if (modifiers.includes('re')) {
     return new RegExp(String(wanted), modifiers.includes('i') ? 'i' : '').test(actual);
   }
+  if (modifiers.includes('cidr')) return inNetwork(actual, String(wanted));
   const cased = modifiers.includes('cased');
   if (modifiers.includes('fieldref')) {
     const other = event[String(wanted)];
@@ -110,6 +112,28 @@ function one(
   const after = modifiers.includes('contains') || modifiers.includes('startswith') ? '*' : '';
   if (typeof wanted === 'number' && before + after === '') return number === wanted;
   return glob(`${before}${wanted}${after}`, actual, cased);
+}
+
+function inNetwork(address: string, network: string): boolean {
+  const bits = (text: string): string =>
+    text
+      .split('.')
+      .map((part) => Number(part).toString(2).padStart(8, '0'))
+      .join('');
+  const [base, length] = network.split('/');
+  if (!/^\d+(\.\d+){3}$/.test(address)) return false;
+  return bits(address).slice(0, Number(length)) === bits(base!).slice(0, Number(length));
+}
+
+/** The level of an alert: the first case that holds, else `usual`. */
+export function plainLevel(
+  detection: PlainDetection,
+  levels: readonly PlainLevel[],
+  event: PlainEvent,
+  usual: string,
+): string {
+  const holds = (condition: string): boolean => plainVerdict({ ...detection, condition }, event);
+  return levels.find(({ when }) => holds(when))?.level ?? usual;
 }
 
 /** The generator writes no backslashes, so a wildcard is always one. */
