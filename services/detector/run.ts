@@ -41,6 +41,7 @@ const ANNOUNCE_MS = 1_000;
 const PARTITIONS_MS = 60_000;
 /** Longest a stop waits for OpenSearch and Kafka to take what is unsent; the rest is read again. */
 const DRAIN_MS = 8_000;
+const LOOPS_END_MS = 2_000;
 
 /**
  * Judges until the signal aborts, then sends what waits, commits and leaves the groups. Rejects with
@@ -246,13 +247,15 @@ async function runUntil(running: Running): Promise<void> {
     ending.abort();
     await sender.stop();
     await Promise.all([consumers.events.stop(), consumers.matches.stop()]);
+    // What is under way must not open again what is closed next; what waits for OpenSearch never ends.
+    await Promise.race([Promise.allSettled(working), clock.sleep(LOOPS_END_MS)]);
   }
   await consuming;
 }
 
 /** Event time for correlation, once a second. */
 function announcing(
-  { context, detector, correlation, outbox, topics }: Running,
+  { context, detector, correlation, outbox, topics, ending: { signal } }: Running,
   every: (ms: number, work: () => Promise<unknown>) => Promise<void>,
 ): Promise<void> {
   const { config, clock, log } = context;
@@ -279,6 +282,7 @@ function announcing(
       await count();
       await announcing.once();
     } catch (err) {
+      if (signal.aborted) return;
       // Event time stands still meanwhile, which delays judgement and loses nothing.
       log.warn({ err }, 'event time cannot be told');
     }

@@ -34,7 +34,7 @@ let kafka: kafkajs.Kafka;
 let admin: kafkajs.Admin;
 
 const PARTITIONS = 3;
-const RULES = join(SHIPPED_RULES, 'privilege', 'account_admin_granted.yml');
+const RULES = join(SHIPPED_RULES, 'privilege', 'workspace_admin_granted.yml');
 
 before(async () => {
   stack = await useStack();

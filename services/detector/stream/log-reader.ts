@@ -76,6 +76,8 @@ class ClusterReader implements LogReader {
   readonly #options: LogReaderOptions;
   readonly #cluster: ClientCluster;
   #connected: Promise<void> | null = null;
+  #closed = false;
+  #fetching: Promise<unknown> = Promise.resolve();
 
   constructor(options: LogReaderOptions) {
     this.#options = options;
@@ -114,17 +116,24 @@ class ClusterReader implements LogReader {
       await this.#connect();
       return await this.#offsets(partitions, false);
     } catch (error) {
-      await this.#cluster.refreshMetadata().catch(() => {});
+      await this.#refresh();
       throw kafkaFailure(error, 'read the ends of a log');
     }
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#connected?.catch(() => {});
     await this.#cluster.disconnect().catch(() => {});
   }
 
+  /** A cluster that was disconnected would connect again, and nobody would end that. */
+  async #refresh(): Promise<void> {
+    if (!this.#closed) await this.#cluster.refreshMetadata().catch(() => {});
+  }
+
   #connect(): Promise<void> {
+    if (this.#closed) return Promise.reject(stopping('use a log'));
     this.#connected ??= (async () => {
       await this.#cluster.connect();
       await this.#cluster.addMultipleTargetTopics(this.#options.topics);
@@ -138,7 +147,7 @@ class ClusterReader implements LogReader {
   async #patiently<T>(doing: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     const { clock, random, log } = this.#options;
     for (let attempt = 0; ; attempt += 1) {
-      if (signal.aborted) throw new Failure(`cannot ${doing}: stopping`, { code: 'STOPPING' });
+      if (signal.aborted) throw stopping(doing);
       try {
         await this.#connect();
         return await work();
@@ -147,7 +156,7 @@ class ClusterReader implements LogReader {
         if (!failure.retryable) throw failure;
         if (attempt === 0) log.debug({ err: failure }, 'a log cannot be read yet');
         await clock.sleep(backoffMs(attempt, BACKOFF, random), signal);
-        await this.#cluster.refreshMetadata().catch(() => {});
+        await this.#refresh();
       }
     }
   }
@@ -171,7 +180,17 @@ class ClusterReader implements LogReader {
     });
   }
 
-  async #fetch(
+  /**
+   * One at a time. kafkajs keeps a second connection to each broker for fetches and makes it anew for
+   * each of several that begin at once; all but the last of them are then closed by nobody.
+   */
+  #fetch(at: TopicPartition, offset: bigint): Promise<{ records: KafkaRecord[]; next: bigint }> {
+    const turn = this.#fetching.then(() => this.#fetchNow(at, offset));
+    this.#fetching = turn.catch(() => {});
+    return turn;
+  }
+
+  async #fetchNow(
     { topic, partition }: TopicPartition,
     offset: bigint,
   ): Promise<{ records: KafkaRecord[]; next: bigint }> {
@@ -203,6 +222,10 @@ class ClusterReader implements LogReader {
       .map((message) => recordOf(topic, partition, message));
     return { records, next };
   }
+}
+
+function stopping(doing: string): Failure {
+  return new Failure(`cannot ${doing}: stopping`, { code: 'STOPPING' });
 }
 
 function highest(offset: bigint, highWatermark: string | undefined): bigint {

@@ -63,10 +63,11 @@ export async function openCorrelationTopics(
         reader.read(at(partition), start, end, take, ending),
       async write(messages) {
         for (let attempt = 0; ; attempt += 1) {
+          if (ending.aborted) throw stopping();
           try {
             return await writeState(states, messages);
           } catch (error) {
-            if (!(error as Failure).retryable || ending.aborted) throw error;
+            if (!(error as Failure).retryable) throw error;
             log.warn(
               { err: error, entries: messages.length },
               'state cannot be written; trying on',
@@ -77,6 +78,8 @@ export async function openCorrelationTopics(
       },
     },
     async tellAll(value) {
+      // A producer that was disconnected would connect again, and nobody would end that.
+      if (ending.aborted) throw stopping();
       const records = Array.from({ length: partitions }, (_, partition) => {
         return { key: null, value, partition };
       });
@@ -108,6 +111,10 @@ async function writeState(producer: RecordProducer, messages: StateWrite[]): Pro
   if (refused.length === 0) return;
   // Without it a restart would forget the group: better to stand still and say so.
   throw tooLarge('the state topic', Math.max(...refused.map(({ bytes }) => bytes)));
+}
+
+function stopping(): Failure {
+  return new Failure('cannot write: stopping', { code: 'STOPPING' });
 }
 
 function tooLarge(topic: string, bytes: number): Failure {
