@@ -111,6 +111,56 @@ describe('thinning at any moment', () => {
   }
 });
 
+test('what lies more than a timespan from its like is kept for what may come between', () => {
+  const kind = aggregate('value_count', { gte: 2 }, ['value']);
+  const set = ruleSet(['a'], [stateful(kind, { groupBy: [], timespanMs: 10, suppressMs: 100 })]);
+  const limits = { latenessMs: 30, groupEntriesMax: 1_000, groupsMax: 1, warmGroupsMax: 1 };
+  const rule = eagerRule(planOf(set.stateful[0]!, set), limits);
+  const folded = (told: ReadonlyArray<[time: number, value: string]>, group: EagerGroup) =>
+    told.flatMap(([time, value]) => {
+      const event = { id: `e${time}`, time, hits: ['a'], fields: {} };
+      const outcome = foldEager(rule, group, { ...entryOf(event, 0), key: value }, -1);
+      return outcome.kind === 'folded' ? outcome.changed.map(({ decided }) => decided) : [];
+    });
+  const apart = new EagerGroup();
+  assert.deepEqual(
+    folded(
+      [
+        [0, 'x'],
+        [5, 'x'],
+        [12, 'x'],
+        [24, 'x'],
+      ],
+      apart,
+    ),
+    [],
+  );
+  thin(rule, apart, -1);
+  assert.deepEqual(
+    apart.entries.map(({ time }) => time),
+    [0, 5, 12, 24],
+  );
+  assert.deepEqual(folded([[20, 'y']], apart), [20]);
+  const near = new EagerGroup();
+  assert.deepEqual(
+    folded(
+      [
+        [0, 'x'],
+        [5, 'x'],
+        [10, 'x'],
+      ],
+      near,
+    ),
+    [],
+  );
+  thin(rule, near, -1);
+  assert.deepEqual(
+    near.entries.map(({ time }) => time),
+    [0, 10],
+  );
+  assert.deepEqual(folded([[8, 'y']], near), [8]);
+});
+
 /** Folds in random order within the lateness, thinning as it likes. @returns entries let go */
 function thinOnce(random: Random, kind: StatefulKind, seed: number): number {
   const rules = kind.kind === 'temporal' ? ['a', 'b', 'c'] : ['a'];
