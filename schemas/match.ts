@@ -18,6 +18,8 @@ export interface MatchDatum {
   partition: number;
   offset: bigint;
   context: string;
+  /** A place in the levels of rules; -1 for none. */
+  rank: number;
 }
 
 const FILE = new URL('./match.avsc', import.meta.url);

@@ -15,6 +15,7 @@ const MATCH: MatchDatum = {
   partition: 3,
   offset: 9_007_199_254_740_993n,
   context: '{}',
+  rank: 3,
 };
 
 describe('match', () => {

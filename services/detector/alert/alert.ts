@@ -235,7 +235,8 @@ export function contextOf(event: AuditEvent, level: Level | null = null): string
 
 /** The document of a stateful rule's alert, as it stands. */
 export function statefulAlertOf(rule: RuleHeader, alert: StatefulAlert): Alert {
-  const { level, ...context } = readContext(alert.context);
+  const { level: shown, ...context } = readContext(alert.context);
+  const level = (alert.rank === undefined ? undefined : LEVELS[alert.rank]) ?? shown;
   const cut = [...context.cut];
   const group: Record<string, string> = Object.create(null);
   for (const [name, value] of alert.group) {

@@ -24,6 +24,7 @@ import {
   eagerEvidence,
   eagerRule,
   foldEager,
+  NO_RANK,
   prune,
 } from './eager.ts';
 import { type Entry, evidenceOf, TIME_MS_MAX } from './entry.ts';
@@ -168,7 +169,7 @@ export class Correlator {
       this.#buildAlertsOf(open);
       prune(rule.eager, group, this.#watermark);
     }
-    const outcome = foldEager(rule.eager, group, entry, this.#watermark);
+    const outcome = foldEager(rule.eager, group, entry, this.#watermark, match.rank);
     if (outcome.kind !== 'folded') {
       if (outcome.kind === 'duplicate') this.#stats.duplicates += 1;
       else if (outcome.kind === 'late') this.#late(match);
@@ -371,6 +372,7 @@ export class Correlator {
       reason: shown.reason,
       context,
       revision,
+      ...('rank' in alert && alert.rank !== NO_RANK && { rank: alert.rank }),
     };
   }
 

@@ -57,6 +57,8 @@ export interface EagerAlert {
   /** The first events, where entries of the alert were let go. */
   firstRefs: readonly EvidenceRef[] | null;
   revision: number;
+  /** The highest rank of what was counted; -1 where no event had one. */
+  rank: number;
 }
 
 export class EagerGroup {
@@ -97,12 +99,19 @@ export function periodOf(time: number, suppressMs: number): number {
   return Math.floor(time / suppressMs) * suppressMs;
 }
 
-/** @param watermark events up to it that come now are late. */
+/** Of an event that says nothing of how grave it is. */
+export const NO_RANK = -1;
+
+/**
+ * @param watermark events up to it that come now are late.
+ * @param rank how grave the event is: its alerts are never less.
+ */
 export function foldEager(
   rule: EagerRule,
   group: EagerGroup,
   entry: Entry,
   watermark: number,
+  rank = NO_RANK,
 ): EagerOutcome {
   rule.condition.identify(entry);
   if (entry.time <= group.horizon) return { kind: 'late' };
@@ -114,6 +123,7 @@ export function foldEager(
   const changed = new Set<EagerAlert>();
   count(group, at, rule, changed);
   judge(rule, group, at, changed);
+  for (const alert of changed) alert.rank = Math.max(alert.rank, rank);
   return { kind: 'folded', late, changed: [...changed] };
 }
 
@@ -208,6 +218,7 @@ function newAlert(period: number): EagerAlert {
     droppedTo: Number.NEGATIVE_INFINITY,
     firstRefs: null,
     revision: 0,
+    rank: NO_RANK,
   };
 }
 
@@ -347,6 +358,7 @@ export function writeEager(writer: Writer, group: EagerGroup): void {
     writer.whole(alert.last - alert.first);
     writer.count(alert.count);
     writer.count(alert.revision);
+    writer.count(alert.rank + 1);
     writer.byte(alert.isLowerBound ? 1 : 0);
     if (!alert.isLowerBound) continue;
     writer.since(alert.droppedTo);
@@ -380,6 +392,7 @@ function readAlert(reader: Reader): EagerAlert {
   Object.assign(alert, { decided, from, first, last });
   alert.count = reader.count();
   alert.revision = reader.count();
+  alert.rank = reader.count() - 1;
   alert.isLowerBound = reader.byte() === 1;
   if (!alert.isLowerBound) return alert;
   alert.droppedTo = reader.since();

@@ -23,6 +23,8 @@ export interface Match {
   offset: bigint;
   /** What an alert shows of the event, as JSON (`alert.ts`); opaque here. */
   context: string;
+  /** How grave the event is by its own rule: a place in `LEVELS`. Absent where the rule has one level. */
+  rank?: number;
 }
 
 export interface EvidenceRef {
@@ -53,6 +55,8 @@ export interface StatefulAlert {
   reason: string;
   /** Context of the event that decided. */
   context: string;
+  /** The highest `rank` of what was counted, so that nothing later lowers an alert; absent if none. */
+  rank?: number;
   /** Grows with every change of this alert; a higher one replaces a lower one. */
   revision: number;
 }

@@ -13,7 +13,7 @@ import { NO_PLACES, type PlaceSource } from '../match/derived.ts';
 import { FieldSet } from '../match/field-set.ts';
 import { Matcher } from '../match/match.ts';
 import type { Problem } from '../sigma/problem.ts';
-import type { Rule, RuleSet, StatefulRule } from '../sigma/rule.ts';
+import { LEVELS, type Rule, type RuleSet, type StatefulRule } from '../sigma/rule.ts';
 
 export class Engine {
   readonly set: RuleSet;
@@ -62,7 +62,8 @@ export class Engine {
       if (match.ruleId !== match.leafId) return match;
       const rule = wanted.find(({ id }) => id === match.leafId);
       if (rule === undefined || rule.levels.length === 0) return match;
-      return { ...match, context: contextOf(event, this.matcher.levelOf(rule, event)) };
+      const level = this.matcher.levelOf(rule, event);
+      return { ...match, context: contextOf(event, level), rank: LEVELS.indexOf(level) };
     });
   }
 

@@ -11,6 +11,7 @@
  * A byte that is not known is of a newer version, which must never be guessed at. Decoding is total.
  */
 import { decodeMatchDatum, encodeMatchDatum } from '../../../schemas/match.ts';
+import { NO_RANK } from '../correlate/eager.ts';
 import type { Match } from '../correlate/types.ts';
 
 /** How far one partition of the events topic is. */
@@ -44,7 +45,7 @@ const PARTITIONS_MAX = 100_000;
 
 /** @param plan fingerprint of the rule's meaning, as the plan has it. */
 export function encodeMatch(match: Match, plan: string): Buffer {
-  return Buffer.concat([Buffer.from([MATCH]), encodeMatchDatum({ ...match, plan })]);
+  return Buffer.concat([Buffer.from([MATCH]), encodeMatchDatum({ rank: NO_RANK, ...match, plan })]);
 }
 
 export function encodeProgress({ topicId, partitions, sources }: Progress): Buffer {
@@ -74,8 +75,8 @@ function unreadable(reason: string): StreamRecord {
 }
 
 function decodeMatch(body: Buffer): StreamRecord {
-  const { plan, ...match } = decodeMatchDatum(body);
-  return { kind: 'match', plan, match };
+  const { plan, rank, ...match } = decodeMatchDatum(body);
+  return { kind: 'match', plan, match: rank === NO_RANK ? match : { ...match, rank } };
 }
 
 function decodeProgress(body: Buffer): StreamRecord {

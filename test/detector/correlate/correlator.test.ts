@@ -63,6 +63,38 @@ describe('an alert', () => {
     assert.deepEqual(send(25, 'ann', 'e3'), []);
   });
 
+  test('is as grave as the gravest event it counts, in any order and over a restart', () => {
+    const every = aggregate('event_count', { gte: 1 });
+    const { plans } = open(every);
+    const index = new PlanIndex(plans);
+    const ranks = [1, 4, 0, 2];
+    const matches = ranks.flatMap((rank, n) => {
+      const event = { id: `e${n}`, time: 10 + n, hits: ['a'], fields: { user: 'ann', value: '' } };
+      return matchesOf(index, event, n).map((match) => ({ ...match, rank }));
+    });
+    fc.assert(
+      fc.property(
+        fc.shuffledSubarray(matches, { minLength: ranks.length }),
+        fc.nat(ranks.length),
+        (delivered, restartAt) => {
+          let correlator = new Correlator(plans, LIMITS);
+          let last: Effect[] = [];
+          for (const [n, match] of delivered.entries()) {
+            if (n === restartAt) {
+              const kept = correlator.takeChanges();
+              correlator = new Correlator(plans, LIMITS);
+              for (const { key, state } of kept) correlator.restore(key, state!);
+            }
+            last = correlator.add(match);
+          }
+          assert.equal(alertOf(last).rank, 4);
+        },
+      ),
+    );
+    const { send } = open(every);
+    assert.ok(!('rank' in alertOf(send(10))));
+  });
+
   test('shows the first and the newest of many events', () => {
     const { send } = open(three, { timespanMs: 1_000 }, { groupEntriesMax: 1_000 });
     let last: Effect[] = [];
