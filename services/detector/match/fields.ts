@@ -144,13 +144,18 @@ export function twinOf(key: string): string | null {
   return spelled === key ? null : spelled;
 }
 
+/** What decoding adds to an event: a keyword is looked for in what Databricks wrote, not here. */
+const ADDED = new Set(['eventId', 'outcome', 'shape', 'requestParamsTruncated', 'actor.type']);
+const WRITTEN = FIXED.filter(([[name]]) => !ADDED.has(name!));
+
 /** Every text of an event that a person could read in it, for keyword search. */
 export function everyText(event: AuditEvent): string[] {
   const texts: string[] = [];
-  for (const [, read] of FIXED) {
+  for (const [, read] of WRITTEN) {
     const text = asText(read(event));
     if (text !== undefined && text !== '') texts.push(text);
   }
+  if (event.eventIdSource !== 'content_hash') texts.push(event.eventId);
   if (event.sourceAddressText !== null) texts.push(event.sourceAddressText);
   const { requestParams, extra } = event;
   for (const key in requestParams) texts.push(requestParams[key]!);
