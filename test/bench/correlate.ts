@@ -18,7 +18,7 @@ const START = 1_795_512_600_000;
 const HOUR_MS = 3_600_000;
 const SLICE = 2_000;
 /** The groups must fit: without a limit the heap grows as it likes before it is collected. */
-const HEAP_LIMIT = '--max-old-space-size=450';
+const HEAP_LIMIT = '--max-old-space-size=400';
 /** What one match of the matches topic carries besides. */
 const CONTEXT = JSON.stringify({ actor: 'someone@example.com', text: 'x'.repeat(600) });
 
@@ -43,9 +43,10 @@ const SCENARIOS: Record<string, (groups: number) => Scenario> = {
     ...{ kind: aggregate('value_count', { gte: 5 }, ['workspaceId']), timespanMs: 24 * HOUR_MS },
     ...{ groups, matches: groups * 2, stepMs: 1, values: (n) => [`12345678901234${n % 90}`] },
   }),
+  /** Known values; what waits for the watermark is 18,000 matches at any time. */
   open_first_seen: (groups) => ({
     ...{ kind: { kind: 'first_seen', fields: ['country'], learnMs: 7 * 24 * HOUR_MS } },
-    ...{ timespanMs: 720 * HOUR_MS, groups, matches: groups * 2, stepMs: 1 },
+    ...{ timespanMs: 720 * HOUR_MS, groups, matches: groups * 2, stepMs: 100 },
     values: (n) => [['DE', 'FR', 'GB'][n % 3]!],
   }),
   /** A few thousand users who are busy all the time. */
