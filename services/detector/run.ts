@@ -245,8 +245,11 @@ async function runUntil(running: Running): Promise<void> {
     detector.stop();
     correlation.stop();
     ending.abort();
+    // Nobody waits for room any more, so handlers return.
+    const outboxStopped = outbox.stop();
     await sender.stop();
     await Promise.all([consumers.events.stop(), consumers.matches.stop()]);
+    await Promise.race([outboxStopped, clock.sleep(LOOPS_END_MS)]);
     // What is under way must not open again what is closed next; what waits for OpenSearch never ends.
     await Promise.race([Promise.allSettled(working), clock.sleep(LOOPS_END_MS)]);
   }

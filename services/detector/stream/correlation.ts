@@ -144,8 +144,8 @@ export class Correlation implements ConsumerHandlers {
     this.#lanes = new Map();
     this.#generation = generation;
     if (assignments.length > 0) ready(false, 'the state of correlation is being read');
-    const restored = await Promise.all(assignments.map((one) => this.#restored(one)));
-    if (this.#stop.signal.aborted) return [];
+    const restored = await this.#restoreAll(assignments);
+    if (restored === null) return [];
     for (const [index, lane] of restored.entries()) {
       const assignment = assignments[index]!;
       if (lane.next < assignment.logStartOffset) {
@@ -160,6 +160,17 @@ export class Correlation implements ConsumerHandlers {
     log.info({ generation, partitions: assignments.length }, 'correlation owns its partitions');
     ready(true);
     return [...this.#lanes.values()].map((lane) => positionOf(lane, lane.next));
+  }
+
+  /** null where it was stopped meanwhile: reading then gives up, which is no failure. */
+  async #restoreAll(assignments: Assignment[]): Promise<Lane[] | null> {
+    try {
+      const restored = await Promise.all(assignments.map((one) => this.#restored(one)));
+      return this.#stop.signal.aborted ? null : restored;
+    } catch (error) {
+      if (this.#stop.signal.aborted) return null;
+      throw error;
+    }
   }
 
   /** The partition as the state topic has it, under the rules that are in force now. */

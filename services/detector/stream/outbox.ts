@@ -79,9 +79,10 @@ export class Outbox {
   async stop(): Promise<void> {
     this.#stop.abort();
     this.#wake();
-    await this.#loop;
+    // Those who wait go first: the request under way may take as long as Kafka is away.
     for (const resolve of this.#roomWaiters.splice(0)) resolve();
     for (const { resolve } of this.#flushWaiters.splice(0)) resolve(false);
+    await this.#loop;
   }
 
   async #run(): Promise<void> {

@@ -139,6 +139,24 @@ describe('correlation', () => {
     );
   });
 
+  it('gives no failure where it is stopped while it reads its state', async () => {
+    const world = new World();
+    world.match('a', T, 0);
+    const one: Process = new Process(world, {
+      state: {
+        bounds: async () => ({ start: 0n, end: 1n }),
+        read: async () => {
+          one.correlation.stop();
+          throw new Error('stopping');
+        },
+        write: async () => {},
+      },
+    });
+    const at = { topic: 'matches', topicId: '-', logStartOffset: 0n, logEndOffset: 1n };
+    const assigned = one.correlation.assigned([{ ...at, partition: 0, committedOffset: null }], 1);
+    assert.deepEqual(await assigned, []);
+  });
+
   it('takes its state up again under other rules, once all of it is durable', async () => {
     const world = new World();
     for (let n = 0; n < 4; n += 1) world.match('a', T + n, n);
