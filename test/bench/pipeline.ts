@@ -85,7 +85,7 @@ async function measure(
   const profiled =
     profile === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${resolve(profile)}` };
   const service = startService([name], { ...env, ...profiled }, join(folder, `${name}.log`));
-  const measured = await timeService(service, records);
+  const measured = await timeService(service, topic, records);
   return report(name, records, raw, floors, measured);
 }
 
@@ -93,6 +93,8 @@ function benchEnv(stack: Stack, topic: string, folder: string): Record<string, s
   return configEnv(stack.state, {
     'topics.events': topic,
     'topics.deadLetter': `${topic}-dead`,
+    'topics.matches': `${topic}-matches`,
+    'topics.state': `${topic}-state`,
     'storage.bucket': stack.unique('bench'),
     'archive.group': stack.unique('bench-archiver'),
     'archive.topics': [topic],
@@ -137,15 +139,20 @@ async function child<Result>(args: string[]): Promise<Result> {
  * From the assignment (the service is ready) until every record was taken in, the service was told
  * to stop, and what it still held was durable. That includes leaving the group.
  */
-async function timeService(service: ServiceProcess, records: number): Promise<Measured> {
+async function timeService(
+  service: ServiceProcess,
+  topic: string,
+  records: number,
+): Promise<Measured> {
   await service.ready();
   const startedAt = process.hrtime.bigint();
   const deadline = Date.now() + BENCH_MS_MAX;
-  const already = await service.metric(TAKEN_IN);
+  const takenIn = (): Promise<number> => service.metric(TAKEN_IN, { topic });
+  const already = await takenIn();
   if (already > records / 10)
     throw new Error('too few records: much was done before the clock ran');
   const cpuBefore = await service.metric('process_cpu_seconds_total');
-  while ((await service.metric(TAKEN_IN)) < records) {
+  while ((await takenIn()) < records) {
     if (Date.now() > deadline) throw new Error(`not through after ${BENCH_MS_MAX} ms`);
     await sleep(POLL_MS);
   }
