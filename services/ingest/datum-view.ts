@@ -11,6 +11,7 @@ import { ByteWords, WideBytes, type WideWord, wideWord } from '../../schemas/byt
 import type { Actor, ActorType, EventIdSource, EventShape, Outcome } from './event.ts';
 import { EVENT_TIME_MS_MAX } from './event-time.ts';
 import type { EventView, ParamKey } from './event-view.ts';
+import { NO_SPAN, Recurring } from './recurring.ts';
 
 /** Fields of the schema in its order, and places in the tables of where they are. */
 const EVENT_ID = 0;
@@ -99,6 +100,12 @@ const ABSENT = -1;
 const INT_MAX = 0x7fffffff;
 const NO_BYTES = Buffer.alloc(0);
 
+/** What makes up the recurring part of an event; of the status code the bytes of the integer. */
+const RECURRING = Int32Array.of(USER_AGENT, SOURCE_IP, EMAIL, OUTCOME, STATUS_CODE);
+const recurring = new Recurring();
+/** `recurringId` of a datum that was not asked for it yet. */
+const NOT_ASKED = -2;
+
 const words = new ByteWords(2_048, 128);
 
 const KNOWN_WORDS = {
@@ -131,6 +138,7 @@ export class DatumView implements EventView {
   readonly #to = new Int32Array(FIELDS);
   readonly #params = new Entries();
   readonly #extra = new Entries();
+  #recurringId = NOT_ASKED;
   #hasResponse = false;
   #statusCode: number | null = null;
 
@@ -145,6 +153,7 @@ export class DatumView implements EventView {
    */
   read(bytes: Buffer, from: number): boolean {
     this.#bytes = bytes;
+    this.#recurringId = NOT_ASKED;
     this.#wide.start(bytes);
     this.#end = bytes.length;
     // Most data are ASCII all through, which is cheaper to find out for many texts at once.
@@ -261,6 +270,8 @@ export class DatumView implements EventView {
     } else if (byte !== 0) {
       return -1;
     }
+    this.#from[field] = value === null ? NO_SPAN : at + 1;
+    this.#to[field] = next;
     if (field === SOURCE_PORT) this.sourcePort = value;
     else this.#statusCode = value;
     return next;
@@ -372,6 +383,22 @@ export class DatumView implements EventView {
       return words.text(wide, places[at + 2]!, places[at + 3]!);
     }
     return undefined;
+  }
+
+  get recurringId(): number {
+    if (this.#recurringId === NOT_ASKED) this.#recurringId = this.#recur();
+    return this.#recurringId;
+  }
+
+  #recur(): number {
+    const { spans } = recurring;
+    for (let index = 0; index < RECURRING.length; index += 1) {
+      const field = RECURRING[index]!;
+      spans[index * 2] = this.#from[field]!;
+      spans[index * 2 + 1] = this.#to[field]!;
+    }
+    if (!this.#hasResponse) spans[RECURRING.length * 2 - 2] = NO_SPAN;
+    return recurring.id(this.#wide, RECURRING.length);
   }
 
   get requestParams(): Record<string, string> {

@@ -34,6 +34,7 @@ import {
   ZERO,
 } from './json-cursor.ts';
 import { outcomeOf } from './outcome.ts';
+import { NO_SPAN, Recurring } from './recurring.ts';
 import * as row from './row-keys.ts';
 
 /** Texts from here on are counted by decoding before they are parsed: not for us. */
@@ -42,6 +43,12 @@ const ROW_BYTES_MAX = 65_535;
 const PARAMS_MAX = 64;
 /** Digits of a status code that fits an int whatever they are. */
 const STATUS_DIGITS_MAX = 9;
+
+/** What makes up the recurring part of a row. */
+const RECURRING = Int32Array.of(row.USER_AGENT, row.SOURCE, row.EMAIL, row.STATUS_CODE);
+const recurring = new Recurring();
+/** `recurringId` of a row that was not asked for it yet. */
+const NOT_ASKED = -2;
 
 const ADDRESSES_MAX = 4_096;
 const ADDRESS_UNITS_MAX = 128;
@@ -59,6 +66,7 @@ export class RowView implements EventView {
   readonly #to = new Int32Array(row.FIELDS);
   #shapes = 0;
   #hasExtra = false;
+  #recurringId = NOT_ASKED;
   #paramCount = 0;
   readonly #paramHash = new Int32Array(PARAMS_MAX);
   readonly #paramKind = new Uint8Array(PARAMS_MAX);
@@ -74,6 +82,7 @@ export class RowView implements EventView {
   /** Starts on a row; false where the bytes have to be decoded to know what they are. */
   read(bytes: Buffer): boolean {
     this.isDoubtful = false;
+    this.#recurringId = NOT_ASKED;
     if (bytes.length > ROW_BYTES_MAX || !isUtf8(bytes)) return false;
     const cursor = this.#cursor;
     cursor.start(bytes);
@@ -276,6 +285,28 @@ export class RowView implements EventView {
     return undefined;
   }
 
+  get recurringId(): number {
+    if (this.#recurringId === NOT_ASKED) this.#recurringId = this.#recur();
+    return this.#recurringId;
+  }
+
+  #recur(): number {
+    const { spans } = recurring;
+    for (let index = 0; index < RECURRING.length; index += 1) {
+      const field = RECURRING[index]!;
+      const kind = this.#kind[field]!;
+      if (kind === NOTHING || kind === NULL) {
+        spans[index * 2] = NO_SPAN;
+        continue;
+      }
+      if (kind !== (field === row.STATUS_CODE ? INTEGER : TEXT)) return -1;
+      spans[index * 2] = this.#from[field]!;
+      spans[index * 2 + 1] = this.#to[field]!;
+    }
+    if (this.#kind[row.STATUS_CODE] === INTEGER && this.#status() === null) return -1;
+    return recurring.id(this.#cursor.wide, RECURRING.length);
+  }
+
   get requestParams(): Record<string, string> {
     const params: Record<string, string> = Object.create(null);
     const places = this.#paramPlaces;
@@ -371,13 +402,19 @@ export class RowView implements EventView {
   status(): number | null {
     const kind = this.#kind[row.STATUS_CODE];
     if (kind === NOTHING || kind === NULL) return null;
+    return this.#status() ?? this.#doubt();
+  }
+
+  /** A plain status code, or null where it is none. */
+  #status(): number | null {
     const { bytes } = this.#cursor;
     const from = this.#from[row.STATUS_CODE]!;
     const to = this.#to[row.STATUS_CODE]!;
-    if (kind !== INTEGER || to - from > STATUS_DIGITS_MAX || bytes[from] === MINUS) {
-      return this.#doubt();
-    }
-    return this.#digits(from, to);
+    const isPlain =
+      this.#kind[row.STATUS_CODE] === INTEGER &&
+      to - from <= STATUS_DIGITS_MAX &&
+      bytes[from] !== MINUS;
+    return isPlain ? this.#digits(from, to) : null;
   }
   get outcome(): Outcome {
     return outcomeOf(this.actionName, this.#kind[row.RESPONSE] === NESTED ? this.status() : null);

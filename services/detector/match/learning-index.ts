@@ -47,7 +47,8 @@ export class LearningIndex {
 
   #make(options: { thought: Map<string, Sign> } | { seen: Map<string, number> }): WitnessIndex {
     const names = this.#names === undefined ? {} : { names: this.#names };
-    const index = new WitnessIndex();
+    const fieldOf = (slot: number): string => this.#slots.fieldOf(slot);
+    const index = new WitnessIndex(fieldOf, this.#names !== undefined);
     for (const rule of this.#rules) {
       index.add(rule, witnessOf(rule.rule, this.#slots, { ...names, ...options }));
     }

@@ -4,13 +4,18 @@
  */
 
 const PLACES = 2_048;
+/** Where there are many small memos. */
+export const FEW_PLACES = 256;
 /** Longer texts are not kept. */
 const UNITS_MAX = 256;
 
-/** The function with its answers remembered. */
-export function remembered<Answer>(answer: (text: string) => Answer): (text: string) => Answer {
-  const texts = new Array<string | undefined>(PLACES).fill(undefined);
-  const answers = new Array<Answer | undefined>(PLACES).fill(undefined);
+/** The function with its answers remembered; `places` is a power of two. */
+export function remembered<Answer>(
+  answer: (text: string) => Answer,
+  places = PLACES,
+): (text: string) => Answer {
+  const texts = new Array<string | undefined>(places).fill(undefined);
+  const answers = new Array<Answer | undefined>(places).fill(undefined);
   return (text) => {
     const { length } = text;
     if (length > UNITS_MAX) return answer(text);
@@ -20,7 +25,7 @@ export function remembered<Answer>(answer: (text: string) => Answer): (text: str
       Math.imul(text.charCodeAt(length - 1), 0x85ebca6b) ^
       Math.imul(text.charCodeAt(length - 2), 0xc2b2ae35) ^
       Math.imul(text.charCodeAt(length >> 1), 0x27d4eb2f);
-    const place = (hash ^ (hash >>> 16)) & (PLACES - 1);
+    const place = (hash ^ (hash >>> 16)) & (places - 1);
     if (texts[place] === text) return answers[place] as Answer;
     const found = answer(text);
     texts[place] = text;

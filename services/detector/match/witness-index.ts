@@ -11,7 +11,7 @@ import {
   numberOf,
   type OneTextTest,
 } from './compile.ts';
-import { remembered } from './memo.ts';
+import { FEW_PLACES, remembered } from './memo.ts';
 import type { Subject } from './subject.ts';
 import { TextIndex } from './text-index.ts';
 import { type Sign, signKey, type Witness } from './witness.ts';
@@ -23,8 +23,22 @@ export interface IndexedRule extends CompiledRule {
   search: number;
 }
 
+/** Takes the rules that a search finds, any of them more than once. */
+interface Finds {
+  addAll(rules: readonly IndexedRule[]): void;
+}
+
+/** The rules of one combination, once each. */
+class Found implements Finds {
+  readonly rules = new Set<IndexedRule>();
+
+  addAll(rules: readonly IndexedRule[]): void {
+    for (const rule of rules) this.rules.add(rule);
+  }
+}
+
 /** Rules that one event may match. One object serves all events. */
-export class Candidates {
+export class Candidates implements Finds {
   readonly rules: IndexedRule[] = [];
   count = 0;
   #search = 0;
@@ -46,9 +60,45 @@ export class Candidates {
   }
 }
 
+/**
+ * Fields that a view's `recurringId` stands for. Outcomes are among them where all events are of
+ * one action. Places are not: their files may change.
+ */
+const RECURRING_FIELDS = new Set([
+  'userAgent',
+  'user_agent',
+  'sourceIPAddress',
+  'source_ip_address',
+  'sourceIp',
+  'source_ip',
+  'userIdentity.email',
+  'user_identity.email',
+  'actor.email',
+  'response.statusCode',
+  'response.status_code',
+  'lakeseal.source.class',
+  'lakeseal.agent.class',
+  'lakeseal.agent.family',
+]);
+
+/** Combinations whose rules are remembered; then all are forgotten. */
+const RECURRING_MAX = 4_096;
+/** Searches before an index is worth remembering for. */
+const RECURRING_AFTER = 256;
+
 export class WitnessIndex {
   readonly #always: IndexedRule[] = [];
   readonly #fields: FieldIndex[] = [];
+  readonly #recurringFields: FieldIndex[] = [];
+  readonly #fieldOf: (slot: number) => string;
+  readonly #isOfOneAction: boolean;
+  #searches = 0;
+  #recurring: Map<number, readonly IndexedRule[]> | null = null;
+
+  constructor(fieldOf: (slot: number) => string, isOfOneAction: boolean) {
+    this.#fieldOf = fieldOf;
+    this.#isOfOneAction = isOfOneAction;
+  }
 
   add(rule: IndexedRule, witness: Witness): void {
     if (witness === 'never') return;
@@ -57,26 +107,59 @@ export class WitnessIndex {
       return;
     }
     for (const sign of witness) {
-      let field = this.#fields.find(({ slot }) => slot === sign.slot);
+      const fields = this.#isRecurring(sign.slot) ? this.#recurringFields : this.#fields;
+      let field = fields.find(({ slot }) => slot === sign.slot);
       if (field === undefined) {
         field = new FieldIndex(sign.slot);
-        this.#fields.push(field);
+        fields.push(field);
       }
       field.add(rule, sign);
     }
   }
 
+  #isRecurring(slot: number): boolean {
+    const field = this.#fieldOf(slot);
+    return RECURRING_FIELDS.has(field) || (this.#isOfOneAction && field === 'outcome');
+  }
+
   get isEmpty(): boolean {
-    return this.#always.length === 0 && this.#fields.length === 0;
+    return (
+      this.#always.length === 0 && this.#fields.length === 0 && this.#recurringFields.length === 0
+    );
   }
 
   collect(subject: Subject, candidates: Candidates): void {
     candidates.addAll(this.#always);
+    if (this.#recurringFields.length > 0) this.#collectRecurring(subject, candidates);
     const fields = this.#fields;
     for (let index = 0; index < fields.length; index += 1) {
-      const field = fields[index]!;
-      field.collect(subject, candidates);
+      fields[index]!.collect(subject, candidates);
     }
+  }
+
+  #collectRecurring(subject: Subject, candidates: Candidates): void {
+    const known = this.#recurring;
+    const id = known === null ? this.#countSearch() : subject.recurringId;
+    if (known === null || id < 0) {
+      for (const field of this.#recurringFields) field.collect(subject, candidates);
+      return;
+    }
+    let rules = known.get(id);
+    if (rules === undefined) {
+      const found = new Found();
+      for (const field of this.#recurringFields) field.collect(subject, found);
+      rules = [...found.rules];
+      if (known.size >= RECURRING_MAX) known.clear();
+      known.set(id, rules);
+    }
+    candidates.addAll(rules);
+  }
+
+  /** -1, and from the next search on answers are remembered. */
+  #countSearch(): number {
+    this.#searches += 1;
+    if (this.#searches >= RECURRING_AFTER) this.#recurring = new Map();
+    return -1;
   }
 }
 
@@ -105,6 +188,9 @@ class TextTable {
   }
 }
 
+/** Values looked for in a field before it is worth memory to know them. */
+const REMEMBER_AFTER = 128;
+
 /** The signs that are in one field. */
 class FieldIndex {
   readonly slot: number;
@@ -115,7 +201,8 @@ class FieldIndex {
   readonly #tests = new Map<string, { test: TextTest; rules: IndexedRule[] }>();
   /** Whether there is more to do than to look a value up. */
   #isCostly = false;
-  readonly #find = remembered((value): readonly IndexedRule[] => this.#search(value));
+  #find: (value: string) => readonly IndexedRule[] = (value) => this.#search(value);
+  #finds = 0;
 
   constructor(slot: number) {
     this.slot = slot;
@@ -150,7 +237,7 @@ class FieldIndex {
   }
 
   /** Adds the rules that the event's value of the field can concern. */
-  collect(subject: Subject, candidates: Candidates): void {
+  collect(subject: Subject, candidates: Finds): void {
     const value = subject.text(this.slot);
     if (value === undefined) return;
     candidates.addAll(this.#present);
@@ -164,11 +251,14 @@ class FieldIndex {
     }
   }
 
-  #collectOne(value: string, candidates: Candidates): void {
+  #collectOne(value: string, candidates: Finds): void {
     if (this.#numbers !== null && mayBeNumber(value)) {
       candidates.addAll(this.#numbers.get(numberOf(value)) ?? NONE);
     }
-    if (this.#isCostly) candidates.addAll(this.#find(value));
+    if (!this.#isCostly) return;
+    candidates.addAll(this.#find(value));
+    this.#finds += 1;
+    if (this.#finds === REMEMBER_AFTER) this.#find = remembered(this.#find, FEW_PLACES);
   }
 
   #search(value: string): readonly IndexedRule[] {

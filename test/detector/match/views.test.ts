@@ -18,6 +18,8 @@ const LINES = 1_000_000;
 const DATA = 300_000;
 /** Lines made of one line. */
 const LIKE = 10;
+/** Events that recur, for the memory of the index to be used. */
+const TURNS = 20_000;
 /** Of so many views each, every field is compared and not only the verdict. */
 const FIELDS_OF_ONE_IN = 8;
 
@@ -208,6 +210,44 @@ describe('judging a record without decoding it', () => {
     assert.ok(counts.viewed > DATA / 5, JSON.stringify(counts));
     assert.ok(counts.passed > counts.viewed / 50, JSON.stringify(counts));
     assert.equal(counts.doubtful, 0);
+  });
+
+  it('finds the same in lines and in Avro data by turns, in one matcher, again and again', () => {
+    const dice = new Dice(20_261_129);
+    const viewer = new RecordViewer();
+    // Not the id: of a line, only decoding tells it.
+    const matcher = matcherOf(DETECTIONS.filter((one) => !one.includes('eventId')));
+    const lookUp = () => auditEventType;
+    let compared = 0;
+    for (let n = 0; n < TURNS; n += 1) {
+      const line = Buffer.from(
+        JSON.stringify({
+          timestamp: 1_795_512_600_000,
+          sourceIPAddress: dice.one(['203.0.113.7', '10.0.0.1', '198.51.100.9']),
+          userAgent: dice.one(['TruffleHog/3', 'curl/8']),
+          userIdentity: { email: dice.one(['alice@example.com', 'bob@example.com']) },
+          serviceName: 'accounts',
+          actionName: dice.one(['login', 'tokenLogin']),
+          requestParams: {},
+          response: { statusCode: dice.one([200, 403]) },
+        }),
+      );
+      const decoded = decodeJson(line);
+      assert.ok(decoded.ok);
+      const [event] = decoded.events;
+      const view = dice.chance(2)
+        ? viewer.json(line)
+        : viewer.record(frame(1, encodeAuditEvent(event!)), lookUp);
+      assert.ok(view !== null);
+      const found = matcher.match(view).map(({ title }) => title);
+      if (view.isDoubtful) continue;
+      compared += 1;
+      assert.deepEqual(
+        found,
+        matcher.match(event!).map(({ title }) => title),
+      );
+    }
+    assert.ok(compared === TURNS, String(compared));
   });
 
   it('leaves to decoding what keywords are looked for in', () => {
