@@ -1,28 +1,39 @@
 /**
- * Works that take turns, so that a noisy neighbour troubles all alike: each gives the processor time
- * of this thread for one pass over the same items, and the median of its rounds counts.
+ * Works that take turns over the same items, slice by slice, so that a noisy neighbour troubles all
+ * alike. Of each slice the fastest round counts: what the machine does when it is left alone.
  */
 
-/** Nanoseconds of processor time for each item. */
+/** Items of one slice: some hundreds of microseconds, so that some rounds are undisturbed. */
+const SLICE = 250;
+
+/** Does the work on the items from `from` to before `to`. */
+export type Work = (from: number, to: number) => void;
+
+/** Nanoseconds for each item. */
 export function takeTurns<Name extends string>(
-  works: Record<Name, () => void>,
+  works: Record<Name, Work>,
   items: number,
   rounds: number,
 ): Record<Name, number> {
-  const times = new Map<Name, number[]>();
   const names = Object.keys(works) as Name[];
-  // The first round warms up: the engine compiles, indexes learn.
-  for (let round = 0; round <= rounds; round += 1) {
-    for (const name of names) {
-      const before = process.threadCpuUsage();
-      works[name]();
-      const { user, system } = process.threadCpuUsage(before);
-      if (round === 0) times.set(name, []);
-      else times.get(name)!.push(((user + system) * 1_000) / items);
+  const sums = new Map(names.map((name) => [name, 0]));
+  // The first rounds warm up: the engine compiles, indexes learn.
+  for (let round = 0; round < 2; round += 1) for (const name of names) works[name](0, items);
+  for (let from = 0; from < items; from += SLICE) {
+    const to = Math.min(items, from + SLICE);
+    const fastest = new Map(names.map((name) => [name, Number.POSITIVE_INFINITY]));
+    for (let round = 0; round < rounds; round += 1) {
+      for (const name of names) {
+        const before = process.hrtime.bigint();
+        works[name](from, to);
+        const took = Number(process.hrtime.bigint() - before);
+        if (took < fastest.get(name)!) fastest.set(name, took);
+      }
     }
+    for (const name of names) sums.set(name, sums.get(name)! + fastest.get(name)!);
   }
   return Object.fromEntries(
-    names.map((name) => [name, Math.round(median(times.get(name)!))]),
+    names.map((name) => [name, Math.round(sums.get(name)! / items)]),
   ) as Record<Name, number>;
 }
 
