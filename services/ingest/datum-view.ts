@@ -101,7 +101,15 @@ const INT_MAX = 0x7fffffff;
 const NO_BYTES = Buffer.alloc(0);
 
 /** What makes up the recurring part of an event; of the status code the bytes of the integer. */
-const RECURRING = Int32Array.of(USER_AGENT, SOURCE_IP, EMAIL, OUTCOME, STATUS_CODE);
+const RECURRING = Int32Array.of(
+  ACTION,
+  SERVICE,
+  USER_AGENT,
+  SOURCE_IP,
+  EMAIL,
+  OUTCOME,
+  STATUS_CODE,
+);
 const recurring = new Recurring();
 /** `recurringId` of a datum that was not asked for it yet. */
 const NOT_ASKED = -2;

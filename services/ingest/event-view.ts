@@ -12,9 +12,8 @@ export interface EventView extends AuditEvent {
   /** True once something was asked that only decoding can tell. */
   readonly isDoubtful: boolean;
   /**
-   * A number that two views have in common only where user agent, source address,
-   * e-mail, status code and, for the same action, outcome are the same and without doubt; -1
-   * where there is none.
+   * A number that two views have in common only where service, action, user agent, source address,
+   * e-mail, status code and outcome are the same and without doubt; -1 where there is none.
    */
   readonly recurringId: number;
   /** The value of a request parameter, without looking at the others. */

@@ -1,16 +1,16 @@
 /**
- * Parts of events that recur together: the same client from the same address as the same user, with
- * the same outcome, sends thousands of events. Each such combination gets a number when it is first
+ * Parts of events that recur together: the same client from the same address as the same user does
+ * the same with the same outcome thousands of times. Each such combination gets a number when it is first
  * met, by which answers about it can be kept. A number stands for one combination for good; a
  * combination may get several, for its place is given to another that needs it.
  */
 import type { WideBytes } from '../../schemas/byte-words.ts';
 
-const SLOTS = 2_048;
+const SLOTS = 4_096;
 /** Bytes of one combination, at most. */
-const BYTES_MAX = 224;
+const BYTES_MAX = 256;
 /** Spans of one combination, at most. */
-export const SPANS_MAX = 5;
+export const SPANS_MAX = 7;
 /** A span that is not there. */
 export const NO_SPAN = -1;
 

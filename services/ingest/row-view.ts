@@ -45,7 +45,14 @@ const PARAMS_MAX = 64;
 const STATUS_DIGITS_MAX = 9;
 
 /** What makes up the recurring part of a row. */
-const RECURRING = Int32Array.of(row.USER_AGENT, row.SOURCE, row.EMAIL, row.STATUS_CODE);
+const RECURRING = Int32Array.of(
+  row.ACTION,
+  row.SERVICE,
+  row.USER_AGENT,
+  row.SOURCE,
+  row.EMAIL,
+  row.STATUS_CODE,
+);
 const recurring = new Recurring();
 /** `recurringId` of a row that was not asked for it yet. */
 const NOT_ASKED = -2;

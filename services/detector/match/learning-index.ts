@@ -5,7 +5,13 @@
  */
 import type { FieldSlots, Subject } from './subject.ts';
 import { type Names, type Sign, signKey, witnessOf } from './witness.ts';
-import { type Candidates, type IndexedRule, SignTest, WitnessIndex } from './witness-index.ts';
+import {
+  type Candidates,
+  type Finds,
+  type IndexedRule,
+  SignTest,
+  WitnessIndex,
+} from './witness-index.ts';
 
 /** Events after which the shares of signs are taken for known. */
 const LEARN_EVENTS = 256;
@@ -33,9 +39,29 @@ export class LearningIndex {
     return this.#index.isEmpty;
   }
 
+  /** While it learns, what it finds for one event says nothing of another. */
+  get isLearning(): boolean {
+    return this.#learning !== null;
+  }
+
+  get hasOthers(): boolean {
+    return this.#index.hasOthers;
+  }
+
+  /** Adds the rules that the event can concern. */
   collect(subject: Subject, candidates: Candidates): void {
     if (this.#learning !== null) this.#learn(subject, this.#learning);
-    this.#index.collect(subject, candidates);
+    this.#index.collectRecurring(subject, candidates);
+    this.#index.collectOthers(subject, candidates);
+  }
+
+  /** The part of it that is the same for all events of one `recurringId`. */
+  collectRecurring(subject: Subject, finds: Finds): void {
+    this.#index.collectRecurring(subject, finds);
+  }
+
+  collectOthers(subject: Subject, candidates: Candidates): void {
+    this.#index.collectOthers(subject, candidates);
   }
 
   #learn(subject: Subject, learning: Learning): void {
@@ -48,7 +74,7 @@ export class LearningIndex {
   #make(options: { thought: Map<string, Sign> } | { seen: Map<string, number> }): WitnessIndex {
     const names = this.#names === undefined ? {} : { names: this.#names };
     const fieldOf = (slot: number): string => this.#slots.fieldOf(slot);
-    const index = new WitnessIndex(fieldOf, this.#names !== undefined);
+    const index = new WitnessIndex(fieldOf);
     for (const rule of this.#rules) {
       index.add(rule, witnessOf(rule.rule, this.#slots, { ...names, ...options }));
     }

@@ -6,13 +6,14 @@
  */
 import { strict as assert } from 'node:assert';
 import type { AuditEvent } from '../../ingest/event.ts';
+import type { EventView } from '../../ingest/event-view.ts';
 import type { Level, Rule } from '../sigma/rule.ts';
 import { compileRule } from './compile.ts';
 import { NO_PLACES, type PlaceSource } from './derived.ts';
 import { LearningIndex } from './learning-index.ts';
 import { FieldSlots, Subject } from './subject.ts';
 import { ACTION_FIELDS, asksNames, isNameField, Names, witnessOf } from './witness.ts';
-import { Candidates, type IndexedRule } from './witness-index.ts';
+import { Candidates, Found, type IndexedRule } from './witness-index.ts';
 
 /**
  * Most (service, action) pairs whose rules are remembered; then all are forgotten. There are some
@@ -21,6 +22,17 @@ import { Candidates, type IndexedRule } from './witness-index.ts';
 const PAIRS_MAX = 4_096;
 /** Longest name of a remembered pair, characters. */
 const NAME_CHARS_MAX = 256;
+
+/** Combinations of what recurs whose rules are remembered; then all are forgotten. */
+const RECURRENCES_MAX = 8_192;
+
+/** The rules that events of one `recurringId` can concern, as far as that tells. */
+interface Recurrence {
+  ofPair: LearningIndex;
+  rules: readonly IndexedRule[];
+  /** No rule, whatever else an event has. */
+  isNone: boolean;
+}
 
 /** What many pairs share that no rule names. */
 const NO_RULES = new LearningIndex([], new FieldSlots());
@@ -38,6 +50,7 @@ export class Matcher {
   readonly #byContent: LearningIndex;
   readonly #pairs = new Map<string, Map<string, LearningIndex>>();
   #pairCount = 0;
+  readonly #recurrences = new Map<number, Recurrence>();
   readonly #subject: Subject;
   readonly #candidates = new Candidates();
 
@@ -59,17 +72,48 @@ export class Matcher {
    * The rules that fire on the event, in the order they were given. Of a view, the answer counts
    * only where `isDoubtful` is false afterwards.
    */
-  match(event: AuditEvent): Rule[] {
-    const ofPair = this.#ofPair(event.serviceName, event.actionName);
-    if (ofPair.isEmpty && this.#byContent.isEmpty) return [];
+  match(event: AuditEvent | EventView): Rule[] {
     const subject = this.#subject;
-    subject.reset(event);
     const candidates = this.#candidates;
-    candidates.start();
-    ofPair.collect(subject, candidates);
-    this.#byContent.collect(subject, candidates);
+    const recurring = 'recurringId' in event ? this.#recall(event) : null;
+    if (recurring === null) {
+      const ofPair = this.#ofPair(event.serviceName, event.actionName);
+      if (ofPair.isEmpty && this.#byContent.isEmpty) return [];
+      subject.reset(event);
+      candidates.start();
+      ofPair.collect(subject, candidates);
+      this.#byContent.collect(subject, candidates);
+    } else {
+      if (recurring.isNone) return [];
+      subject.reset(event);
+      candidates.start();
+      candidates.addAll(recurring.rules);
+      recurring.ofPair.collectOthers(subject, candidates);
+      this.#byContent.collectOthers(subject, candidates);
+    }
     if (candidates.count === 0) return [];
     return this.#evaluate(subject, candidates);
+  }
+
+  /** What is known of events that share with this one what recurs; null where nothing is yet. */
+  #recall(event: EventView): Recurrence | null {
+    const id = event.recurringId;
+    if (id < 0 || this.#byContent.isLearning) return null;
+    const known = this.#recurrences.get(id);
+    if (known !== undefined) return known;
+    const ofPair = this.#ofPair(event.serviceName, event.actionName);
+    // What an index finds changes when it has learnt.
+    if (ofPair.isLearning) return null;
+    this.#subject.reset(event);
+    const found = new Found();
+    ofPair.collectRecurring(this.#subject, found);
+    this.#byContent.collectRecurring(this.#subject, found);
+    const rules = [...found.rules];
+    const isNone = rules.length === 0 && !ofPair.hasOthers && !this.#byContent.hasOthers;
+    const recurrence = { ofPair, rules, isNone };
+    if (this.#recurrences.size >= RECURRENCES_MAX) this.#recurrences.clear();
+    this.#recurrences.set(id, recurrence);
+    return recurrence;
   }
 
   #evaluate(subject: Subject, candidates: Candidates): Rule[] {

@@ -6,7 +6,6 @@
 import { strict as assert } from 'node:assert';
 import ipaddr from 'ipaddr.js';
 import type { AuditEvent } from '../../ingest/event.ts';
-import type { EventView } from '../../ingest/event-view.ts';
 import { NO_PLACES, type PlaceSource } from './derived.ts';
 import { everyText, type FieldReader, type FieldValue, fieldReader } from './fields.ts';
 import { remembered } from './memo.ts';
@@ -65,12 +64,6 @@ export class Subject {
     this.#stamp += 1;
     this.#everything = undefined;
     this.#everythingLower = undefined;
-  }
-
-  /** See `EventView`; -1 for an event that is no view. */
-  get recurringId(): number {
-    const event = this.#event;
-    return event !== undefined && 'recurringId' in event ? (event as EventView).recurringId : -1;
   }
 
   text(slot: number): FieldValue {

@@ -24,12 +24,12 @@ export interface IndexedRule extends CompiledRule {
 }
 
 /** Takes the rules that a search finds, any of them more than once. */
-interface Finds {
+export interface Finds {
   addAll(rules: readonly IndexedRule[]): void;
 }
 
 /** The rules of one combination, once each. */
-class Found implements Finds {
+export class Found implements Finds {
   readonly rules = new Set<IndexedRule>();
 
   addAll(rules: readonly IndexedRule[]): void {
@@ -60,11 +60,12 @@ export class Candidates implements Finds {
   }
 }
 
-/**
- * Fields that a view's `recurringId` stands for. Outcomes are among them where all events are of
- * one action. Places are not: their files may change.
- */
+/** Fields that a view's `recurringId` stands for. Places are not among them: files may change. */
 const RECURRING_FIELDS = new Set([
+  'serviceName',
+  'service_name',
+  'actionName',
+  'action_name',
   'userAgent',
   'user_agent',
   'sourceIPAddress',
@@ -76,28 +77,20 @@ const RECURRING_FIELDS = new Set([
   'actor.email',
   'response.statusCode',
   'response.status_code',
+  'outcome',
   'lakeseal.source.class',
   'lakeseal.agent.class',
   'lakeseal.agent.family',
 ]);
 
-/** Combinations whose rules are remembered; then all are forgotten. */
-const RECURRING_MAX = 4_096;
-/** Searches before an index is worth remembering for. */
-const RECURRING_AFTER = 256;
-
 export class WitnessIndex {
   readonly #always: IndexedRule[] = [];
-  readonly #fields: FieldIndex[] = [];
-  readonly #recurringFields: FieldIndex[] = [];
+  readonly #recurring: FieldIndex[] = [];
+  readonly #others: FieldIndex[] = [];
   readonly #fieldOf: (slot: number) => string;
-  readonly #isOfOneAction: boolean;
-  #searches = 0;
-  #recurring: Map<number, readonly IndexedRule[]> | null = null;
 
-  constructor(fieldOf: (slot: number) => string, isOfOneAction: boolean) {
+  constructor(fieldOf: (slot: number) => string) {
     this.#fieldOf = fieldOf;
-    this.#isOfOneAction = isOfOneAction;
   }
 
   add(rule: IndexedRule, witness: Witness): void {
@@ -107,7 +100,8 @@ export class WitnessIndex {
       return;
     }
     for (const sign of witness) {
-      const fields = this.#isRecurring(sign.slot) ? this.#recurringFields : this.#fields;
+      const recurs = RECURRING_FIELDS.has(this.#fieldOf(sign.slot));
+      const fields = recurs ? this.#recurring : this.#others;
       let field = fields.find(({ slot }) => slot === sign.slot);
       if (field === undefined) {
         field = new FieldIndex(sign.slot);
@@ -117,49 +111,25 @@ export class WitnessIndex {
     }
   }
 
-  #isRecurring(slot: number): boolean {
-    const field = this.#fieldOf(slot);
-    return RECURRING_FIELDS.has(field) || (this.#isOfOneAction && field === 'outcome');
-  }
-
   get isEmpty(): boolean {
-    return (
-      this.#always.length === 0 && this.#fields.length === 0 && this.#recurringFields.length === 0
-    );
+    return this.#always.length === 0 && this.#recurring.length === 0 && !this.hasOthers;
   }
 
-  collect(subject: Subject, candidates: Candidates): void {
-    candidates.addAll(this.#always);
-    if (this.#recurringFields.length > 0) this.#collectRecurring(subject, candidates);
-    const fields = this.#fields;
-    for (let index = 0; index < fields.length; index += 1) {
-      fields[index]!.collect(subject, candidates);
-    }
+  /** Whether there is more to ask of an event than what recurs. */
+  get hasOthers(): boolean {
+    return this.#others.length > 0;
   }
 
-  #collectRecurring(subject: Subject, candidates: Candidates): void {
-    const known = this.#recurring;
-    const id = known === null ? this.#countSearch() : subject.recurringId;
-    if (known === null || id < 0) {
-      for (const field of this.#recurringFields) field.collect(subject, candidates);
-      return;
-    }
-    let rules = known.get(id);
-    if (rules === undefined) {
-      const found = new Found();
-      for (const field of this.#recurringFields) field.collect(subject, found);
-      rules = [...found.rules];
-      if (known.size >= RECURRING_MAX) known.clear();
-      known.set(id, rules);
-    }
-    candidates.addAll(rules);
+  /** Adds the rules that the event can concern as far as what recurs tells. */
+  collectRecurring(subject: Subject, finds: Finds): void {
+    finds.addAll(this.#always);
+    for (const field of this.#recurring) field.collect(subject, finds);
   }
 
-  /** -1, and from the next search on answers are remembered. */
-  #countSearch(): number {
-    this.#searches += 1;
-    if (this.#searches >= RECURRING_AFTER) this.#recurring = new Map();
-    return -1;
+  /** Adds those that the rest of the event tells. */
+  collectOthers(subject: Subject, finds: Finds): void {
+    const fields = this.#others;
+    for (let index = 0; index < fields.length; index += 1) fields[index]!.collect(subject, finds);
   }
 }
 
