@@ -32,6 +32,26 @@ export class WideBytes {
     return (bits & HIGH_BITS) === 0;
   }
 
+  /**
+   * Whether three bytes in a row, upper case taken for lower, may be a run of the filter (a bit for
+   * each `runHash`), or whether that cannot be told: there are bytes that are not ASCII, or
+   * characters written as `\\u` and their number.
+   */
+  mayHaveRun(from: number, to: number, filter: Uint8Array): boolean {
+    const { bytes } = this;
+    let first = 0;
+    let second = 0;
+    for (let at = from; at < to; at += 1) {
+      const third = LOWER[bytes[at]!]!;
+      if (third >= 0x80 || (third === LETTER_U && second === BACKSLASH)) return true;
+      const hash = runHash(first, second, third);
+      if ((filter[hash >> 3]! & (1 << (hash & 7))) !== 0) return true;
+      first = second;
+      second = third;
+    }
+    return false;
+  }
+
   /** Whether the word stands at `from`; its last byte is within the bytes. */
   isWord(from: number, word: WideWord): boolean {
     const { fours, offset } = this;
@@ -44,6 +64,20 @@ export class WideBytes {
 }
 
 const HIGH_BITS = 0x80808080 | 0;
+const BACKSLASH = 0x5c;
+const LETTER_U = 0x75;
+const LOWER = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte,
+);
+
+const RUN_HASH_BITS = 16;
+/** Bytes of a filter of runs. */
+export const RUN_FILTER_BYTES = 1 << (RUN_HASH_BITS - 3);
+
+/** Of three characters in a row. */
+export function runHash(first: number, second: number, third: number): number {
+  return (Math.imul(first, 961) + Math.imul(second, 31) + third) & ((1 << RUN_HASH_BITS) - 1);
+}
 
 export const WORD_UNITS_MIN = 4;
 

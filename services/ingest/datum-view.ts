@@ -382,15 +382,26 @@ export class DatumView implements EventView {
 
   param({ name, word }: ParamKey): string | undefined {
     if (word === null) return this.requestParams[name];
-    const wide = this.#wide;
+    const at = this.#paramAt(word);
+    const { places } = this.#params;
+    return at < 0 ? undefined : words.text(this.#wide, places[at + 2]!, places[at + 3]!);
+  }
+
+  paramMayHave({ word }: ParamKey, filter: Uint8Array): boolean {
+    if (word === null) return true;
+    const at = this.#paramAt(word);
+    const { places } = this.#params;
+    return at >= 0 && this.#wide.mayHaveRun(places[at + 2]!, places[at + 3]!, filter);
+  }
+
+  /** Where the places of a parameter start, or -1. Of a key that comes twice the last counts. */
+  #paramAt(word: WideWord): number {
     const { places, count } = this.#params;
-    // Of a key that comes twice the last value counts.
     for (let at = count * 4 - 4; at >= 0; at -= 4) {
       const from = places[at]!;
-      if (places[at + 1]! - from !== word.size || !wide.isWord(from, word)) continue;
-      return words.text(wide, places[at + 2]!, places[at + 3]!);
+      if (places[at + 1]! - from === word.size && this.#wide.isWord(from, word)) return at;
     }
-    return undefined;
+    return -1;
   }
 
   get recurringId(): number {

@@ -18,6 +18,11 @@ export interface EventView extends AuditEvent {
   readonly recurringId: number;
   /** The value of a request parameter, without looking at the others. */
   param(key: ParamKey): string | undefined;
+  /**
+   * False only where the parameter is absent, or its text, lower-cased, has none of the runs of
+   * three characters that the filter is of: letters, digits and what JSON writes as it is.
+   */
+  paramMayHave(key: ParamKey, filter: Uint8Array): boolean;
 }
 
 /** The name of a request parameter, made ready to be found in bytes. */

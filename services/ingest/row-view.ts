@@ -8,7 +8,7 @@
 import { isUtf8 } from 'node:buffer';
 import { toUSVString } from 'node:util';
 import type { ResponseDatum } from '../../schemas/audit-event.ts';
-import { ByteWords } from '../../schemas/byte-words.ts';
+import { ByteWords, type WideWord } from '../../schemas/byte-words.ts';
 import { actorName, actorType } from './actor.ts';
 import { type SourceAddress, splitAddress } from './address.ts';
 import { CUT_KEY, CUT_SUFFIX } from './assemble.ts';
@@ -56,6 +56,9 @@ const RECURRING = Int32Array.of(
 const recurring = new Recurring();
 /** `recurringId` of a row that was not asked for it yet. */
 const NOT_ASKED = -2;
+
+/** The suffix of a text that was cut, all of it in escapes. */
+const ESCAPED_CUT_BYTES = CUT_SUFFIX.length * 6;
 
 const ADDRESSES_MAX = 4_096;
 const ADDRESS_UNITS_MAX = 128;
@@ -280,16 +283,32 @@ export class RowView implements EventView {
 
   param({ name, word }: ParamKey): string | undefined {
     if (word === null) return this.requestParams[name];
+    const at = this.#paramAt(word);
+    if (at < 0) return undefined;
+    const places = this.#paramPlaces;
+    return this.#textOf(this.#paramKind[at >> 2]!, places[at + 2]!, places[at + 3]!) ?? undefined;
+  }
+
+  paramMayHave({ word }: ParamKey, filter: Uint8Array): boolean {
+    if (word === null) return true;
+    const at = this.#paramAt(word);
+    if (at < 0) return false;
+    const kind = this.#paramKind[at >> 2];
+    if (kind !== TEXT && kind !== ESCAPED) return true;
+    const places = this.#paramPlaces;
+    return this.#cursor.wide.mayHaveRun(places[at + 2]!, places[at + 3]!, filter);
+  }
+
+  /** Where the places of a parameter start, or -1. */
+  #paramAt(word: WideWord): number {
     const { wide } = this.#cursor;
     const places = this.#paramPlaces;
     const end = this.#paramCount * 4;
     for (let at = 0; at < end; at += 4) {
       const from = places[at]!;
-      if (places[at + 1]! - from !== word.size || !wide.isWord(from, word)) continue;
-      const value = this.#textOf(this.#paramKind[at >> 2]!, places[at + 2]!, places[at + 3]!);
-      return value ?? undefined;
+      if (places[at + 1]! - from === word.size && wide.isWord(from, word)) return at;
     }
-    return undefined;
+    return -1;
   }
 
   get recurringId(): number {
@@ -439,16 +458,22 @@ export class RowView implements EventView {
     const places = this.#paramPlaces;
     const from = places[index * 4 + 2]!;
     const to = places[index * 4 + 3]!;
-    if (kind === TEXT && to - from >= CUT_SUFFIX.length) {
-      for (let back = 1; back <= CUT_SUFFIX.length; back += 1) {
-        if (bytes[to - back] !== CUT_SUFFIX.charCodeAt(CUT_SUFFIX.length - back)) return false;
-      }
-      return true;
+    if (from === to) {
+      return bytes.toString('latin1', places[index * 4], places[index * 4 + 1]) === CUT_KEY;
     }
-    const key = bytes.toString('latin1', places[index * 4], places[index * 4 + 1]);
-    const text = this.#textOf(kind, from, to)!;
-    return text.endsWith(CUT_SUFFIX) || (key === CUT_KEY && text === '');
+    let back = 1;
+    while (back <= CUT_SUFFIX.length && to - back >= from) {
+      if (bytes[to - back] !== CUT_SUFFIX.charCodeAt(CUT_SUFFIX.length - back)) break;
+      back += 1;
+    }
+    if (back > CUT_SUFFIX.length) return true;
+    // Its characters may be written as escapes, each of which ends in a hexadecimal digit.
+    if (kind !== ESCAPED || bytes.indexOf('\\u', Math.max(from, to - ESCAPED_CUT_BYTES)) < 0) {
+      return false;
+    }
+    return this.#textOf(kind, from, to)!.endsWith(CUT_SUFFIX);
   }
+
   get decodeErrors(): string[] {
     this.isDoubtful = true;
     return [];

@@ -2,8 +2,8 @@
  * Made-up stateless rules for a set of any size, written as an engine wants them that takes the
  * first field of a selection for the most telling: a value that few events have, then the action,
  * then the service. Of twenty, twelve ask for one value, five for text inside a command or path,
- * three for an action with an outcome. One in ten names an action that occurs. Each is a Sigma
- * document (JSON, which is YAML), and matches no event of the company's but where it says so.
+ * three for an action that was refused. One in ten names an action that occurs. Each is a Sigma
+ * document (JSON, which is YAML). One of them, in every set, matches now and then.
  */
 
 /** Actions of the company's days, those of most events among them. */
@@ -47,7 +47,8 @@ function selection(n: number): Record<string, unknown> {
   if (kind < 12) return { [`requestParams.${KEYS[n % KEYS.length]}`]: `value-${n}`, ...names };
   if (kind < 15) return { 'requestParams.commandText|contains': `secret${n}(`, ...names };
   if (kind < 17) return { 'requestParams.path|startswith': `/hidden${n}/`, ...names };
-  return { actionName: `action${n}`, serviceName: service, 'response.statusCode': 403 };
+  const refused = n === 17 ? action : `action${n}`;
+  return { actionName: refused, serviceName: service, 'response.statusCode': [401, 403] };
 }
 
 export function madeRules(count: number): Document[] {

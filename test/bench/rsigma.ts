@@ -110,6 +110,7 @@ const results = SIZES.map((size) => {
   } finally {
     files.done();
   }
+  assert.equal(hits[0], hits[1], 'both find the same');
   const perSecond = (seconds: number[]): number => Math.round(lines.length / median(seconds));
   return {
     rules: size,

@@ -7,7 +7,7 @@
  * that the event lacks, or has as null, is `undefined`; decoding does not tell the two apart.
  */
 import type { AuditEvent } from '../../ingest/event.ts';
-import { paramKey, paramOf } from '../../ingest/event-view.ts';
+import { type ParamKey, paramKey, paramOf } from '../../ingest/event-view.ts';
 import { nearest } from '../../runtime/nearest.ts';
 import { DERIVED, NO_PLACES, type PlaceSource } from './derived.ts';
 
@@ -119,6 +119,14 @@ export function fieldReader(name: string, places: PlaceSource = NO_PLACES): Fiel
     return (event) => jsonValues(event.response?.result, path);
   }
   return extraReader(name);
+}
+
+/** The keys of a field that is one request parameter whole, in either spelling; else none. */
+export function paramKeysOf(name: string): ParamKey[] {
+  const key = READERS.has(name) || DERIVED.has(name) ? undefined : PARAMETERS.exec(name)?.[1];
+  if (key === undefined || key.includes('.')) return [];
+  const twin = twinOf(key);
+  return [paramKey(key), ...(twin === null ? [] : [paramKey(twin)])];
 }
 
 /** What is doubtful about a field name, or null. */

@@ -6,13 +6,22 @@
 import { strict as assert } from 'node:assert';
 import ipaddr from 'ipaddr.js';
 import type { AuditEvent } from '../../ingest/event.ts';
+import type { EventView, ParamKey } from '../../ingest/event-view.ts';
 import { NO_PLACES, type PlaceSource } from './derived.ts';
-import { everyText, type FieldReader, type FieldValue, fieldReader } from './fields.ts';
+import {
+  everyText,
+  type FieldReader,
+  type FieldValue,
+  fieldReader,
+  paramKeysOf,
+} from './fields.ts';
 import { remembered } from './memo.ts';
 
 /** The fields that a rule set reads, in order of first use. */
 export class FieldSlots {
   readonly readers: FieldReader[] = [];
+  /** Of each slot that is a request parameter, its keys. */
+  readonly params: ParamKey[][] = [];
   readonly #fields: string[] = [];
   readonly #slots = new Map<string, number>();
   readonly #places: PlaceSource;
@@ -28,6 +37,7 @@ export class FieldSlots {
       this.#slots.set(field, slot);
       this.#fields.push(field);
       this.readers.push(fieldReader(field, this.#places));
+      this.params.push(paramKeysOf(field));
     }
     return slot;
   }
@@ -42,6 +52,7 @@ const lowerCased = remembered((text: string): string => text.toLowerCase());
 
 export class Subject {
   readonly #readers: readonly FieldReader[];
+  readonly #params: readonly ParamKey[][];
   readonly #text: FieldValue[] = [];
   readonly #lower: FieldValue[] = [];
   readonly #textStamp: Float64Array;
@@ -53,6 +64,7 @@ export class Subject {
 
   constructor(slots: FieldSlots) {
     this.#readers = slots.readers;
+    this.#params = slots.params;
     this.#text = new Array<FieldValue>(this.#readers.length).fill(undefined);
     this.#lower = new Array<FieldValue>(this.#readers.length).fill(undefined);
     this.#textStamp = new Float64Array(this.#readers.length);
@@ -64,6 +76,19 @@ export class Subject {
     this.#stamp += 1;
     this.#everything = undefined;
     this.#everythingLower = undefined;
+  }
+
+  /**
+   * False only where a field has none of the runs of a filter (`EventView.paramMayHave`): asked of
+   * the bytes of a view, and true of anything else.
+   */
+  mayHave(slot: number, filter: Uint8Array): boolean {
+    const event = this.#event;
+    const keys = this.#params[slot]!;
+    if (event === undefined || keys.length === 0 || !('paramMayHave' in event)) return true;
+    const view = event as EventView;
+    for (const key of keys) if (view.paramMayHave(key, filter)) return true;
+    return false;
   }
 
   text(slot: number): FieldValue {

@@ -4,18 +4,13 @@
  * the value's own runs are looked up, and where one is found the text is compared in its place.
  */
 
-const HASH_BITS = 16;
-const HASH_MASK = (1 << HASH_BITS) - 1;
+import { RUN_FILTER_BYTES, runHash } from '../../../schemas/byte-words.ts';
 
 interface Filed<T> {
   text: string;
   /** Where in the text the run is that it is filed under. */
   offset: number;
   entry: T;
-}
-
-function hashOf(first: number, second: number, third: number): number {
-  return (Math.imul(first, 961) + Math.imul(second, 31) + third) & HASH_MASK;
 }
 
 /** The more often a character comes in names, paths, commands and queries, the higher. */
@@ -25,9 +20,20 @@ function commonness(character: string): number {
   return /[0-9fywvkx]/.test(character) ? 2 : 1;
 }
 
+/** Keeps from runs that escapes may hide. */
+const NOT_AS_IT_IS = 1_000;
+/** What stands in JSON text, and in lower case, as it is. */
+const AS_IT_IS = /^[a-z0-9 _.:;,(){}<>=$&|@#%*+~!?'-]{3}$/;
+
 export class TextIndex<T> {
-  readonly #filter = new Uint8Array(1 << (HASH_BITS - 3));
+  readonly #filter = new Uint8Array(RUN_FILTER_BYTES);
   readonly #buckets = new Map<number, Filed<T>[]>();
+  #isAsItIs = true;
+
+  /** For values in bytes: without one of its runs none of the texts is there. Null: not to be told. */
+  get filter(): Uint8Array | null {
+    return this.#isAsItIs ? this.#filter : null;
+  }
 
   /** `text` has three characters or more. */
   add(text: string, entry: T): void {
@@ -35,15 +41,18 @@ export class TextIndex<T> {
     let offset = 0;
     let least = Number.POSITIVE_INFINITY;
     for (let at = 0; at + 3 <= text.length; at += 1) {
-      const here = hashOf(text.charCodeAt(at), text.charCodeAt(at + 1), text.charCodeAt(at + 2));
+      const here = runHash(text.charCodeAt(at), text.charCodeAt(at + 1), text.charCodeAt(at + 2));
       const load = this.#buckets.get(here)?.length ?? 0;
-      const common = [...text.slice(at, at + 3)].reduce((sum, one) => sum + commonness(one), 0);
+      const run = text.slice(at, at + 3);
+      const common = [...run].reduce((sum, one) => sum + commonness(one), 0);
+      const cost = load * 2 + common + (AS_IT_IS.test(run) ? 0 : NOT_AS_IT_IS);
       // Of equals the last: starts are often alike.
-      if (load * 2 + common > least) continue;
-      least = load * 2 + common;
+      if (cost > least) continue;
+      least = cost;
       hash = here;
       offset = at;
     }
+    if (!AS_IT_IS.test(text.slice(offset, offset + 3))) this.#isAsItIs = false;
     const filed = { text, offset, entry };
     const bucket = this.#buckets.get(hash);
     if (bucket === undefined) this.#buckets.set(hash, [filed]);
@@ -58,7 +67,7 @@ export class TextIndex<T> {
     let second = value.charCodeAt(1);
     for (let at = 2; at < value.length; at += 1) {
       const third = value.charCodeAt(at);
-      const hash = hashOf(first, second, third);
+      const hash = runHash(first, second, third);
       if ((filter[hash >> 3]! & (1 << (hash & 7))) !== 0) {
         for (const { text, offset, entry } of this.#buckets.get(hash)!) {
           const from = at - 2 - offset;

@@ -208,6 +208,10 @@ class FieldIndex {
 
   /** Adds the rules that the event's value of the field can concern. */
   collect(subject: Subject, candidates: Finds): void {
+    if (this.#onlyTexts()) {
+      const filter = this.#texts!.filter;
+      if (filter !== null && !subject.mayHave(this.slot, filter)) return;
+    }
     const value = subject.text(this.slot);
     if (value === undefined) return;
     candidates.addAll(this.#present);
@@ -219,6 +223,16 @@ class FieldIndex {
       if (typeof value === 'string') this.#collectOne(value, candidates);
       else for (const one of value) this.#collectOne(one, candidates);
     }
+  }
+
+  #onlyTexts(): boolean {
+    return (
+      this.#texts !== null &&
+      this.#equals === null &&
+      this.#numbers === null &&
+      this.#present.length === 0 &&
+      this.#tests.size === 0
+    );
   }
 
   #collectOne(value: string, candidates: Finds): void {
