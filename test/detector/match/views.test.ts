@@ -176,7 +176,7 @@ describe('judging a record without decoding it', () => {
     const viewer = new RecordViewer();
     // With all rules almost every line is a hit: by turns a few of them, so that most are passed.
     const matchers = Array.from({ length: 8 }, (_, turn) =>
-      matcherOf(DETECTIONS.filter((_detection, n) => n % 8 === turn)),
+      matcherOf([...DETECTIONS, ...KEYWORDS].filter((_detection, n) => n % 8 === turn)),
     );
     const counts = none();
     for (let n = 0; n < LINES; n += LIKE) {
@@ -250,14 +250,20 @@ describe('judging a record without decoding it', () => {
     assert.ok(compared === TURNS, String(compared));
   });
 
-  it('leaves to decoding what keywords are looked for in', () => {
+  it('finds keywords in what is written, and leaves fields that no shape knows to decoding', () => {
     const matcher = matcherOf(KEYWORDS);
-    const line = Buffer.from(
-      '{"timestamp":1795512600000,"serviceName":"accounts","actionName":"login","requestParams":{}}',
-    );
-    const view = new RecordViewer().json(line)!;
-    matcher.match(view);
-    assert.ok(view.isDoubtful);
+    const viewer = new RecordViewer();
+    const judged = (more: string): string => {
+      const line = `{"timestamp":1795512600000,"serviceName":"accounts","actionName":"login",${more}}`;
+      const view = viewer.json(Buffer.from(line));
+      assert.ok(view !== null);
+      const hits = matcher.match(view).length;
+      return view.isDoubtful ? 'doubtful' : String(hits);
+    };
+    assert.equal(judged('"requestParams":{"a":"plain"}'), '0');
+    assert.equal(judged('"requestParams":{"a":"it is QUOTED"}'), '1');
+    assert.equal(judged('"userAgent":"caf\\u00c9"'), '1');
+    assert.equal(judged('"other":"quoted"'), 'doubtful');
   });
 });
 
