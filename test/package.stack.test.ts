@@ -40,16 +40,25 @@ function lakeseal(args: string[], env?: NodeJS.ProcessEnv) {
   return run(join(folder, 'installed', 'bin', 'lakeseal'), args, env);
 }
 
+/**
+ * npm is the machine's, and reaches its registry by the machine's settings (certificates, a proxy),
+ * which may be in the environment; what an npm around this test sets there is none of its business.
+ */
+function npm(args: string[]) {
+  const settings = Object.entries(process.env).filter(([name]) => !name.startsWith('npm_'));
+  return run('npm', args, { ...Object.fromEntries(settings), PATH });
+}
+
 before(() => {
   folder = mkdtempSync(join(tmpdir(), 'lakeseal-package-'));
-  const pack = run('npm', ['pack', '--json', '--pack-destination', folder, ROOT]);
+  const pack = npm(['pack', '--json', '--pack-destination', folder, ROOT]);
   assert.equal(pack.status, 0, pack.stderr);
   const [archive] = JSON.parse(pack.stdout) as [
     { filename: string; files: Array<{ path: string }> },
   ];
   packed = archive.files.map(({ path }) => path);
   const prefix = join(folder, 'installed');
-  const install = run('npm', [
+  const install = npm([
     ...['install', '--global', '--prefix', prefix, '--prefer-offline'],
     ...['--no-audit', '--no-fund', join(folder, archive.filename)],
   ]);
