@@ -104,7 +104,9 @@ async function prepareKafka({ ports, programs }: NativeContext, cwd: string): Pr
   const common = [`-Djava.io.tmpdir=${join(cwd, 'tmp')}`, `-Dlog4j2.configurationFile=${log4j}`];
   const classPath = ['-cp', join(programs.kafkaLib, '*')];
   const clusterId = randomBytes(16).toString('base64url');
-  const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties];
+  // In one word: one id of 64 begins with a "-", and would be taken for an option.
+  const id = `--cluster-id=${clusterId}`;
+  const format = ['kafka.tools.StorageTool', 'format', id, '-c', properties];
   await run(java, [...common, '-Xmx128m', QUICK_START, ...classPath, ...format]);
   return {
     command: java,
