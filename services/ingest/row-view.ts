@@ -1,11 +1,7 @@
 /**
- * A JSON row as an event, without parsing it. `read` says yes only to bytes of which `decodeJson`
- * makes exactly one event and refuses nothing: one object, valid JSON to its last byte, of log
- * delivery or of the system table, with names and a time. Whatever is unusual gets a no: repeated
- * keys, keys with escapes, envelopes, other shapes, deep nesting, long texts, byte order marks.
- * The caller then decodes, and finds out what it is.
+ * A JSON row as an event, without parsing it: `RowScan` has found its fields, and here they are
+ * made into values when they are asked for. What decoding would have to tell is a doubt.
  */
-import { isUtf8 } from 'node:buffer';
 import { toUSVString } from 'node:util';
 import type { ResponseDatum } from '../../schemas/audit-event.ts';
 import { ByteWords, type WideWord } from '../../schemas/byte-words.ts';
@@ -13,34 +9,23 @@ import { actorName, actorType } from './actor.ts';
 import { type SourceAddress, splitAddress } from './address.ts';
 import { CUT_KEY, CUT_SUFFIX } from './assemble.ts';
 import type { Actor, ActorType, EventIdSource, EventShape, Outcome } from './event.ts';
-import { eventTimeMs } from './event-time.ts';
 import { type EventView, type ParamKey, paramKey } from './event-view.ts';
 import {
-  CLOSE_OBJECT,
-  COMMA,
   ESCAPED,
   FALSE,
   INTEGER,
-  JsonCursor,
   MINUS,
   NESTED,
   NOTHING,
   NULL,
-  OPEN_OBJECT,
-  QUOTE,
-  SPACE,
   TEXT,
   TRUE,
-  ZERO,
 } from './json-cursor.ts';
 import { outcomeOf } from './outcome.ts';
 import { NO_SPAN, Recurring } from './recurring.ts';
 import * as row from './row-keys.ts';
+import { RowScan } from './row-scan.ts';
 
-/** Texts from here on are counted by decoding before they are parsed: not for us. */
-const ROW_BYTES_MAX = 65_535;
-/** Parameters of one row; of more, decoding is left to say what they are. */
-const PARAMS_MAX = 64;
 /** Digits of a status code that fits an int whatever they are. */
 const STATUS_DIGITS_MAX = 9;
 
@@ -66,25 +51,14 @@ const addresses = new Map<string, SourceAddress | null>();
 
 const words = new ByteWords(2_048, 128);
 
-export class RowView implements EventView {
+export class RowView extends RowScan implements EventView {
   isDoubtful = false;
-  eventTime = 0;
   readonly actor: Actor;
-  readonly #cursor = new JsonCursor();
-  readonly #kind = new Uint8Array(row.FIELDS);
-  readonly #from = new Int32Array(row.FIELDS);
-  readonly #to = new Int32Array(row.FIELDS);
-  #shapes = 0;
-  #hasExtra = false;
   #recurringId = NOT_ASKED;
-  #paramCount = 0;
-  readonly #paramHash = new Int32Array(PARAMS_MAX);
-  readonly #paramKind = new Uint8Array(PARAMS_MAX);
-  /** Four places of each: of its key, from and to, and of its value. */
-  readonly #paramPlaces = new Int32Array(PARAMS_MAX * 4);
   readonly #response: ResponseDatum;
 
   constructor() {
+    super();
     this.actor = actorOf(this);
     this.#response = responseOf(this);
   }
@@ -93,159 +67,7 @@ export class RowView implements EventView {
   read(bytes: Buffer): boolean {
     this.isDoubtful = false;
     this.#recurringId = NOT_ASKED;
-    if (bytes.length > ROW_BYTES_MAX || !isUtf8(bytes)) return false;
-    const cursor = this.#cursor;
-    cursor.start(bytes);
-    this.#kind.fill(NOTHING);
-    this.#shapes = row.DELIVERY | row.SYSTEM_TABLE;
-    this.#hasExtra = false;
-    this.#paramCount = 0;
-    const from = cursor.skipSpace(0);
-    if (from >= cursor.end || bytes[from] !== OPEN_OBJECT) return false;
-    const to = this.#object(from, row.ROW_KEYS, 0);
-    return to > 0 && cursor.skipSpace(to) === cursor.end && this.#isEvent();
-  }
-
-  /** Whether the row has what an event must have. */
-  #isEvent(): boolean {
-    if (this.#shapes !== row.DELIVERY && this.#shapes !== row.SYSTEM_TABLE) return false;
-    if (!this.#isName(row.SERVICE) || !this.#isName(row.ACTION)) return false;
-    const time = this.#time();
-    this.eventTime = time ?? 0;
-    return time !== null;
-  }
-
-  #isName(field: number): boolean {
-    return this.#kind[field] === TEXT && this.#from[field]! < this.#to[field]!;
-  }
-
-  #time(): number | null {
-    const { bytes } = this.#cursor;
-    const from = this.#from[row.TIME]!;
-    const to = this.#to[row.TIME]!;
-    if (this.#kind[row.TIME] === TEXT) return eventTimeMs(bytes.toString('utf8', from, to));
-    if (this.#kind[row.TIME] !== INTEGER || bytes[from] === MINUS) return null;
-    return eventTimeMs(this.#digits(from, to));
-  }
-
-  #digits(from: number, to: number): number {
-    const { bytes } = this.#cursor;
-    let value = 0;
-    for (let at = from; at < to; at += 1) value = value * 10 + (bytes[at]! - ZERO);
-    return value;
-  }
-
-  /** Walks an object of known keys; the place behind it, or -1. */
-  #object(from: number, table: row.KeyTable, depth: number): number {
-    const cursor = this.#cursor;
-    const { bytes, end } = cursor;
-    let at = cursor.skipSpace(from + 1);
-    if (bytes[at] === CLOSE_OBJECT && at < end) return at + 1;
-    let before: row.RowKey | null = null;
-    for (;;) {
-      let key: row.RowKey | null | undefined = before === null ? table.first : before.next;
-      let start: number;
-      if (key !== null && cursor.isAt(at, key.word)) {
-        start = at + key.word.size;
-        if (bytes[start]! <= SPACE) start = cursor.skipSpace(start);
-      } else {
-        const keyEnd = cursor.key(at);
-        if (keyEnd < 0) return -1;
-        key = table.find(cursor.hash, bytes, at + 1, keyEnd);
-        start = cursor.valueStart(keyEnd);
-        if (start < 0) return -1;
-        if (key !== undefined) {
-          if (before === null) table.first = key;
-          else before.next = key;
-        }
-      }
-      if (key !== undefined) before = key;
-      const valueEnd = key === undefined ? this.#extra(start, depth) : this.#known(key, start);
-      if (valueEnd < 0) return -1;
-      at = cursor.skipSpace(valueEnd);
-      if (at >= end) return -1;
-      if (bytes[at] === CLOSE_OBJECT) return at + 1;
-      if (bytes[at] !== COMMA) return -1;
-      at = cursor.skipSpace(at + 1);
-    }
-  }
-
-  #extra(start: number, depth: number): number {
-    this.#hasExtra = true;
-    return this.#cursor.value(start, depth + 1);
-  }
-
-  #known({ field, shapes }: row.RowKey, start: number): number {
-    if (field < 0 || this.#kind[field] !== NOTHING) return -1;
-    this.#shapes &= shapes;
-    if (this.#shapes === 0) return -1;
-    const cursor = this.#cursor;
-    if (field >= row.IDENTITY && field <= row.RESPONSE) return this.#container(field, start);
-    if (cursor.bytes[start] === QUOTE) {
-      const end = cursor.text(start + 1);
-      this.#kind[field] = cursor.kind;
-      this.#from[field] = start + 1;
-      this.#to[field] = end - 1;
-      return end;
-    }
-    const end = cursor.value(start, 2);
-    this.#kind[field] = cursor.kind;
-    this.#from[field] = start;
-    this.#to[field] = end;
-    return end;
-  }
-
-  #container(field: number, start: number): number {
-    const cursor = this.#cursor;
-    if (cursor.bytes[start] === OPEN_OBJECT) {
-      this.#kind[field] = NESTED;
-      return field === row.PARAMS ? this.#params(start) : this.#object(start, tableOf(field), 1);
-    }
-    const end = cursor.value(start, 2);
-    this.#kind[field] = cursor.kind;
-    // Decoding may find an object in a text, or keep what is none among the unknown fields.
-    return cursor.kind === NULL ? end : -1;
-  }
-
-  #params(from: number): number {
-    const cursor = this.#cursor;
-    const { bytes, end } = cursor;
-    let at = cursor.skipSpace(from + 1);
-    if (bytes[at] === CLOSE_OBJECT && at < end) return at + 1;
-    for (;;) {
-      const keyEnd = cursor.key(at);
-      if (keyEnd < 0) return -1;
-      const { hash } = cursor;
-      const start = cursor.valueStart(keyEnd);
-      if (start < 0) return -1;
-      const valueEnd = cursor.value(start, 2);
-      if (valueEnd < 0 || !this.#addParam(hash, at + 1, keyEnd, start, valueEnd)) return -1;
-      at = cursor.skipSpace(valueEnd);
-      if (at >= end) return -1;
-      if (bytes[at] === CLOSE_OBJECT) return at + 1;
-      if (bytes[at] !== COMMA) return -1;
-      at = cursor.skipSpace(at + 1);
-    }
-  }
-
-  /** False where the key may have come before, or there are too many. */
-  #addParam(hash: number, keyFrom: number, keyTo: number, from: number, to: number): boolean {
-    const count = this.#paramCount;
-    if (count === PARAMS_MAX) return false;
-    for (let index = 0; index < count; index += 1) {
-      if (this.#paramHash[index] === hash) return false;
-    }
-    const { kind } = this.#cursor;
-    const quotes = kind === TEXT || kind === ESCAPED ? 1 : 0;
-    this.#paramHash[count] = hash;
-    this.#paramKind[count] = kind;
-    const places = this.#paramPlaces;
-    places[count * 4] = keyFrom;
-    places[count * 4 + 1] = keyTo;
-    places[count * 4 + 2] = from + quotes;
-    places[count * 4 + 3] = to - quotes;
-    this.#paramCount = count + 1;
-    return true;
+    return this.scan(bytes);
   }
 
   #doubt(): null {
@@ -260,12 +82,12 @@ export class RowView implements EventView {
       case NULL:
         return null;
       case TEXT:
-        return words.text(this.#cursor.wide, from, to);
+        return words.text(this.cursor.wide, from, to);
       case INTEGER:
-        return this.#cursor.bytes.toString('latin1', from, to);
+        return this.cursor.bytes.toString('latin1', from, to);
       case ESCAPED:
         return toUSVString(
-          JSON.parse(this.#cursor.bytes.toString('utf8', from - 1, to + 1)) as string,
+          JSON.parse(this.cursor.bytes.toString('utf8', from - 1, to + 1)) as string,
         );
       case TRUE:
         return 'true';
@@ -278,32 +100,32 @@ export class RowView implements EventView {
 
   /** For the parts of this file only: the text of a field. */
   text(field: number): string | null {
-    return this.#textOf(this.#kind[field]!, this.#from[field]!, this.#to[field]!);
+    return this.#textOf(this.kind[field]!, this.from[field]!, this.to[field]!);
   }
 
   param({ name, word }: ParamKey): string | undefined {
     if (word === null) return this.requestParams[name];
     const at = this.#paramAt(word);
     if (at < 0) return undefined;
-    const places = this.#paramPlaces;
-    return this.#textOf(this.#paramKind[at >> 2]!, places[at + 2]!, places[at + 3]!) ?? undefined;
+    const places = this.paramPlaces;
+    return this.#textOf(this.paramKind[at >> 2]!, places[at + 2]!, places[at + 3]!) ?? undefined;
   }
 
   paramMayHave({ word }: ParamKey, filter: Uint8Array): boolean {
     if (word === null) return true;
     const at = this.#paramAt(word);
     if (at < 0) return false;
-    const kind = this.#paramKind[at >> 2];
+    const kind = this.paramKind[at >> 2];
     if (kind !== TEXT && kind !== ESCAPED) return true;
-    const places = this.#paramPlaces;
-    return this.#cursor.wide.mayHaveRun(places[at + 2]!, places[at + 3]!, filter);
+    const places = this.paramPlaces;
+    return this.cursor.wide.mayHaveRun(places[at + 2]!, places[at + 3]!, filter);
   }
 
   /** Where the places of a parameter start, or -1. */
   #paramAt(word: WideWord): number {
-    const { wide } = this.#cursor;
-    const places = this.#paramPlaces;
-    const end = this.#paramCount * 4;
+    const { wide } = this.cursor;
+    const places = this.paramPlaces;
+    const end = this.paramCount * 4;
     for (let at = 0; at < end; at += 4) {
       const from = places[at]!;
       if (places[at + 1]! - from === word.size && wide.isWord(from, word)) return at;
@@ -320,26 +142,26 @@ export class RowView implements EventView {
     const { spans } = recurring;
     for (let index = 0; index < RECURRING.length; index += 1) {
       const field = RECURRING[index]!;
-      const kind = this.#kind[field]!;
+      const kind = this.kind[field]!;
       if (kind === NOTHING || kind === NULL) {
         spans[index * 2] = NO_SPAN;
         continue;
       }
       if (kind !== (field === row.STATUS_CODE ? INTEGER : TEXT)) return -1;
-      spans[index * 2] = this.#from[field]!;
-      spans[index * 2 + 1] = this.#to[field]!;
+      spans[index * 2] = this.from[field]!;
+      spans[index * 2 + 1] = this.to[field]!;
     }
-    if (this.#kind[row.STATUS_CODE] === INTEGER && this.#status() === null) return -1;
-    return recurring.id(this.#cursor.wide, RECURRING.length);
+    if (this.kind[row.STATUS_CODE] === INTEGER && this.#status() === null) return -1;
+    return recurring.id(this.cursor.wide, RECURRING.length);
   }
 
   get requestParams(): Record<string, string> {
     const params: Record<string, string> = Object.create(null);
-    const places = this.#paramPlaces;
-    for (let index = 0; index < this.#paramCount; index += 1) {
-      const key = words.text(this.#cursor.wide, places[index * 4]!, places[index * 4 + 1]!);
+    const places = this.paramPlaces;
+    for (let index = 0; index < this.paramCount; index += 1) {
+      const key = words.text(this.cursor.wide, places[index * 4]!, places[index * 4 + 1]!);
       const value = this.#textOf(
-        this.#paramKind[index]!,
+        this.paramKind[index]!,
         places[index * 4 + 2]!,
         places[index * 4 + 3]!,
       );
@@ -416,46 +238,46 @@ export class RowView implements EventView {
     return this.text(row.EVENT_ID) ? 'event_id' : 'content_hash';
   }
   get eventTimeText(): string | null {
-    return this.#kind[row.TIME] === TEXT ? this.text(row.TIME) : null;
+    return this.kind[row.TIME] === TEXT ? this.text(row.TIME) : null;
   }
   get shape(): EventShape {
-    return this.#shapes === row.DELIVERY ? 'delivery' : 'system_table';
+    return this.shapes === row.DELIVERY ? 'delivery' : 'system_table';
   }
   get response(): ResponseDatum | null {
-    return this.#kind[row.RESPONSE] === NESTED ? this.#response : null;
+    return this.kind[row.RESPONSE] === NESTED ? this.#response : null;
   }
   /** For the parts of this file only: the status code. */
   status(): number | null {
-    const kind = this.#kind[row.STATUS_CODE];
+    const kind = this.kind[row.STATUS_CODE];
     if (kind === NOTHING || kind === NULL) return null;
     return this.#status() ?? this.#doubt();
   }
 
   /** A plain status code, or null where it is none. */
   #status(): number | null {
-    const { bytes } = this.#cursor;
-    const from = this.#from[row.STATUS_CODE]!;
-    const to = this.#to[row.STATUS_CODE]!;
+    const { bytes } = this.cursor;
+    const from = this.from[row.STATUS_CODE]!;
+    const to = this.to[row.STATUS_CODE]!;
     const isPlain =
-      this.#kind[row.STATUS_CODE] === INTEGER &&
+      this.kind[row.STATUS_CODE] === INTEGER &&
       to - from <= STATUS_DIGITS_MAX &&
       bytes[from] !== MINUS;
-    return isPlain ? this.#digits(from, to) : null;
+    return isPlain ? this.digits(from, to) : null;
   }
   get outcome(): Outcome {
-    return outcomeOf(this.actionName, this.#kind[row.RESPONSE] === NESTED ? this.status() : null);
+    return outcomeOf(this.actionName, this.kind[row.RESPONSE] === NESTED ? this.status() : null);
   }
   get requestParamsTruncated(): boolean {
-    for (let index = 0; index < this.#paramCount; index += 1) if (this.#isCut(index)) return true;
+    for (let index = 0; index < this.paramCount; index += 1) if (this.#isCut(index)) return true;
     return false;
   }
 
   #isCut(index: number): boolean {
-    const kind = this.#paramKind[index]!;
+    const kind = this.paramKind[index]!;
     // Any other value is written as JSON, which ends otherwise.
     if (kind !== TEXT && kind !== ESCAPED) return false;
-    const { bytes } = this.#cursor;
-    const places = this.#paramPlaces;
+    const { bytes } = this.cursor;
+    const places = this.paramPlaces;
     const from = places[index * 4 + 2]!;
     const to = places[index * 4 + 3]!;
     if (from === to) {
@@ -481,11 +303,11 @@ export class RowView implements EventView {
   /** What no shape knows, and what decoding could not make sense of. */
   get extra(): Record<string, string> {
     this.status();
-    if (this.#hasExtra) this.isDoubtful = true;
+    if (this.hasExtra) this.isDoubtful = true;
     return NO_FIELDS;
   }
   get raw(): string {
-    const { bytes } = this.#cursor;
+    const { bytes } = this.cursor;
     return bytes.toString('utf8', 0, bytes.length).trim();
   }
 }
@@ -494,11 +316,6 @@ const USER = paramKey('user');
 const RECIPIENT = paramKey('recipient_name');
 
 const NO_FIELDS: Record<string, string> = Object.freeze(Object.create(null));
-
-function tableOf(field: number): row.KeyTable {
-  if (field === row.IDENTITY) return row.IDENTITY_KEYS;
-  return field === row.METADATA ? row.METADATA_KEYS : row.RESPONSE_KEYS;
-}
 
 function actorOf(view: RowView): Actor {
   return {

@@ -31,6 +31,10 @@ const KEYS = [
   'warehouseId',
 ];
 
+/** The rule that some events of the company match. */
+const MATCHING = 17;
+const REFUSED = { 'response.statusCode': [400, 401, 403, 404] };
+
 interface Document {
   title: string;
   id: string;
@@ -47,8 +51,8 @@ function selection(n: number): Record<string, unknown> {
   if (kind < 12) return { [`requestParams.${KEYS[n % KEYS.length]}`]: `value-${n}`, ...names };
   if (kind < 15) return { 'requestParams.commandText|contains': `secret${n}(`, ...names };
   if (kind < 17) return { 'requestParams.path|startswith': `/hidden${n}/`, ...names };
-  const refused = n === 17 ? action : `action${n}`;
-  return { actionName: refused, serviceName: service, 'response.statusCode': [401, 403] };
+  if (n === MATCHING) return { actionName: REAL.map(([, name]) => name), ...REFUSED };
+  return { actionName: `action${n}`, serviceName: service, ...REFUSED };
 }
 
 export function madeRules(count: number): Document[] {

@@ -37,11 +37,6 @@ export function takeTurns<Name extends string>(
   ) as Record<Name, number>;
 }
 
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((one, other) => one - other);
-  return sorted[Math.floor(sorted.length / 2)]!;
-}
-
 export function ratio(value: number): number {
   return Number(value.toFixed(2));
 }
