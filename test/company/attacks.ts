@@ -6,6 +6,7 @@
  * number of distinct values, an order).
  * Each event of a `single` attack raises an alert, or is counted on the one that stands already.
  */
+import { act } from './act.ts';
 import type { Company, Principal, Workspace } from './company.ts';
 import type { Action, Json, Response } from './line.ts';
 import type { Random } from './random.ts';
@@ -48,27 +49,6 @@ const FAR_ADDRESS = '192.0.2.77';
 const INTRUDER_AGENT = 'python-requests/2.31.0';
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
-
-function act(
-  stage: Stage,
-  who: Principal,
-  pair: `${string}.${string}`,
-  params: Params,
-  more: Partial<Action> = {},
-): Action {
-  const [service, action] = pair.split('.') as [string, string];
-  return {
-    service,
-    action,
-    email: who.name,
-    params,
-    address: who.addresses[0] ?? null,
-    userAgent: who.userAgent,
-    sessionId: who.sessionId,
-    requestId: `ServiceMain-${stage.random.hex(15)}`,
-    ...more,
-  };
-}
 
 /** An attack of one event. */
 function single(

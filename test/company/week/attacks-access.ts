@@ -1,10 +1,10 @@
 /** Attacks on identities and credentials that several events give away together. */
 
+import { act } from '../act.ts';
 import type { Principal } from '../company.ts';
 import type { Machine } from './company.ts';
 import {
   ACCOUNT,
-  act,
   burst,
   failure,
   from,

@@ -1,7 +1,8 @@
 /** Attacks on rights, settings and the audit log itself that several events give away together. */
+
+import { act } from '../act.ts';
 import {
   ACCOUNT,
-  act,
   burst,
   from,
   HOUR_MS,

@@ -1,7 +1,8 @@
 /** Attacks on data (taking it, breaking it) that several events give away together. */
+
+import { act } from '../act.ts';
 import {
   ACCOUNT,
-  act,
   burst,
   failure,
   MINUTE_MS,

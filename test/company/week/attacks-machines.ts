@@ -3,10 +3,10 @@
  * loud against their own past.
  */
 
+import { act } from '../act.ts';
 import type { Machine } from './company.ts';
 import {
   ACCOUNT,
-  act,
   burst,
   from,
   HOUR_MS,

@@ -1,6 +1,7 @@
 /** What the attacks of the week are written in: a stage, steps on it, and who plays. Pure. */
 import type { Principal, Workspace } from '../company.ts';
 import type { Action, Json, Response } from '../line.ts';
+
 import type { Random } from '../random.ts';
 import type { Person, WeekCompany } from './company.ts';
 
@@ -61,27 +62,6 @@ export const ACCOUNT = { account: true } as const;
 export const failure = (statusCode: number, errorMessage: string): { response: Response } => ({
   response: { statusCode, errorMessage },
 });
-
-export function act(
-  stage: Stage,
-  who: Principal,
-  pair: `${string}.${string}`,
-  params: Params,
-  more: Partial<Action> = {},
-): Action {
-  const [service, action] = pair.split('.') as [string, string];
-  return {
-    service,
-    action,
-    email: who.name,
-    params,
-    address: who.addresses[0] ?? null,
-    userAgent: who.userAgent,
-    sessionId: who.sessionId,
-    requestId: `ServiceMain-${stage.random.hex(15)}`,
-    ...more,
-  };
-}
 
 /** So many like steps, evenly apart. */
 export function burst(
