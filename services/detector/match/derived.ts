@@ -1,6 +1,7 @@
 /**
- * Fields that no route carries and that are worked out of those it does: what kind of address and
- * what kind of client an event came from, where the address is, how long a new token lives.
+ * Fields that no route carries and that are worked out of those it does: which workspace an event is
+ * of, what kind of address and what kind of client it came from, where the address is, how long a
+ * new token lives.
  *
  * Pure; where an address is, a `PlaceSource` says. A field that cannot be worked out is absent, so
  * that a rule without a database behind it is silent instead of wrong.
@@ -23,6 +24,7 @@ type DerivedReader = (event: AuditEvent, places: PlaceSource) => string | number
 
 /** By name. Every reader reads only what its name says, so a rule set pays for what it uses. */
 export const DERIVED: ReadonlyMap<string, DerivedReader> = new Map<string, DerivedReader>([
+  ['lakeseal.workspace', (event) => workspaceOf(event)],
   ['lakeseal.tokenLifetimeHours', (event) => tokenLifetimeHours(event)],
   ['lakeseal.source.class', (event) => addressClass(event.sourceIp)],
   ['lakeseal.source.country', (event, places) => placeOf(event, places)?.country ?? null],
@@ -37,6 +39,28 @@ export const DERIVED: ReadonlyMap<string, DerivedReader> = new Map<string, Deriv
   ['lakeseal.agent.class', (event) => agentClass(event.userAgent)],
   ['lakeseal.agent.family', (event) => agentFamily(event.userAgent)],
 ]);
+
+/**
+ * The workspace of an event, whichever route it took: its id, `0` for the account, else the Azure
+ * resource id as far as the workspace's name, in lower case. Null where the event names neither.
+ *
+ * Azure's diagnostic logs give no workspace id; resource ids are of the form
+ * `/SUBSCRIPTIONS/…/RESOURCEGROUPS/…/PROVIDERS/MICROSOFT.DATABRICKS/WORKSPACES/NAME`. The name alone
+ * would not do: it is unique within its resource group only. Azure compares them without case.
+ */
+export function workspaceOf(event: AuditEvent): string | null {
+  const { workspaceId } = event;
+  if (workspaceId !== null && workspaceId !== '') return workspaceId;
+  const { resourceId } = event;
+  return resourceId === null ? null : workspaceOfResource(resourceId);
+}
+
+const AZURE_WORKSPACE = /^.*\/microsoft\.databricks\/workspaces\/[^/]+/;
+
+const workspaceOfResource = remembered(
+  (resourceId: string): string | null =>
+    AZURE_WORKSPACE.exec(resourceId.toLowerCase())?.[0] ?? null,
+);
 
 function placeOf(event: AuditEvent, places: PlaceSource): Place | null {
   return event.sourceIp === null ? null : places.place(event.sourceIp);

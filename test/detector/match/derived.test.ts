@@ -1,14 +1,18 @@
 /** Fields that are worked out of others, and the sets of fields that stateful rules read. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { auditEventType, encodeAuditEvent, frame } from '../../../schemas/audit-event.ts';
 import {
   addressClass,
   agentClass,
   agentFamily,
   type PlaceSource,
+  workspaceOf,
 } from '../../../services/detector/match/derived.ts';
 import { FieldSet } from '../../../services/detector/match/field-set.ts';
 import { Matcher } from '../../../services/detector/match/match.ts';
+import { decodeJson } from '../../../services/ingest/decode.ts';
+import { RecordViewer } from '../../../services/ingest/record-view.ts';
 import { auditEvent, rulesOf, ruleText, withParams } from '../events.ts';
 
 describe('the class of an address', () => {
@@ -43,6 +47,61 @@ describe('the class of an address', () => {
       assert.equal(addressClass(address), expected, 'asked again');
     });
   }
+});
+
+describe('the workspace', () => {
+  const resource =
+    '/SUBSCRIPTIONS/00000000-0000-4000-8000-000000000001/RESOURCEGROUPS/DATA/PROVIDERS/MICROSOFT.DATABRICKS/WORKSPACES/PROD';
+  const of = (workspaceId: string | null, resourceId: string | null): string | null =>
+    workspaceOf(auditEvent({ workspaceId, resourceId }));
+
+  it('is its id, and 0 for the account', () => {
+    assert.equal(of('1234567890123456', null), '1234567890123456');
+    assert.equal(of('0', null), '0');
+    assert.equal(of('1234567890123456', resource), '1234567890123456');
+  });
+
+  it('is the resource id in lower case where there is no id', () => {
+    assert.equal(of(null, resource), resource.toLowerCase());
+    assert.equal(of('', resource), resource.toLowerCase());
+    assert.equal(of(null, `${resource}/child/x`), resource.toLowerCase());
+    const elsewhere = resource.replace('/DATA/', '/TEST/');
+    assert.notEqual(of(null, elsewhere), of(null, resource), 'the same name in another group');
+  });
+
+  it('is absent where neither is given', () => {
+    assert.equal(of(null, null), null);
+    assert.equal(of('', ''), null);
+    assert.equal(of(null, '/SUBSCRIPTIONS/X/RESOURCEGROUPS/DATA'), null);
+    assert.equal(of(null, '/PROVIDERS/MICROSOFT.DATABRICKS/WORKSPACES/'), null);
+  });
+
+  it('is read from an Azure event as from a view of its record', () => {
+    const record = {
+      resourceId: resource,
+      time: '2026-11-24T09:30:15Z',
+      category: 'workspace',
+      identity: '{"email":"alice@example.com","subjectName":null}',
+      properties: {
+        logId: '3dd93080-f90f-3ea4-8a51-000000000001',
+        serviceName: 'workspace',
+        actionName: 'workspaceConfEdit',
+        requestParams: '{}',
+        response: '{"statusCode":200}',
+      },
+    };
+    const decoded = decodeJson(JSON.stringify(record));
+    const [event] = decoded.ok ? decoded.events : [];
+    const view = new RecordViewer().record(
+      frame(1, encodeAuditEvent(event!)),
+      () => auditEventType,
+    );
+    assert.equal(event!.workspaceId, null);
+    const fields = new FieldSet(['lakeseal.workspace']);
+    assert.deepEqual(fields.read(event!), [resource.toLowerCase()]);
+    assert.deepEqual(fields.read(view!), [resource.toLowerCase()]);
+    assert.ok(!view!.isDoubtful);
+  });
 });
 
 it('tells services, scanners and clients by what they say of themselves', () => {
