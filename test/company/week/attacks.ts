@@ -10,6 +10,7 @@ import { ACCESS_PLOTS } from './attacks-access.ts';
 import { CONTROL_PLOTS } from './attacks-control.ts';
 import { DATA_PLOTS } from './attacks-data.ts';
 import { MACHINE_PLOTS } from './attacks-machines.ts';
+import { SHARING_PLOTS } from './attacks-sharing.ts';
 import type { Person, WeekCompany } from './company.ts';
 import type { Planned } from './people.ts';
 import { HOUR_MS, type Scheme, type Stage, type Step } from './stage.ts';
@@ -40,6 +41,7 @@ export const SCHEMES: Readonly<Record<string, Scheme>> = {
   ...CONTROL_PLOTS,
   ...DATA_PLOTS,
   ...MACHINE_PLOTS,
+  ...SHARING_PLOTS,
 };
 
 export const WEEK_BEHAVIOURS: readonly string[] = Object.keys(SCHEMES);

@@ -21,6 +21,7 @@ import {
   tidying,
 } from './routine-people.ts';
 import type { Routine } from './routine-scene.ts';
+import { cleanRoom, drift, marketplace, onCall } from './routine-sharing.ts';
 
 const ROUTINES: ReadonlyArray<(routine: Routine) => void> = [
   batches,
@@ -37,6 +38,10 @@ const ROUTINES: ReadonlyArray<(routine: Routine) => void> = [
   expiredTokens,
   tidying,
   partner,
+  cleanRoom,
+  marketplace,
+  drift,
+  onCall,
 ];
 
 /** All routines of one day. */
