@@ -129,7 +129,7 @@ access_to_multiple_workspaces | one identity in five workspaces a day | many_wor
 use_of_print_statements | secrets printed by commands | secret_printed_in_command
 repeated_unauthorized_uc_requests | catalog requests refused again and again | denied_catalog_requests
 repeated_unauthorized_uc_data_requests | requests for data refused again and again | denied_data_credentials
-high_number_of_read_writes | many places read and many written in an hour | bulk_reads_and_writes service_principal_writes_unusual
+high_number_of_read_writes | many places read and many written in an hour | bulk_reads_and_writes service_principal_writes_unusual | volumes and paths count as well | bulk_reads_and_writes: tables read and paths written
 delta_sharing_recipients_without_ip_acls | a recipient that may read from anywhere | share_recipient_without_ip_access_list | both spellings of the key | share_recipient_without_ip_access_list: an empty list, in camel case
 delta_sharing_ip_access_list_failures | a recipient at an address that is not allowed | share_access_denied_by_network
 delta_sharing_recipient_token_lifetime_change | tokens of recipients live longer | share_recipient_token_lifetime_changed
