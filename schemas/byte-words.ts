@@ -52,6 +52,16 @@ export class WideBytes {
     return false;
   }
 
+  /**
+   * Whether the bytes may be a text of one of these lengths and first characters (a bit for each,
+   * modulo 32; upper case and lower case of a letter have one bit), or are not all ASCII.
+   */
+  mayBeShaped(from: number, to: number, lengths: number, firsts: number): boolean {
+    const isLength = (lengths & (1 << ((to - from) & 31))) !== 0;
+    if (isLength && (from === to || (firsts & (1 << (this.bytes[from]! & 31))) !== 0)) return true;
+    return !this.isAscii(from, to);
+  }
+
   /** Whether the word stands at `from`; its last byte is within the bytes. */
   isWord(from: number, word: WideWord): boolean {
     const { fours, offset } = this;

@@ -7,7 +7,7 @@ import { ByteWords, type WideBytes, type WideWord } from '../../schemas/byte-wor
 import * as layout from './datum-layout.ts';
 import { ABSENT, DatumScan, type Entries } from './datum-scan.ts';
 import type { Actor, ActorType, EventIdSource, EventShape, Outcome } from './event.ts';
-import type { EventView, ParamKey } from './event-view.ts';
+import type { EventView, ParamKey, TextShapes } from './event-view.ts';
 import { NO_SPAN, Recurring } from './recurring.ts';
 
 /** What makes up the recurring part of an event; of the status code the bytes of the integer. */
@@ -50,18 +50,26 @@ export class DatumView extends DatumScan implements EventView {
     return from === ABSENT ? null : words.text(this.wide, from, this.to[field]!);
   }
 
-  param({ name, word }: ParamKey): string | undefined {
+  param(key: ParamKey): string | undefined {
+    const { name, word } = key;
     if (word === null) return this.requestParams[name];
     const at = this.#paramAt(word);
     const { places } = this.params;
     return at < 0 ? undefined : words.text(this.wide, places[at + 2]!, places[at + 3]!);
   }
 
-  paramMayHave({ word }: ParamKey, filter: Uint8Array): boolean {
-    if (word === null) return true;
-    const at = this.#paramAt(word);
+  paramMayHave(key: ParamKey, filter: Uint8Array): boolean {
+    if (key.word === null) return true;
+    const at = this.#paramAt(key.word);
     const { places } = this.params;
     return at >= 0 && this.wide.mayHaveRun(places[at + 2]!, places[at + 3]!, filter);
+  }
+
+  paramMayEqual(key: ParamKey, { lengths, firsts }: TextShapes): boolean {
+    if (key.word === null) return true;
+    const at = this.#paramAt(key.word);
+    const { places } = this.params;
+    return at >= 0 && this.wide.mayBeShaped(places[at + 2]!, places[at + 3]!, lengths, firsts);
   }
 
   /** Where the places of a parameter start, or -1. Of a key that comes twice the last counts. */

@@ -23,6 +23,17 @@ export interface EventView extends AuditEvent {
    * three characters that the filter is of: letters, digits and what JSON writes as it is.
    */
   paramMayHave(key: ParamKey, filter: Uint8Array): boolean;
+  /**
+   * False only where the parameter is absent, or its text, lower-cased, is none of those that have
+   * such a length and such a first character.
+   */
+  paramMayEqual(key: ParamKey, shapes: TextShapes): boolean;
+}
+
+/** Of some texts, each a set of bits modulo 32: a bit for each length and each first character. */
+export interface TextShapes {
+  lengths: number;
+  firsts: number;
 }
 
 /** The name of a request parameter, made ready to be found in bytes. */
@@ -30,11 +41,13 @@ export interface ParamKey {
   readonly name: string;
   /** Null where it is not ASCII, or too short: then it is looked for among all parameters. */
   readonly word: WideWord | null;
+  /** Where a view found it last: the same events have it at the same place. */
+  place: number;
 }
 
 export function paramKey(name: string): ParamKey {
   const isPlain = name.length >= WORD_UNITS_MIN && /^[\x20-\x7e]*$/.test(name);
-  return { name, word: isPlain ? wideWord(name) : null };
+  return { name, word: isPlain ? wideWord(name) : null, place: 0 };
 }
 
 /** A request parameter of an event or a view of one. */

@@ -9,7 +9,7 @@ import { actorName, actorType } from './actor.ts';
 import { type SourceAddress, splitAddress } from './address.ts';
 import { CUT_KEY, CUT_SUFFIX } from './assemble.ts';
 import type { Actor, ActorType, EventIdSource, EventShape, Outcome } from './event.ts';
-import { type EventView, type ParamKey, paramKey } from './event-view.ts';
+import { type EventView, type ParamKey, paramKey, type TextShapes } from './event-view.ts';
 import {
   ESCAPED,
   FALSE,
@@ -103,17 +103,18 @@ export class RowView extends RowScan implements EventView {
     return this.#textOf(this.kind[field]!, this.from[field]!, this.to[field]!);
   }
 
-  param({ name, word }: ParamKey): string | undefined {
+  param(key: ParamKey): string | undefined {
+    const { name, word } = key;
     if (word === null) return this.requestParams[name];
-    const at = this.#paramAt(word);
+    const at = this.#paramAt(key, word);
     if (at < 0) return undefined;
     const places = this.paramPlaces;
     return this.#textOf(this.paramKind[at >> 2]!, places[at + 2]!, places[at + 3]!) ?? undefined;
   }
 
-  paramMayHave({ word }: ParamKey, filter: Uint8Array): boolean {
-    if (word === null) return true;
-    const at = this.#paramAt(word);
+  paramMayHave(key: ParamKey, filter: Uint8Array): boolean {
+    if (key.word === null) return true;
+    const at = this.#paramAt(key, key.word);
     if (at < 0) return false;
     const kind = this.paramKind[at >> 2];
     if (kind !== TEXT && kind !== ESCAPED) return true;
@@ -121,14 +122,29 @@ export class RowView extends RowScan implements EventView {
     return this.cursor.wide.mayHaveRun(places[at + 2]!, places[at + 3]!, filter);
   }
 
+  paramMayEqual(key: ParamKey, { lengths, firsts }: TextShapes): boolean {
+    if (key.word === null) return true;
+    const at = this.#paramAt(key, key.word);
+    if (at < 0) return false;
+    if (this.paramKind[at >> 2] !== TEXT) return true;
+    const places = this.paramPlaces;
+    return this.cursor.wide.mayBeShaped(places[at + 2]!, places[at + 3]!, lengths, firsts);
+  }
+
   /** Where the places of a parameter start, or -1. */
-  #paramAt(word: WideWord): number {
+  #paramAt(key: ParamKey, word: WideWord): number {
     const { wide } = this.cursor;
     const places = this.paramPlaces;
     const end = this.paramCount * 4;
+    const last = key.place;
+    if (last < end && places[last + 1]! - places[last]! === word.size) {
+      if (wide.isWord(places[last]!, word)) return last;
+    }
     for (let at = 0; at < end; at += 4) {
       const from = places[at]!;
-      if (places[at + 1]! - from === word.size && wide.isWord(from, word)) return at;
+      if (places[at + 1]! - from !== word.size || !wide.isWord(from, word)) continue;
+      key.place = at;
+      return at;
     }
     return -1;
   }

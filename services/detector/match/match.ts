@@ -11,9 +11,10 @@ import type { Level, Rule } from '../sigma/rule.ts';
 import { compileRule } from './compile.ts';
 import { NO_PLACES, type PlaceSource } from './derived.ts';
 import { LearningIndex } from './learning-index.ts';
+import { Residual } from './residual.ts';
 import { FieldSlots, Subject } from './subject.ts';
 import { ACTION_FIELDS, asksNames, isNameField, Names, witnessOf } from './witness.ts';
-import { Candidates, Found, type IndexedRule } from './witness-index.ts';
+import { Candidates, Found, type IndexedRule, RECURRING_FIELDS } from './witness-index.ts';
 
 /**
  * Most (service, action) pairs whose rules are remembered; then all are forgotten. There are some
@@ -24,18 +25,43 @@ const PAIRS_MAX = 4_096;
 const NAME_CHARS_MAX = 256;
 
 /** Combinations of what recurs whose rules are remembered; then all are forgotten. */
-const RECURRENCES_MAX = 8_192;
+const RECURRENCES_MAX = 32_768;
 
-/** The rules that events of one `recurringId` can concern, as far as that tells. */
+/**
+ * Pairs of more rules than this are not taken apart for each recurrence: that costs as much as
+ * judging so many events, and an index of so many rules is good at finding the few.
+ */
+const OPEN_RULES_MAX = 64;
+/** Sets of open rules that have an index; then all are forgotten. */
+const OPEN_INDEXES_MAX = 4_096;
+
+/** What is known of all events of one `recurringId`. */
 interface Recurrence {
-  ofPair: LearningIndex;
+  /** Rules that fire on all of them, in order. */
+  hits: readonly IndexedRule[];
+  /** Rules that the rest of an event decides, found by what recurs. */
   rules: readonly IndexedRule[];
-  /** No rule, whatever else an event has. */
-  isNone: boolean;
+  /** Finds rules by the rest of an event; null where there are none. */
+  others: LearningIndex | null;
+  /** While the index learns, what recurs is asked of it each time too. */
+  isLearning: boolean;
+  /** Nothing else of an event is asked. */
+  isDecided: boolean;
+}
+
+/** The rules that ask for names, and can fire on events of one service and action. */
+interface Pair {
+  index: LearningIndex;
+  rules: readonly IndexedRule[];
+  names: Names;
 }
 
 /** What many pairs share that no rule names. */
-const NO_RULES = new LearningIndex([], new FieldSlots());
+const NO_RULES: Pair = {
+  index: new LearningIndex([], new FieldSlots()),
+  rules: [],
+  names: new Names('', ''),
+};
 
 export class Matcher {
   readonly rules: readonly Rule[];
@@ -48,9 +74,12 @@ export class Matcher {
   readonly #byBoth: IndexedRule[] = [];
   /** Rules that ask for no name. */
   readonly #byContent: LearningIndex;
-  readonly #pairs = new Map<string, Map<string, LearningIndex>>();
+  readonly #pairs = new Map<string, Map<string, Pair>>();
   #pairCount = 0;
-  readonly #recurrences = new Map<number, Recurrence>();
+  /** null: met once. */
+  readonly #recurrences = new Map<number, Recurrence | null>();
+  readonly #openIndexes = new Map<string, LearningIndex>();
+  readonly #residual: Residual;
   readonly #subject: Subject;
   readonly #candidates = new Candidates();
 
@@ -66,6 +95,7 @@ export class Matcher {
     });
     this.#byContent = new LearningIndex(byContent, this.#slots);
     this.#subject = new Subject(this.#slots);
+    this.#residual = new Residual(this.#slots, RECURRING_FIELDS);
   }
 
   /**
@@ -77,22 +107,24 @@ export class Matcher {
     const candidates = this.#candidates;
     const recurring = 'recurringId' in event ? this.#recall(event) : null;
     if (recurring === null) {
-      const ofPair = this.#ofPair(event.serviceName, event.actionName);
+      const ofPair = this.#ofPair(event.serviceName, event.actionName).index;
       if (ofPair.isEmpty && this.#byContent.isEmpty) return [];
       subject.reset(event);
       candidates.start();
       ofPair.collect(subject, candidates);
       this.#byContent.collect(subject, candidates);
-    } else {
-      if (recurring.isNone) return [];
-      subject.reset(event);
-      candidates.start();
-      candidates.addAll(recurring.rules);
-      recurring.ofPair.collectOthers(subject, candidates);
-      this.#byContent.collectOthers(subject, candidates);
+      return candidates.count === 0 ? [] : rulesOf(this.#evaluate(subject, candidates, NONE));
     }
-    if (candidates.count === 0) return [];
-    return this.#evaluate(subject, candidates);
+    const { hits } = recurring;
+    if (recurring.isDecided) return hits.length === 0 ? [] : rulesOf(hits);
+    subject.reset(event);
+    candidates.start();
+    candidates.addAll(recurring.rules);
+    if (recurring.isLearning) recurring.others!.collect(subject, candidates);
+    else recurring.others?.collectOthers(subject, candidates);
+    this.#byContent.collectOthers(subject, candidates);
+    if (candidates.count === 0) return hits.length === 0 ? [] : rulesOf(hits);
+    return rulesOf(this.#evaluate(subject, candidates, hits));
   }
 
   /** What is known of events that share with this one what recurs; null where nothing is yet. */
@@ -100,30 +132,87 @@ export class Matcher {
     const id = event.recurringId;
     if (id < 0 || this.#byContent.isLearning) return null;
     const known = this.#recurrences.get(id);
-    if (known !== undefined) return known;
-    const ofPair = this.#ofPair(event.serviceName, event.actionName);
-    // What an index finds changes when it has learnt.
-    if (ofPair.isLearning) return null;
-    this.#subject.reset(event);
-    const found = new Found();
-    ofPair.collectRecurring(this.#subject, found);
-    this.#byContent.collectRecurring(this.#subject, found);
-    const rules = [...found.rules];
-    const isNone = rules.length === 0 && !ofPair.hasOthers && !this.#byContent.hasOthers;
-    const recurrence = { ofPair, rules, isNone };
-    if (this.#recurrences.size >= RECURRENCES_MAX) this.#recurrences.clear();
+    if (known === undefined) {
+      // Most combinations come once: only of those that come again is it worth to know more.
+      if (this.#recurrences.size >= RECURRENCES_MAX) this.#recurrences.clear();
+      this.#recurrences.set(id, null);
+      return null;
+    }
+    if (known !== null && !(known.isLearning && !known.others!.isLearning)) return known;
+    const recurrence = this.#recur(event);
     this.#recurrences.set(id, recurrence);
     return recurrence;
   }
 
-  #evaluate(subject: Subject, candidates: Candidates): Rule[] {
+  #recur(event: EventView): Recurrence | null {
+    const { index, rules, names } = this.#ofPair(event.serviceName, event.actionName);
+    const subject = this.#subject;
+    subject.reset(event);
     const hits: IndexedRule[] = [];
+    const found = new Found();
+    this.#byContent.collectRecurring(subject, found);
+    const open: IndexedRule[] = [];
+    let others: LearningIndex | null;
+    if (rules.length > OPEN_RULES_MAX) {
+      // What an index finds changes when it has learnt.
+      if (index.isLearning) return null;
+      index.collectRecurring(subject, found);
+      others = index.hasOthers ? index : null;
+    } else {
+      for (const rule of rules) {
+        const decision = this.#residual.decide(rule.rule, subject);
+        if (decision === true) hits.push(rule);
+        else if (decision === null) open.push(rule);
+      }
+      others = open.length === 0 ? null : this.#indexOf(open, names);
+      if (others?.isLearning === false) {
+        others.collectRecurring(subject, found);
+        if (!others.hasOthers) others = null;
+      }
+    }
+    const undecided = [...found.rules].filter((rule) => {
+      const decision = this.#residual.decide(rule.rule, subject);
+      if (decision === true) hits.push(rule);
+      return decision === null;
+    });
+    // Something that recurs would be doubtful: nothing is known then.
+    if (event.isDoubtful) return null;
+    return {
+      hits: [...new Set(hits)].sort(byOrder),
+      rules: undecided,
+      others,
+      isLearning: others?.isLearning === true,
+      isDecided: undecided.length === 0 && others === null && !this.#byContent.hasOthers,
+    };
+  }
+
+  /** The index of some rules of a pair: one for each set of rules, so that it can learn. */
+  #indexOf(open: readonly IndexedRule[], names: Names): LearningIndex {
+    const key = `${names.service}\n${names.action}\n${open.map(({ order }) => order).join()}`;
+    let index = this.#openIndexes.get(key);
+    if (index === undefined) {
+      if (this.#openIndexes.size >= OPEN_INDEXES_MAX) this.#openIndexes.clear();
+      index = new LearningIndex(open, this.#slots, names);
+      this.#openIndexes.set(key, index);
+    }
+    return index;
+  }
+
+  /** The rules that fire, in order: those that do anyway, and of the candidates those that do. */
+  #evaluate(
+    subject: Subject,
+    candidates: Candidates,
+    anyway: readonly IndexedRule[],
+  ): readonly IndexedRule[] {
+    let hits: IndexedRule[] | null = null;
     for (let index = 0; index < candidates.count; index += 1) {
       const rule = candidates.rules[index]!;
-      if (rule.test(subject)) hits.push(rule);
+      if (!rule.test(subject)) continue;
+      hits ??= [...anyway];
+      hits.push(rule);
     }
-    if (hits.length > 1) hits.sort((one, other) => one.order - other.order);
-    return hits.map(({ rule }) => rule);
+    if (hits === null) return anyway;
+    return hits.length > 1 ? hits.sort(byOrder) : hits;
   }
 
   /** The level of an alert of a rule of this set on an event that it fires on. */
@@ -161,7 +250,7 @@ export class Matcher {
   }
 
   /** Rules that ask for names, for events of one service and action. */
-  #ofPair(service: string, action: string): LearningIndex {
+  #ofPair(service: string, action: string): Pair {
     let byAction = this.#pairs.get(service);
     const known = byAction?.get(action);
     if (known !== undefined) return known;
@@ -181,14 +270,25 @@ export class Matcher {
     return found;
   }
 
-  #find(service: string, action: string): LearningIndex {
-    const rules = new Set([
+  #find(service: string, action: string): Pair {
+    const found = new Set([
       ...(this.#byAction.get(action.toLowerCase()) ?? []),
       ...(this.#byService.get(service.toLowerCase()) ?? []),
       ...this.#byBoth,
     ]);
-    return rules.size === 0
-      ? NO_RULES
-      : new LearningIndex([...rules], this.#slots, new Names(service, action));
+    if (found.size === 0) return NO_RULES;
+    const rules = [...found];
+    const names = new Names(service, action);
+    return { index: new LearningIndex(rules, this.#slots, names), rules, names };
   }
+}
+
+const NONE: readonly IndexedRule[] = Object.freeze([]);
+
+function byOrder(one: IndexedRule, other: IndexedRule): number {
+  return one.order - other.order;
+}
+
+function rulesOf(hits: readonly IndexedRule[]): Rule[] {
+  return hits.map(({ rule }) => rule);
 }

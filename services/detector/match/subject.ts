@@ -6,7 +6,7 @@
 import { strict as assert } from 'node:assert';
 import ipaddr from 'ipaddr.js';
 import type { AuditEvent } from '../../ingest/event.ts';
-import type { EventView, ParamKey } from '../../ingest/event-view.ts';
+import type { EventView, ParamKey, TextShapes } from '../../ingest/event-view.ts';
 import { NO_PLACES, type PlaceSource } from './derived.ts';
 import {
   everyText,
@@ -88,6 +88,16 @@ export class Subject {
     if (event === undefined || keys.length === 0 || !('paramMayHave' in event)) return true;
     const view = event as EventView;
     for (const key of keys) if (view.paramMayHave(key, filter)) return true;
+    return false;
+  }
+
+  /** False only where a field is absent or has the shape of none of some texts: as `mayHave`. */
+  mayEqual(slot: number, shapes: TextShapes): boolean {
+    const event = this.#event;
+    const keys = this.#params[slot]!;
+    if (event === undefined || keys.length === 0 || !('paramMayEqual' in event)) return true;
+    const view = event as EventView;
+    for (const key of keys) if (view.paramMayEqual(key, shapes)) return true;
     return false;
   }
 

@@ -3,6 +3,7 @@
  * rules' signs are in, and no others, and gives the rules that the event may concern.
  */
 
+import type { TextShapes } from '../../ingest/event-view.ts';
 import type { TextTest } from '../sigma/pattern.ts';
 import {
   type CompiledRule,
@@ -61,7 +62,7 @@ export class Candidates implements Finds {
 }
 
 /** Fields that a view's `recurringId` stands for. Places are not among them: files may change. */
-const RECURRING_FIELDS = new Set([
+export const RECURRING_FIELDS: ReadonlySet<string> = new Set([
   'serviceName',
   'service_name',
   'actionName',
@@ -139,21 +140,19 @@ const DOT_ABOVE = '\u0307';
 /** Rules by a lower-cased text. Most values are told by length and first letter to be none. */
 class TextTable {
   readonly #rules = new Map<string, IndexedRule[]>();
-  /** A bit for each length, and for each first letter, modulo 32. */
-  #lengths = 0;
-  #firsts = 0;
+  readonly shapes: TextShapes = { lengths: 0, firsts: 0 };
 
   add(text: string, rule: IndexedRule): void {
     addTo(this.#rules, text, rule);
-    this.#lengths |= text.includes(DOT_ABOVE) ? -1 : 1 << (text.length & 31);
-    this.#firsts |= text === '' ? -1 : 1 << (text.charCodeAt(0) & 31);
+    this.shapes.lengths |= text.includes(DOT_ABOVE) ? -1 : 1 << (text.length & 31);
+    this.shapes.firsts |= text === '' ? -1 : 1 << (text.charCodeAt(0) & 31);
   }
 
   find(value: string): readonly IndexedRule[] {
-    if ((this.#lengths & (1 << (value.length & 31))) === 0) return NONE;
+    if ((this.shapes.lengths & (1 << (value.length & 31))) === 0) return NONE;
     const first = value.charCodeAt(0);
     // Upper and lower case of an ASCII letter have the same low bits.
-    if (first < 0x80 && (this.#firsts & (1 << (first & 31))) === 0) return NONE;
+    if (first < 0x80 && (this.shapes.firsts & (1 << (first & 31))) === 0) return NONE;
     return this.#rules.get(value) ?? this.#rules.get(value.toLowerCase()) ?? NONE;
   }
 }
@@ -171,6 +170,8 @@ class FieldIndex {
   readonly #tests = new Map<string, { test: TextTest; rules: IndexedRule[] }>();
   /** Whether there is more to do than to look a value up. */
   #isCostly = false;
+  /** The one kind of sign that there is, where its absence shows in the bytes. */
+  #only: 'texts' | 'equals' | null = null;
   #find: (value: string) => readonly IndexedRule[] = (value) => this.#search(value);
   #finds = 0;
 
@@ -179,6 +180,11 @@ class FieldIndex {
   }
 
   add(rule: IndexedRule, sign: Sign): void {
+    this.#file(rule, sign);
+    this.#only = this.#onlyKind();
+  }
+
+  #file(rule: IndexedRule, sign: Sign): void {
     switch (sign.kind) {
       case 'present':
         this.#present.push(rule);
@@ -208,9 +214,12 @@ class FieldIndex {
 
   /** Adds the rules that the event's value of the field can concern. */
   collect(subject: Subject, candidates: Finds): void {
-    if (this.#onlyTexts()) {
+    // Most values can be told in the bytes to be none of those that are looked for.
+    if (this.#only === 'texts') {
       const filter = this.#texts!.filter;
       if (filter !== null && !subject.mayHave(this.slot, filter)) return;
+    } else if (this.#only === 'equals') {
+      if (!subject.mayEqual(this.slot, this.#equals!.shapes)) return;
     }
     const value = subject.text(this.slot);
     if (value === undefined) return;
@@ -225,14 +234,10 @@ class FieldIndex {
     }
   }
 
-  #onlyTexts(): boolean {
-    return (
-      this.#texts !== null &&
-      this.#equals === null &&
-      this.#numbers === null &&
-      this.#present.length === 0 &&
-      this.#tests.size === 0
-    );
+  #onlyKind(): 'texts' | 'equals' | null {
+    if (this.#present.length > 0 || this.#numbers !== null || this.#tests.size > 0) return null;
+    if (this.#texts === null) return this.#equals === null ? null : 'equals';
+    return this.#equals === null ? 'texts' : null;
   }
 
   #collectOne(value: string, candidates: Finds): void {

@@ -89,6 +89,10 @@ export class Names {
     return this.#event.serviceName;
   }
 
+  get action(): string {
+    return this.#event.actionName;
+  }
+
   /** Whether an item on one of the two names holds. */
   holds(item: Expression & { kind: 'item' }): boolean {
     let test = this.#tests.get(item);
