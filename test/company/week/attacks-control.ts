@@ -4,6 +4,7 @@ import { act } from '../act.ts';
 import {
   ACCOUNT,
   burst,
+  catalogIds,
   from,
   HOUR_MS,
   MINUTE_MS,
@@ -18,8 +19,7 @@ const grantOn = (stage: Stage, table: string, change: object) => ({
   securable_type: 'TABLE',
   securable_full_name: table,
   changes: JSON.stringify([change]),
-  workspace_id: stage.workspace.id,
-  metastore_id: stage.company.metastoreId,
+  ...catalogIds(stage),
 });
 
 const command = (stage: Stage, commandText: string) =>
@@ -243,8 +243,7 @@ export const CONTROL_PLOTS: Record<string, Scheme> = {
         credential_type: 'StorageCredential',
         operation: 'READ',
         table_full_name: table,
-        workspace_id: stage.workspace.id,
-        metastore_id: company.metastoreId,
+        ...catalogIds(stage),
       };
       const used = 'unityCatalog.generateTemporaryTableCredential';
       return [

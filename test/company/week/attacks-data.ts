@@ -4,6 +4,7 @@ import { act } from '../act.ts';
 import {
   ACCOUNT,
   burst,
+  catalogIds,
   failure,
   MINUTE_MS,
   type Params,
@@ -14,11 +15,6 @@ import {
 
 const CREDENTIAL = 'unityCatalog.generateTemporaryTableCredential';
 
-const ids = ({ workspace, company }: Stage): Params => ({
-  workspace_id: workspace.id,
-  metastore_id: company.metastoreId,
-});
-
 const tableCredential = (stage: Stage, table: string, operation: string): Params => ({
   credential_id: stage.random.uuid(),
   credential_type: 'StorageCredential',
@@ -26,7 +22,7 @@ const tableCredential = (stage: Stage, table: string, operation: string): Params
   operation,
   table_full_name: table,
   table_id: stage.random.uuid(),
-  ...ids(stage),
+  ...catalogIds(stage),
 });
 
 const download = (stage: Stage) =>
@@ -81,8 +77,8 @@ export const DATA_PLOTS: Record<string, Scheme> = {
     steps(stage) {
       const { insider, company } = stage;
       const role = '{"role_arn":"arn:aws:iam::000000000000:role/copy"}';
-      const credential = { name: 'copy_target', aws_iam_role: role, ...ids(stage) };
-      const location = { name: 'copy_out', url: 's3://example-copy/in', ...ids(stage) };
+      const credential = { name: 'copy_target', aws_iam_role: role, ...catalogIds(stage) };
+      const location = { name: 'copy_out', url: 's3://example-copy/in', ...catalogIds(stage) };
       const made = 'unityCatalog.createStorageCredential';
       const placed = 'unityCatalog.createExternalLocation';
       return [
@@ -111,7 +107,7 @@ export const DATA_PLOTS: Record<string, Scheme> = {
         securable_type: 'TABLE',
         securable_full_name: company.tables[7]!,
         changes: JSON.stringify([{ principal: insider.name, add, remove }]),
-        ...ids(stage),
+        ...catalogIds(stage),
       });
       const pair = 'unityCatalog.updatePermissions';
       return [
@@ -143,7 +139,7 @@ export const DATA_PLOTS: Record<string, Scheme> = {
     rules: ['mass_deletion'],
     steps: (stage) =>
       burst(80, 9 * SECOND_MS, (at) => {
-        const params = { full_name_arg: stage.company.tables[at]!, ...ids(stage) };
+        const params = { full_name_arg: stage.company.tables[at]!, ...catalogIds(stage) };
         return act(stage, stage.insider, 'unityCatalog.deleteTable', params, ACCOUNT);
       }),
   },
@@ -154,7 +150,7 @@ export const DATA_PLOTS: Record<string, Scheme> = {
     rules: ['denied_catalog_requests'],
     steps: (stage) =>
       burst(45, 40 * SECOND_MS, (at) => {
-        const params = { full_name_arg: `hr.payroll.t${at}`, ...ids(stage) };
+        const params = { full_name_arg: `hr.payroll.t${at}`, ...catalogIds(stage) };
         const more = { ...ACCOUNT, ...failure(403, 'User does not have USE SCHEMA on Schema') };
         return act(stage, stage.insider, 'unityCatalog.getTable', params, more);
       }),
@@ -203,7 +199,7 @@ export const DATA_PLOTS: Record<string, Scheme> = {
           schema: 'gold',
           name: `t${at % 4}`,
           is_ip_access_denied: 'true',
-          ...ids(stage),
+          ...catalogIds(stage),
         };
         return act(stage, stage.victim, 'unityCatalog.deltaSharingQueryTable', params, {
           ...ACCOUNT,

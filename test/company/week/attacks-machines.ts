@@ -8,22 +8,17 @@ import type { Machine } from './company.ts';
 import {
   ACCOUNT,
   burst,
+  catalogIds,
   from,
   HOUR_MS,
   MINUTE_MS,
   OUTSIDE,
   OUTSIDE_AGENTS,
-  type Params,
   type Scheme,
   SECOND_MS,
   type Stage,
   type Step,
 } from './stage.ts';
-
-const ids = ({ workspace, company }: Stage): Params => ({
-  workspace_id: workspace.id,
-  metastore_id: company.metastoreId,
-});
 
 /** A service principal with a daily habit; one of its own for each attack. */
 function machine({ company }: Stage, at: number): Machine {
@@ -42,7 +37,7 @@ const partnerReads = (stage: Stage, recipient: string, share: string, address: s
       schema: 'gold',
       name: 't1',
       is_ip_access_denied: 'false',
-      ...ids(stage),
+      ...catalogIds(stage),
     },
     {
       ...ACCOUNT,
@@ -81,7 +76,7 @@ export const MACHINE_PLOTS: Record<string, Scheme> = {
           stage,
           thief,
           'unityCatalog.deleteTable',
-          { full_name_arg: `main.gold.t${at}`, ...ids(stage) },
+          { full_name_arg: `main.gold.t${at}`, ...catalogIds(stage) },
           ACCOUNT,
         ),
       );
@@ -103,7 +98,7 @@ export const MACHINE_PLOTS: Record<string, Scheme> = {
             credential_type: 'StorageCredential',
             operation: 'READ_WRITE',
             table_full_name: `main.gold.copy_${at}`,
-            ...ids(stage),
+            ...catalogIds(stage),
           },
           ACCOUNT,
         ),
@@ -162,8 +157,8 @@ export const MACHINE_PLOTS: Record<string, Scheme> = {
     steps(stage) {
       const { insider } = stage;
       const grant = [{ principal: 'partner_new', add: ['SELECT'], remove: [] }];
-      const created = { name: 'drop_box', ...ids(stage) };
-      const granted = { name: 'drop_box', changes: JSON.stringify(grant), ...ids(stage) };
+      const created = { name: 'drop_box', ...catalogIds(stage) };
+      const granted = { name: 'drop_box', changes: JSON.stringify(grant), ...catalogIds(stage) };
       const read: Step = {
         afterMs: 2 * HOUR_MS,
         action: partnerReads(stage, 'partner_new', 'drop_box', OUTSIDE[2]),
@@ -188,7 +183,7 @@ export const MACHINE_PLOTS: Record<string, Scheme> = {
         name: 'partner_fast',
         authentication_type: 'TOKEN',
         ip_access_list: '{"allowed_ip_addresses":["192.0.2.0/24"]}',
-        ...ids(stage),
+        ...catalogIds(stage),
       };
       return [
         {
@@ -218,7 +213,7 @@ export const MACHINE_PLOTS: Record<string, Scheme> = {
     steps: (stage) =>
       burst(3, MINUTE_MS, (at) => {
         const table = ['system.access.audit', 'system.query.history', 'system.access.audit'][at]!;
-        const params = { full_name_arg: table, ...ids(stage) };
+        const params = { full_name_arg: table, ...catalogIds(stage) };
         return act(stage, stage.insider, 'unityCatalog.getTable', params, ACCOUNT);
       }),
   },
@@ -237,7 +232,7 @@ export const MACHINE_PLOTS: Record<string, Scheme> = {
             credential_type: 'StorageCredential',
             operation: 'READ',
             table_full_name: `hr.payroll.salaries_${at % 12}`,
-            ...ids(stage),
+            ...catalogIds(stage),
           },
           ACCOUNT,
         ),

@@ -1,7 +1,7 @@
 /** Attacks that hand data to another company or take its keys away, by means made for both. */
 
 import { act } from '../act.ts';
-import { ACCOUNT, HOUR_MS, MINUTE_MS, type Params, type Scheme } from './stage.ts';
+import { ACCOUNT, catalogIds, HOUR_MS, MINUTE_MS, type Params, type Scheme } from './stage.ts';
 
 const ROOM = { clean_room_name: 'audience_overlap' };
 
@@ -36,7 +36,7 @@ export const SHARING_PLOTS: Record<string, Scheme> = {
     rules: ['marketplace_listing_published'],
     steps(stage) {
       const { insider, company, random } = stage;
-      const ids = { workspace_id: stage.workspace.id, metastore_id: company.metastoreId };
+      const ids = catalogIds(stage);
       const listing = { listing_id: random.uuid() };
       const updates = JSON.stringify([
         { action: 'ADD', data_object: { name: company.tables[31]!, data_object_type: 'TABLE' } },

@@ -58,6 +58,12 @@ export const OUTSIDE_AGENTS = [
   'Go-http-client/2.0',
 ] as const;
 
+/** What every request to the catalog carries. */
+export const catalogIds = ({ workspace, company }: Stage): Params => ({
+  workspace_id: workspace.id,
+  metastore_id: company.metastoreId,
+});
+
 export const ACCOUNT = { account: true } as const;
 export const failure = (statusCode: number, errorMessage: string): { response: Response } => ({
   response: { statusCode, errorMessage },
