@@ -7,6 +7,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { auditEventType, encodeAuditEvent, frame } from '../../../schemas/audit-event.ts';
 import { Matcher } from '../../../services/detector/match/match.ts';
+import type { Rule } from '../../../services/detector/sigma/rule.ts';
 import { RecordViewer } from '../../../services/ingest/record-view.ts';
 import { auditEvent } from '../events.ts';
 import { asAuditEvent, detection, event, levels, parsed } from './generators.ts';
@@ -27,6 +28,8 @@ const VIEWABLE = {
 
 /** So many events of each pair teach the index which fields tell most. */
 const LESSONS = 300;
+/** So often each event is judged in its bytes. */
+const PASSES = 40;
 
 describe('compiled and indexed matching', () => {
   it('agrees with a plain reading of every rule, before and after the index has learnt', () => {
@@ -82,6 +85,7 @@ describe('compiled and indexed matching', () => {
               ruled.map(([, cases]) => cases),
             ),
           );
+          const seen: Array<{ bytes: Buffer; found: readonly Rule[] }> = [];
           for (const plain of events) {
             const bare = asAuditEvent(plain);
             const actor = { ...bare.actor, type: 'unknown' as const };
@@ -93,10 +97,16 @@ describe('compiled and indexed matching', () => {
               assert.equal(matcher.levelOf(rule, asAuditEvent(plain)), expected);
               if (expected !== 'low') levelled += 1;
             }
-            const view = viewer.record(frame(1, encodeAuditEvent(one)), () => auditEventType);
-            assert.ok(view !== null);
-            viewed += 1;
-            assert.deepEqual(matcher.match(view), found);
+            seen.push({ bytes: frame(1, encodeAuditEvent(one)), found });
+          }
+          // What recurs is answered from what is known of it, once the index has learnt.
+          for (let pass = 0; pass < PASSES; pass += 1) {
+            for (const { bytes, found } of seen) {
+              const view = viewer.record(bytes, () => auditEventType);
+              assert.ok(view !== null);
+              viewed += 1;
+              assert.deepEqual(matcher.match(view), found);
+            }
           }
         },
       ),
