@@ -18,6 +18,7 @@ import type { DeadLetter } from '../ingest/dead-letter.ts';
 import { type Decoded, type DecodeLimits, decodeRecord } from '../ingest/decode.ts';
 import type { AuditEvent } from '../ingest/event.ts';
 import type { KafkaRecord } from '../ingest/record.ts';
+import { RecordViewer } from '../ingest/record-view.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { alertIndex, alertJson, alertOf } from './alert/alert.ts';
 import type { BulkItem } from './alert/bulk.ts';
@@ -68,6 +69,15 @@ export interface Commit {
   generation: number;
 }
 
+/** What a record's one event was found to be, before it is decoded. */
+interface Viewed {
+  /** Of the rules it was judged by. */
+  engine: Engine;
+  hits: readonly Rule[];
+  /** Epoch ms. */
+  eventTime: number;
+}
+
 interface Lane extends TopicPartition {
   topicId: string;
   progress: PartitionProgress;
@@ -82,6 +92,7 @@ export class Detector implements ConsumerHandlers {
   readonly #parts: DetectorParts;
   readonly #stop = new AbortController();
   readonly #turns: Turns;
+  readonly #viewer = new RecordViewer();
   #lanes = new Map<string, Lane>();
   #generation = -1;
 
@@ -117,6 +128,13 @@ export class Detector implements ConsumerHandlers {
     try {
       for (const record of batch.records) {
         const heavy = (record.value?.length ?? 0) >= HEAVY_BYTES;
+        const viewed = heavy ? null : this.#view(record);
+        if (viewed !== null && viewed.hits.length === 0) {
+          slice.passed(viewed.eventTime, lane);
+          if (slice.isOver()) await slice.end();
+          if (this.#isLeft(batch)) return;
+          continue;
+        }
         if (heavy) await this.#turns.next();
         if (this.#isLeft(batch)) return;
         const decoded = await this.#decode(record, batch);
@@ -125,7 +143,7 @@ export class Detector implements ConsumerHandlers {
         if (heavy) await this.#turns.next();
         if (this.#isLeft(batch)) return;
         for (const event of decoded.ok ? decoded.events : []) {
-          await this.#judge(record, event, lane);
+          await this.#judge(record, event, lane, viewed);
           if (slice.isOver()) await slice.end();
           if (this.#isLeft(batch)) return;
         }
@@ -136,6 +154,8 @@ export class Detector implements ConsumerHandlers {
       // The dead-letter topic gives up when the process ends; nothing is passed then.
       if (this.#stop.signal.aborted) return;
       throw error;
+    } finally {
+      slice.count();
     }
     if (this.#isLeft(batch)) return;
     lane.progress.passed(batch.nextOffset);
@@ -171,6 +191,19 @@ export class Detector implements ConsumerHandlers {
   /** Handlers return at their next record and pass nothing any more. */
   stop(): void {
     this.#stop.abort();
+  }
+
+  /**
+   * The record's one event judged where it lies, without decoding; null where only decoding tells.
+   * Most events concern no rule, and of those nothing more is needed than their time.
+   */
+  #view(record: KafkaRecord): Viewed | null {
+    const { schemas, limits } = this.#parts;
+    const view = this.#viewer.record(record.value, schemas.get, limits);
+    if (view === null) return null;
+    const engine = this.#parts.engine();
+    const hits = engine.matcher.match(view);
+    return view.isDoubtful ? null : { engine, hits, eventTime: view.eventTime };
   }
 
   /** null where the batch is to be left: a later reading of the record will decode it. */
@@ -211,11 +244,17 @@ export class Detector implements ConsumerHandlers {
    * Everything that comes of an event begins in one turn, so that what is said of the partition's
    * event time (`announced`) never covers an event whose matches are only half on their way.
    */
-  async #judge(record: KafkaRecord, event: AuditEvent, lane: Lane): Promise<void> {
+  async #judge(
+    record: KafkaRecord,
+    event: AuditEvent,
+    lane: Lane,
+    viewed: Viewed | null,
+  ): Promise<void> {
     const { metrics, clock } = this.#parts;
     const engine = this.#parts.engine();
     metrics.events(1);
-    const hits = engine.matcher.match(event);
+    // Other rules may have come into force while the record was decoded.
+    const hits = viewed?.engine === engine ? viewed.hits : engine.matcher.match(event);
     const rooms: Array<Promise<void>> = [];
     if (hits.length > 0) {
       // The sender may be gone already; the record is not passed and will be read again.
@@ -307,30 +346,59 @@ class Turns {
   }
 }
 
-/** Work between two turns of the event loop, and the dead letters that came out of it. */
+/** Records between two looks at the clock: a look costs as much as passing over an event. */
+const LOOK_RECORDS = 16;
+
+/**
+ * Work between two turns of the event loop, the dead letters that came out of it, and how many
+ * events were passed over.
+ */
 class Slice {
   letters: DeadLetter[] = [];
   readonly #parts: DetectorParts;
   readonly #batch: RecordBatch;
+  #nowMs: number;
   #endMs: number;
+  #looks = 0;
+  #events = 0;
 
   constructor(parts: DetectorParts, batch: RecordBatch) {
     this.#parts = parts;
     this.#batch = batch;
-    this.#endMs = parts.clock.now() + SLICE_MS;
+    this.#nowMs = parts.clock.now();
+    this.#endMs = this.#nowMs + SLICE_MS;
+  }
+
+  /** An event that no rule fired on. */
+  passed(eventTime: number, lane: Lane): void {
+    this.#events += 1;
+    if (movesTime(eventTime, this.#nowMs)) lane.announced.seen(eventTime);
+    else this.#parts.metrics.timeless(1);
   }
 
   isOver(): boolean {
-    return this.letters.length >= DEAD_LETTERS_MAX || this.#parts.clock.now() >= this.#endMs;
+    if (this.letters.length >= DEAD_LETTERS_MAX) return true;
+    this.#looks += 1;
+    if (this.#looks % LOOK_RECORDS !== 0) return false;
+    this.#nowMs = this.#parts.clock.now();
+    return this.#nowMs >= this.#endMs;
   }
 
   async end(): Promise<void> {
     const { letters } = this;
     this.letters = [];
     if (letters.length > 0) await this.#parts.deadLetter(letters);
+    this.count();
     await this.#batch.heartbeat();
     await this.#parts.breathe();
-    this.#endMs = this.#parts.clock.now() + SLICE_MS;
+    this.#nowMs = this.#parts.clock.now();
+    this.#endMs = this.#nowMs + SLICE_MS;
+  }
+
+  /** Tells the metrics what was passed over. */
+  count(): void {
+    if (this.#events > 0) this.#parts.metrics.events(this.#events);
+    this.#events = 0;
   }
 }
 

@@ -325,7 +325,7 @@ describe('detector', () => {
       },
     });
     await assign(detector);
-    await detector.batch(batchOf(Array.from({ length: 1_000 }, () => line('a', 'login'))));
+    await detector.batch(batchOf(Array.from({ length: 10_000 }, () => line('a', 'login'))));
     assert.ok(breaths >= 10, `${breaths} breaths`);
   });
 

@@ -13,6 +13,7 @@
  */
 import { strict as assert } from 'node:assert';
 import type { AuditEvent } from '../../ingest/event.ts';
+import type { EventView } from '../../ingest/event-view.ts';
 import { alertId, statefulAlertOf } from '../alert/alert.ts';
 import { Correlator } from '../correlate/correlator.ts';
 import { DEFAULT_LIMITS, type Limits } from '../correlate/limits.ts';
@@ -83,13 +84,24 @@ export class Judge {
     this.#eager = new Set(eager.map(({ ruleId }) => ruleId));
   }
 
-  /** Alerts of single-event rules. One event given twice gives the same ids twice. */
-  event(event: AuditEvent, address: Address): Hit[] {
-    const { matcher } = this.#engine;
-    const { eventTime } = event;
+  /** True where the event was judged in its bytes and no rule fired; else it is to be decoded. */
+  passes(view: EventView | null): boolean {
+    if (view === null || this.#engine.matcher.match(view).length > 0 || view.isDoubtful)
+      return false;
+    this.#see(view.eventTime);
+    return true;
+  }
+
+  #see(eventTime: number): void {
     if (movesTime(eventTime, CLOCK_MS_MAX) && eventTime > (this.#newestMs ?? 0)) {
       this.#newestMs = eventTime;
     }
+  }
+
+  /** Alerts of single-event rules. One event given twice gives the same ids twice. */
+  event(event: AuditEvent, address: Address): Hit[] {
+    const { matcher } = this.#engine;
+    this.#see(event.eventTime);
     const fired = matcher.match(event);
     if (fired.length === 0) return [];
     for (const match of this.#engine.matchesOf(fired, event, address)) {
