@@ -166,8 +166,9 @@ describe('detector', () => {
     assert.equal(alerts.length, 0);
     assert.equal(matches.length, 2);
     const read = matches.map(({ value }) => decodeStreamRecord(value));
-    const [first] = read;
-    assert.ok(first?.kind === 'match');
+    const [record] = read;
+    assert.ok(record?.kind === 'matches');
+    const first = record.matches[0]!;
     assert.equal(first.plan, correlating.plans.get(stateful.id)!.fingerprint);
     assert.deepEqual(first.match.group, ['accounts']);
     assert.equal(first.match.offset, 101n);

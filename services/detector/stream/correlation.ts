@@ -287,8 +287,9 @@ export class Correlation implements ConsumerHandlers {
     const read = decodeStreamRecord(record.value);
     let done: Promise<unknown> | null = null;
     const nowMs = Number(record.timestamp);
-    if (read.kind === 'match') this.#match(lane, read.plan, read.match, record.offset, nowMs);
-    else if (read.kind === 'progress') done = this.#progress(lane, read.progress, nowMs);
+    if (read.kind === 'matches') {
+      for (const one of read.matches) this.#match(lane, one.plan, one.match, record.offset, nowMs);
+    } else if (read.kind === 'progress') done = this.#progress(lane, read.progress, nowMs);
     else done = this.#unreadable(lane, record, read.reason);
     lane.next = record.offset + 1n;
     return done;

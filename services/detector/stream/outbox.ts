@@ -8,6 +8,7 @@ import type { OutgoingRecord, RefusedRecord } from '../../ingest/produce.ts';
 import { backoffMs } from '../../runtime/backoff.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
+import { packMatches } from './records.ts';
 
 export interface OutgoingMatch {
   partition: number;
@@ -31,7 +32,9 @@ export interface OutboxOptions {
 }
 
 /** Most matches of one request. */
-const REQUEST_RECORDS_MAX = 2_000;
+const REQUEST_MATCHES_MAX = 2_000;
+/** Most bytes of matches in one record: well below what any topic takes. */
+const PACK_BYTES_MAX = 64 * 1024;
 const BACKOFF = { firstMs: 200, maxMs: 10_000 };
 
 export class Outbox {
@@ -40,6 +43,8 @@ export class Outbox {
   readonly #loop: Promise<void>;
   #queue: OutgoingMatch[] = [];
   #inFlight = 0;
+  /** 0: each match is a record of its own. */
+  #packBytesMax = PACK_BYTES_MAX;
   /** Matches ever added, and ever settled. */
   #added = 0;
   #settled = 0;
@@ -94,7 +99,7 @@ export class Outbox {
         });
         continue;
       }
-      const batch = this.#queue.splice(0, REQUEST_RECORDS_MAX);
+      const batch = this.#queue.splice(0, REQUEST_MATCHES_MAX);
       this.#inFlight = batch.length;
       for (let left = batch; left.length > 0 && !this.#stop.signal.aborted; ) {
         left = await this.#send(left);
@@ -114,20 +119,35 @@ export class Outbox {
   /** Those that must be sent again. */
   async #send(batch: OutgoingMatch[]): Promise<OutgoingMatch[]> {
     const { produce, log, reachable } = this.#options;
+    const packs = packed(batch, this.#packBytesMax);
+    const alone: OutgoingMatch[] = [];
     try {
       const refused = await produce(
-        batch.map(({ partition, value }) => ({ key: null, value, partition })),
+        packs.map(({ partition, matches }) => {
+          const value = packMatches(matches.map((match) => match.value));
+          return { key: null, value, partition };
+        }),
       );
-      for (const { index, bytes } of refused) await batch[index]!.refused(bytes);
+      for (const { index, bytes } of refused) {
+        const { matches } = packs[index]!;
+        // A topic that takes only small records gets each match by itself.
+        if (matches.length > 1) alone.push(...matches);
+        else await matches[0]!.refused(bytes);
+      }
     } catch (err) {
       log.warn({ err, waiting: this.waiting }, 'matches cannot be written; trying on');
       reachable(false, 'the matches topic takes nothing');
       return batch;
     }
     reachable(true, '');
-    for (const { settled } of batch) settled();
-    this.#settled += batch.length;
-    return [];
+    if (alone.length > 0) this.#packBytesMax = 0;
+    const again = new Set(alone);
+    for (const match of batch) {
+      if (again.has(match)) continue;
+      match.settled();
+      this.#settled += 1;
+    }
+    return alone;
   }
 
   #wakeWaiters(): void {
@@ -138,4 +158,28 @@ export class Outbox {
     this.#flushWaiters = open.filter(({ count }) => count > this.#settled);
     for (const { count, resolve } of open) if (count <= this.#settled) resolve(true);
   }
+}
+
+interface Pack {
+  partition: number;
+  matches: OutgoingMatch[];
+}
+
+/** Matches of one partition together, in their order. */
+function packed(batch: readonly OutgoingMatch[], bytesMax: number): Pack[] {
+  const packs: Pack[] = [];
+  const open = new Map<number, { pack: Pack; bytes: number }>();
+  for (const match of batch) {
+    const { length } = match.value;
+    const last = open.get(match.partition);
+    if (last !== undefined && last.bytes + length <= bytesMax) {
+      last.pack.matches.push(match);
+      last.bytes += length;
+      continue;
+    }
+    const pack = { partition: match.partition, matches: [match] };
+    packs.push(pack);
+    open.set(match.partition, { pack, bytes: length });
+  }
+  return packs;
 }

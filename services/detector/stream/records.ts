@@ -7,6 +7,7 @@
  * |---|---|
  * | 1 | a match: one datum of `schemas/match.avsc` |
  * | 2 | progress: JSON of `Progress`, offsets as text |
+ * | 3 | several matches, in order: of each the length of its datum (int32, big-endian) and the datum |
  *
  * A byte that is not known is of a newer version, which must never be guessed at. Decoding is total.
  */
@@ -33,19 +34,45 @@ export interface Progress {
   sources: readonly SourceProgress[];
 }
 
+/** A match, and the fingerprint of the rule's meaning that it was made for. */
+export interface PlannedMatch {
+  plan: string;
+  match: Match;
+}
+
 export type StreamRecord =
-  | { kind: 'match'; plan: string; match: Match }
+  | { kind: 'matches'; matches: readonly PlannedMatch[] }
   | { kind: 'progress'; progress: Progress }
   | { kind: 'unreadable'; reason: string };
 
 const MATCH = 1;
 const PROGRESS = 2;
+const MATCHES = 3;
+const LENGTH_BYTES = 4;
 /** More partitions than any cluster gives one topic; bounds what a broken record can claim. */
 const PARTITIONS_MAX = 100_000;
 
 /** @param plan fingerprint of the rule's meaning, as the plan has it. */
 export function encodeMatch(match: Match, plan: string): Buffer {
   return Buffer.concat([Buffer.from([MATCH]), encodeMatchDatum({ rank: NO_RANK, ...match, plan })]);
+}
+
+/**
+ * Matches as one record, each as `encodeMatch` gave it: what a broker and its clients do for a
+ * record costs more than what is done for a match.
+ */
+export function packMatches(matches: readonly Buffer[]): Buffer {
+  const [only] = matches;
+  if (matches.length === 1) return only!;
+  const size = matches.reduce((sum, { length }) => sum + LENGTH_BYTES + length - 1, 1);
+  const bytes = Buffer.allocUnsafe(size);
+  bytes[0] = MATCHES;
+  let at = 1;
+  for (const match of matches) {
+    at = bytes.writeInt32BE(match.length - 1, at);
+    at += match.copy(bytes, at, 1);
+  }
+  return bytes;
 }
 
 export function encodeProgress({ topicId, partitions, sources }: Progress): Buffer {
@@ -62,7 +89,8 @@ export function decodeStreamRecord(value: Buffer | null): StreamRecord {
   if (value === null || value.length === 0) return unreadable('it is empty');
   const body = value.subarray(1);
   try {
-    if (value[0] === MATCH) return decodeMatch(body);
+    if (value[0] === MATCH) return { kind: 'matches', matches: [decodeMatch(body)] };
+    if (value[0] === MATCHES) return { kind: 'matches', matches: unpackMatches(body) };
     if (value[0] === PROGRESS) return decodeProgress(body);
   } catch (error) {
     return unreadable((error as Error).message);
@@ -74,9 +102,22 @@ function unreadable(reason: string): StreamRecord {
   return { kind: 'unreadable', reason };
 }
 
-function decodeMatch(body: Buffer): StreamRecord {
+function decodeMatch(body: Buffer): PlannedMatch {
   const { plan, rank, ...match } = decodeMatchDatum(body);
-  return { kind: 'match', plan, match: rank === NO_RANK ? match : { ...match, rank } };
+  return { plan, match: rank === NO_RANK ? match : { ...match, rank } };
+}
+
+function unpackMatches(body: Buffer): PlannedMatch[] {
+  const matches: PlannedMatch[] = [];
+  if (body.length === 0) throw new Error('it holds no match');
+  for (let at = 0; at < body.length; ) {
+    const length = body.readInt32BE(at);
+    at += LENGTH_BYTES;
+    if (length < 0 || at + length > body.length) throw new Error('a match of it is cut');
+    matches.push(decodeMatch(body.subarray(at, at + length)));
+    at += length;
+  }
+  return matches;
 }
 
 function decodeProgress(body: Buffer): StreamRecord {

@@ -30,18 +30,30 @@ function outboxOf(produce: OutboxOptions['produce'], waitingMax = 100) {
   const add = (n: number): Promise<void> =>
     outbox.add({
       partition: 0,
-      value: Buffer.from(String(n)),
+      value: Buffer.from(`\x01${n}`),
       settled: () => settled.push(n),
       refused: async () => void refused.push(n),
     });
   return { outbox, add, settled, refused };
 }
 
+/** What `add` was given, of one record of one or of several matches. */
+function textsOf(value: Buffer): string[] {
+  if (value[0] === 1) return [value.toString('utf8', 1)];
+  const texts: string[] = [];
+  for (let at = 1; at < value.length; ) {
+    const end = at + 4 + value.readInt32BE(at);
+    texts.push(value.toString('utf8', at + 4, end));
+    at = end;
+  }
+  return texts;
+}
+
 describe('outbox', () => {
   it('settles what is acknowledged, in order, and tells when all is', async () => {
     const sent: string[][] = [];
     const { outbox, add, settled } = outboxOf(async (records) => {
-      sent.push(records.map(({ value }) => String(value)));
+      sent.push(records.flatMap(({ value }) => textsOf(value!)));
       await turn();
       return [];
     });
@@ -58,7 +70,7 @@ describe('outbox', () => {
     let failures = 4;
     const sent: string[][] = [];
     const { outbox, add, settled } = outboxOf(async (records) => {
-      sent.push(records.map(({ value }) => String(value)));
+      sent.push(records.flatMap(({ value }) => textsOf(value!)));
       if (failures-- > 0) throw new Error('away');
       assert.deepEqual(settled, []);
       return [];
@@ -92,12 +104,23 @@ describe('outbox', () => {
     await outbox.stop();
   });
 
+  it('puts what waits for one partition into one record', async () => {
+    const records: number[] = [];
+    const { outbox, add } = outboxOf(async (sent) => {
+      records.push(sent.length);
+      await turn();
+      return [];
+    });
+    for (let n = 0; n < 50; n += 1) void add(n);
+    await outbox.flushed();
+    assert.ok(records.reduce((sum, count) => sum + count, 0) <= 2, String(records));
+    await outbox.stop();
+  });
+
   it('makes what the topic does not take durable elsewhere before it settles it', async () => {
     const { outbox, add, settled, refused } = outboxOf(async (records) =>
-      records.flatMap((_, index) =>
-        String(records[index]!.value) === '1'
-          ? [{ index, bytes: 9, code: 'too_large' as const }]
-          : [],
+      records.flatMap(({ value }, index) =>
+        textsOf(value!).includes('1') ? [{ index, bytes: 9, code: 'too_large' as const }] : [],
       ),
     );
     for (let n = 0; n < 3; n += 1) void add(n);

@@ -8,6 +8,8 @@ import {
   decodeStreamRecord,
   encodeMatch,
   encodeProgress,
+  type PlannedMatch,
+  packMatches,
 } from '../../../services/detector/stream/records.ts';
 
 const MATCH: Match = {
@@ -23,10 +25,15 @@ const MATCH: Match = {
   context: '{"actor":"alice"}',
 };
 
+/** Without the prototypes of what was decoded. */
+function plain(matches: readonly PlannedMatch[]): PlannedMatch[] {
+  return matches.map(({ plan, match }) => ({ plan, match: { ...match } }));
+}
+
 describe('records of the matches topic', () => {
   it('carry a match whole, with offsets beyond 2^53', () => {
     const read = decodeStreamRecord(encodeMatch(MATCH, 'meaning'));
-    assert.deepEqual(read, { kind: 'match', plan: 'meaning', match: MATCH });
+    assert.deepEqual(read, { kind: 'matches', matches: [{ plan: 'meaning', match: MATCH }] });
   });
 
   it('carry any match', () => {
@@ -46,9 +53,13 @@ describe('records of the matches topic', () => {
     fc.assert(
       fc.property(match, text, (one, plan) => {
         const read = decodeStreamRecord(encodeMatch(one, plan));
-        assert.ok(read.kind === 'match');
-        assert.equal(read.plan, plan);
-        assert.deepEqual({ ...read.match }, { ...one, eventTime: Number(one.eventTime) });
+        assert.ok(read.kind === 'matches');
+        const expected = { plan, match: { ...one, eventTime: Number(one.eventTime) } };
+        assert.deepEqual(plain(read.matches), [expected]);
+        const several = packMatches([encodeMatch(one, plan), encodeMatch(MATCH, 'other')]);
+        const both = decodeStreamRecord(several);
+        assert.ok(both.kind === 'matches');
+        assert.deepEqual(plain(both.matches), [expected, { plan: 'other', match: MATCH }]);
       }),
       { numRuns: 300, seed: 4 },
     );
@@ -72,7 +83,13 @@ describe('records of the matches topic', () => {
   });
 
   it('are told from anything else, which never throws (I1)', () => {
-    for (const value of [null, Buffer.alloc(0), Buffer.from([9, 1]), Buffer.from([1])]) {
+    for (const value of [
+      null,
+      Buffer.alloc(0),
+      Buffer.from([9, 1]),
+      Buffer.from([1]),
+      Buffer.from([3]),
+    ]) {
       assert.equal(decodeStreamRecord(value).kind, 'unreadable');
     }
     for (const json of ['', '{}', 'null', '5', '{"topicId":"a","partitions":1,"sources":[5]}']) {
@@ -82,7 +99,7 @@ describe('records of the matches topic', () => {
     const whole = encodeMatch(MATCH, 'meaning');
     assert.equal(decodeStreamRecord(Buffer.concat([whole, Buffer.from('x')])).kind, 'unreadable');
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), fc.constantFrom(1, 2), (bytes, kind) => {
+      fc.property(fc.uint8Array({ maxLength: 200 }), fc.constantFrom(1, 2, 3), (bytes, kind) => {
         decodeStreamRecord(Buffer.from([kind, ...bytes]));
       }),
       { numRuns: 2_000, seed: 5 },
@@ -92,6 +109,12 @@ describe('records of the matches topic', () => {
         assert.equal(decodeStreamRecord(whole.subarray(0, length)).kind, 'unreadable');
       }),
     );
+    const pack = packMatches([whole, whole]);
+    const ends = [1, 1 + 4 + whole.length - 1];
+    for (let length = 0; length < pack.length; length += 1) {
+      const { kind } = decodeStreamRecord(pack.subarray(0, length));
+      assert.equal(kind, length === ends[1] ? 'matches' : 'unreadable', String(length));
+    }
   });
 });
 
