@@ -71,6 +71,7 @@ const EDGES: Record<string, string[]> = {
   'node:dns': [],
   'node:http2': [],
   'node:tls': [],
+  'node:v8': ['services/detector/heap.ts'],
   'node:worker_threads': [],
 };
 

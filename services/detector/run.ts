@@ -49,6 +49,7 @@ const LOOPS_END_MS = 2_000;
  */
 export async function detect(context: ServiceContext): Promise<void> {
   const { config, log, health } = context;
+  boundHeapGrowth();
   const metrics = detectorMetrics(context.metrics);
   const enrichment = openEnrichment(config.enrich);
   const rules = await rulesInForce(context, metrics, enrichment);

@@ -22,6 +22,7 @@ const TAKEN_IN = 'lakeseal_consumer_records_total';
 const BENCH_MS_MAX = 600_000;
 /** Enough keys to reach every partition. */
 const WORKSPACES = 30;
+const LINES_PER_FILE = 250;
 
 type Bench = 'archive' | 'detect';
 
@@ -72,10 +73,14 @@ async function measure(
   const topic = stack.unique('bench');
   const env = benchEnv(stack, topic, folder);
   note(`writing ${events} events`);
-  writeDelivery({ seed: 1, events, workspaces: WORKSPACES, out: delivery });
+  const linesPerFile = LINES_PER_FILE;
+  const { paths } = writeDelivery({
+    ...{ seed: 1, events, workspaces: WORKSPACES },
+    ...{ out: delivery, linesPerFile },
+  });
   await setUp(stack, env);
   note('collecting them to Kafka');
-  const records = await collect(delivery, env);
+  const records = await collect(paths, env);
   note('reading them raw');
   const script = join(import.meta.dirname, 'raw-consumer.ts');
   const raw = await child<Raw>([script, stack.brokers.join(','), topic, String(records)]);
@@ -121,9 +126,10 @@ async function setUp(stack: Stack, env: Record<string, string>): Promise<void> {
   if (code !== 0) throw new Error(`lakeseal setup failed:\n${output}`);
 }
 
-async function collect(delivery: string, env: Record<string, string>): Promise<number> {
+/** In the order of delivery: workspace by workspace, most events would come a day too late. */
+async function collect(paths: string[], env: Record<string, string>): Promise<number> {
   let output = '';
-  const code = await runLakeseal(['collect', '--json', `${delivery}/**/*.json.gz`], env, (line) => {
+  const code = await runLakeseal(['collect', '--json', ...paths], env, (line) => {
     output += line;
   });
   if (code !== 0) throw new Error(`lakeseal collect ended with exit code ${code}`);

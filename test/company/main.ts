@@ -41,7 +41,7 @@ if (values.out === '-') {
     if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain');
   }
 } else {
-  const { told, ...summary } = writeDelivery({ ...options, out: values.out });
+  const { told, paths: _, ...summary } = writeDelivery({ ...options, out: values.out });
   console.log(JSON.stringify({ ...summary, attacks: told.length }));
 }
 

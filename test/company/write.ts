@@ -37,6 +37,8 @@ export interface DeliverySummary {
   /** Distinct events. */
   events: number;
   told: ToldWithRule[];
+  /** The files, in the order in which they would be delivered. */
+  paths: string[];
 }
 
 const LINES_PER_FILE = 2_000;
@@ -99,6 +101,7 @@ export function writeDelivery(
     lines: 0,
     events: 0,
     told: day.told.map((attack) => withRule(attack, shipped)),
+    paths: [],
   };
   const counted = function* (): Generator<DayLine> {
     for (const line of day.lines()) {
@@ -112,6 +115,7 @@ export function writeDelivery(
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, file.bytes);
     summary.files += 1;
+    summary.paths.push(path);
     summary.bytes += file.bytes.length;
   }
   const { seed, days = 1 } = options;
