@@ -20,6 +20,7 @@ import type { Limits } from './correlate/limits.ts';
 import { Detector, rejectedLetter } from './detector.ts';
 import { type Enrichment, openEnrichment } from './enrich/enrichment.ts';
 import { enrichmentNeeds, unmetNeeds } from './enrich/needs.ts';
+import { boundHeapGrowth } from './heap.ts';
 import { type DetectorMetrics, detectorMetrics } from './metrics.ts';
 import { openSchemaSource } from './schema-source.ts';
 import { describeProblem } from './sigma/problem.ts';
