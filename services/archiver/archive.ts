@@ -21,13 +21,13 @@ import type {
 import type { Clock } from '../runtime/clock.ts';
 import type { Failure } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
+import { patientStore, type StoreCall } from '../store/patient-store.ts';
+import type { ObjectStore } from '../store/store.ts';
 import type { ArchiverMetrics } from './metrics.ts';
 import type { BlockOptions } from './open-segment.ts';
 import { type HaltReason, OVER, PartitionArchive, type SealedEvent } from './partition.ts';
-import { patientStore, type StoreCall } from './patient-store.ts';
 import { memoryVictim, type RollLimits } from './roll.ts';
 import type { WriterSchemas } from './schemas.ts';
-import type { ObjectStore } from './store.ts';
 
 export interface ArchiveOptions {
   clusterId: string;

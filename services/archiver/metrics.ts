@@ -1,8 +1,8 @@
 /** The archiver's own metrics. Labels are topics and partitions, never anything from a record. */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { TopicPartition } from '../ingest/consume-types.ts';
+import type { StoreCall } from '../store/patient-store.ts';
 import type { HaltReason, SealedEvent } from './partition.ts';
-import type { StoreCall } from './patient-store.ts';
 
 export interface ArchiverMetrics {
   sealed(event: SealedEvent): void;

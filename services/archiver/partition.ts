@@ -19,13 +19,13 @@ import type { Assignment, RecordBatch } from '../ingest/consume-types.ts';
 import type { KafkaRecord } from '../ingest/record.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
+import { Abandoned } from '../store/patient-store.ts';
+import type { ObjectStore } from '../store/store.ts';
 import { judge } from './adopt.ts';
 import { type BlockOptions, OpenSegment } from './open-segment.ts';
-import { Abandoned } from './patient-store.ts';
 import { type BrokenReason, readPosition } from './position.ts';
 import { placement, type RollLimits, type RollReason, rollReason } from './roll.ts';
 import type { WriterSchemas } from './schemas.ts';
-import type { ObjectStore } from './store.ts';
 
 export type HaltReason =
   | BrokenReason

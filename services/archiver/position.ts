@@ -18,7 +18,7 @@ import {
   SegmentError,
   type SegmentHeader,
 } from '../../schemas/segment.ts';
-import type { ObjectStore } from './store.ts';
+import type { ObjectStore } from '../store/store.ts';
 
 export type BrokenReason =
   /** A slot has a delete marker or more than one version: somebody tampered with it. */

@@ -14,10 +14,10 @@ import { clusterId } from '../ingest/topic-ids.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ServiceContext } from '../runtime/service.ts';
+import { createS3Store } from '../store/s3.ts';
 import { Archive, TICK_MS } from './archive.ts';
 import { blockCompressor } from './compress.ts';
 import { archiverMetrics } from './metrics.ts';
-import { createS3Store } from './s3.ts';
 import type { WriterSchemas } from './schemas.ts';
 
 /**

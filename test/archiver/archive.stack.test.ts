@@ -13,13 +13,13 @@ import { auditEventSchema, auditEventType, frame } from '../../schemas/audit-eve
 import { partitionPrefix } from '../../schemas/layout.ts';
 import { kafkaValue, readSegment, type Segment } from '../../schemas/segment.ts';
 import { archive } from '../../services/archiver/run.ts';
-import { createS3Store, type S3Store } from '../../services/archiver/s3.ts';
 import { connectKafka } from '../../services/ingest/kafka.ts';
 import { registerSchemas } from '../../services/ingest/registry.ts';
 import { clusterTopics } from '../../services/ingest/topic-ids.ts';
 import { systemClock } from '../../services/runtime/clock.ts';
 import { type Config, loadConfig } from '../../services/runtime/config.ts';
 import { silentLog } from '../../services/runtime/log.ts';
+import { createS3Store, type S3Store } from '../../services/store/s3.ts';
 import { createTopic } from '../ingest/kafka-stack.ts';
 import { type Stack, useStack } from '../stack/use.ts';
 

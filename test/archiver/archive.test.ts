@@ -11,10 +11,10 @@ import { kafkaValue, parseSpliceSchema, readSegment, type Segment } from '../../
 import { gapSegment } from '../../schemas/segment-writer.ts';
 import { Archive, STOP_MS } from '../../services/archiver/archive.ts';
 import { archiverMetrics } from '../../services/archiver/metrics.ts';
-import type { ObjectStore } from '../../services/archiver/store.ts';
 import type { Assignment, RecordBatch } from '../../services/ingest/consume-types.ts';
 import type { KafkaRecord } from '../../services/ingest/record.ts';
 import { silentLog } from '../../services/runtime/log.ts';
+import type { ObjectStore } from '../../services/store/store.ts';
 import { Bucket } from '../double/bucket.ts';
 import { type Fault, FaultPlan } from '../double/faults.ts';
 import { doubleStore } from '../double/store.ts';

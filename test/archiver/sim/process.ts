@@ -2,9 +2,9 @@
 import { Archive, TICK_MS } from '../../../services/archiver/archive.ts';
 import type { ArchiverMetrics } from '../../../services/archiver/metrics.ts';
 import type { WriterSchemas } from '../../../services/archiver/schemas.ts';
-import type { ObjectStore } from '../../../services/archiver/store.ts';
 import { Failure } from '../../../services/runtime/errors.ts';
 import { silentLog } from '../../../services/runtime/log.ts';
+import type { ObjectStore } from '../../../services/store/store.ts';
 import { type Group, Member } from './kafka.ts';
 import type { Random } from './random.ts';
 import { ProcessClock, type World } from './time.ts';
@@ -107,6 +107,7 @@ function networkStore({ world, random, store }: ProcessOptions, clock: ProcessCl
     get: (key, range) => call(() => store.get(key, range)),
     list: (prefix, after, max) => call(() => store.list(prefix, after, max)),
     versions: (key) => call(() => store.versions(key)),
+    protection: (key) => call(() => store.protection(key)),
   };
 }
 

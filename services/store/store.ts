@@ -1,8 +1,10 @@
 /**
- * What the archiver asks of an object store: five calls, none of which can delete, overwrite or
+ * What lakeseal asks of an object store to write evidence: six calls, none of which can delete, overwrite or
  * shorten. `s3.ts` implements it; the simulator's double implements it too, and both are held to
  * one contract suite (`test/contract/`).
  */
+
+import type { Protection } from '../../schemas/evidence/manifest.ts';
 
 export interface ObjectVersion {
   key: string;
@@ -35,6 +37,11 @@ export interface ObjectStore {
   get(key: string, range?: { from: number; to: number }): Promise<StoredObject | null>;
   /** Keys under `prefix` after `startAfter` in byte order, at most `max` (≤ 1000). */
   list(prefix: string, startAfter: string | undefined, max: number): Promise<string[]>;
+  /**
+   * What the store tells of the current version's retention and encryption; null where there is no
+   * object. Either is null where the store tells nothing of it, or may not tell this credential.
+   */
+  protection(key: string): Promise<Protection | null>;
   /** Every version and delete marker of exactly this key. */
   versions(key: string): Promise<ObjectVersion[]>;
 }
