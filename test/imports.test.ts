@@ -56,9 +56,11 @@ const EDGES: Record<string, string[]> = {
     'services/detector/scan.ts',
     'services/detector/sigma/rules.ts',
     'services/evidence/keys.ts',
+    'services/evidence/trust.ts',
     'services/runtime/config.ts',
     'services/runtime/pem.ts',
     'services/runtime/version.ts',
+    'services/store/folder.ts',
   ],
   'node:fs/promises': [
     'services/collector/files.ts',
