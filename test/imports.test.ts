@@ -49,6 +49,8 @@ const EDGES: Record<string, string[]> = {
   'node:fs': [
     'schemas/audit-event.ts',
     'schemas/match.ts',
+    'services/cli/keys.ts',
+    'services/cli/prove.ts',
     'services/cli/rules-files.ts',
     'services/collector/files.ts',
     'services/detector/alert/opensearch.ts',

@@ -14,6 +14,7 @@ import type { ServiceContext } from '../runtime/service.ts';
 import { version } from '../runtime/version.ts';
 import type { CollectFlags } from './collect.ts';
 import { printEffective, printReference } from './config-command.ts';
+import { addEvidence } from './evidence.ts';
 import { addRules } from './rules.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 
@@ -105,6 +106,7 @@ function createProgram(terminal: Terminal, finish: Finish): Command {
   addDetect(program, context);
   addScan(program, context);
   addRules(program, { ...context, examples });
+  addEvidence(program, { ...context, examples });
   addConfig(program, context);
   harden(program, terminal);
   return examples(program, [
