@@ -49,24 +49,26 @@ export class LogWriter {
   readonly #store: ObjectStore;
   readonly #prefix: string;
   #end: LogEnd;
-  /** Size of the newest checkpoint that is known to be there; -1 where that was not looked for. */
+  #last: Buffer | null;
+  /** Size of the newest checkpoint that is known to be there. */
   #signed: number;
 
-  private constructor(store: ObjectStore, prefix: string, end: LogEnd, signed: number) {
-    this.log = end.log;
+  private constructor(store: ObjectStore, prefix: string, found: FoundEnd, signed: number) {
+    this.log = found.end.log;
     this.#store = store;
     this.#prefix = prefix;
-    this.#end = end;
+    this.#end = found.end;
+    this.#last = found.last;
     this.#signed = signed;
   }
 
   /** Finds the end of the log. @throws BrokenLog where its last leaf is not as it should be. */
   static async open(store: ObjectStore, prefix: string, log: string): Promise<LogWriter> {
     const size = await countLeaves(store, prefix, log);
-    const end = size === 0 ? emptyLog(log) : await endOf(store, prefix, log, size - 1);
-    const note = size === 0 ? null : evidenceKey(prefix, { log, kind: 'note', number: size });
-    const signed = note !== null && (await store.get(note)) !== null ? size : -1;
-    return new LogWriter(store, prefix, end, signed);
+    const found: FoundEnd =
+      size === 0 ? { end: emptyLog(log), last: null } : await readEnd(store, prefix, log, size - 1);
+    const signed = await newestCheckpoint(store, prefix, log, size);
+    return new LogWriter(store, prefix, found, signed);
   }
 
   get end(): LogEnd {
@@ -77,9 +79,34 @@ export class LogWriter {
     return this.#end.sequence;
   }
 
+  /** Bytes of the newest leaf; null where there is none. */
+  get last(): Buffer | null {
+    return this.#last;
+  }
+
   /** True where the newest leaf is covered by a checkpoint. */
   get isSigned(): boolean {
-    return this.size === 0 || this.#signed === this.size;
+    return this.#signed === this.size;
+  }
+
+  /** Leaves behind the newest checkpoint, see `newestCheckpoint`. */
+  get unsigned(): number {
+    return this.size - this.#signed;
+  }
+
+  /**
+   * Goes on behind what other writers have appended since.
+   * @throws BrokenLog where that does not follow.
+   */
+  async catchUp(): Promise<void> {
+    const before = this.size;
+    for (;;) {
+      const key = this.#key('leaf', this.size);
+      if ((await this.#store.get(key)) === null) break;
+      this.#follow(key, await onlyVersion(this.#store, key));
+    }
+    if (this.size === before && this.isSigned) return;
+    this.#signed = await newestCheckpoint(this.#store, this.#prefix, this.log, this.size);
   }
 
   /**
@@ -92,16 +119,25 @@ export class LogWriter {
     const key = this.#key('leaf', sequence);
     const { outcome } = await this.#store.putIfAbsent(key, bytes);
     if (outcome === 'created') {
-      this.#end = endAfter(this.#end, bytes);
+      this.#goOn(endAfter(this.#end, bytes), bytes);
       return { outcome, sequence, bytes };
     }
     const theirs = await onlyVersion(this.#store, key);
     if (theirs.equals(bytes)) {
-      this.#end = endAfter(this.#end, bytes);
+      this.#goOn(endAfter(this.#end, bytes), bytes);
       return { outcome: 'repeated', sequence, bytes };
     }
-    this.#end = follow(this.#end, key, theirs);
+    this.#follow(key, theirs);
     return { outcome: 'overtaken', sequence, bytes: theirs };
+  }
+
+  #follow(key: string, theirs: Buffer): void {
+    this.#goOn(follow(this.#end, key, theirs), theirs);
+  }
+
+  #goOn(end: LogEnd, last: Buffer): void {
+    this.#end = end;
+    this.#last = last;
   }
 
   /**
@@ -164,6 +200,11 @@ function follow(end: LogEnd, key: string, theirs: Buffer): LogEnd {
   }
 }
 
+interface FoundEnd {
+  end: LogEnd;
+  last: Buffer | null;
+}
+
 /** Where the log goes on behind leaf `sequence`, from that leaf alone. @throws BrokenLog */
 export async function endOf(
   store: Reader,
@@ -171,12 +212,22 @@ export async function endOf(
   log: string,
   sequence: number,
 ): Promise<LogEnd> {
+  const { end } = await readEnd(store, prefix, log, sequence);
+  return end;
+}
+
+async function readEnd(
+  store: Reader,
+  prefix: string,
+  log: string,
+  sequence: number,
+): Promise<FoundEnd> {
   const key = evidenceKey(prefix, { log, kind: 'leaf', number: sequence });
   const bytes = await onlyVersion(store, key);
   try {
     const head = parseHead(bytes);
     if (head.log !== log || head.sequence !== sequence) throw new LeafError('it is another leaf');
-    return endAfter(head, bytes);
+    return { end: endAfter(head, bytes), last: bytes };
   } catch (error) {
     if (error instanceof LeafError) throw new BrokenLog(key, error.message);
     throw error;
@@ -192,12 +243,14 @@ async function onlyVersion(store: Reader, key: string): Promise<Buffer> {
 
 /**
  * How many leaves a log has. Numbers are dense, so looking whether anything lies at or behind a
- * number, with doubling steps and then halves, takes twice the logarithm of the size.
+ * number, with doubling steps and then halves, takes twice the logarithm of the size; `known`, a
+ * number of leaves that were there before, makes it that of what came since.
  */
 export async function countLeaves(
   store: Pick<ObjectStore, 'list'>,
   prefix: string,
   log: string,
+  known = 0,
 ): Promise<number> {
   const reaches = async (sequence: number): Promise<boolean> => {
     // Just before the leaf: nothing has its key without the suffix. The checkpoint of the same
@@ -215,12 +268,14 @@ export async function countLeaves(
       from = keys.at(-1)!;
     }
   };
-  if (!(await reaches(0))) return 0;
-  let low = 0;
-  let high = 1;
+  if (!(await reaches(known))) return known;
+  let low = known;
+  let step = 1;
+  let high = low + step;
   while (await reaches(high)) {
     low = high;
-    high *= 2;
+    step *= 2;
+    high = low + step;
   }
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);
@@ -232,3 +287,51 @@ export async function countLeaves(
 
 /** A leaf, and the three kinds of files that may lie beside it. */
 const LOOK_KEYS = 8;
+
+/**
+ * Size of the newest checkpoint of a log of `size` leaves; 0 where none is found. Looked for among
+ * the newest thousands of leaves only: a log that was not signed for longer counts as never signed.
+ */
+export async function newestCheckpoint(
+  store: Pick<ObjectStore, 'list'>,
+  prefix: string,
+  log: string,
+  size: number,
+): Promise<number> {
+  let end = size + 1;
+  for (let leaves = 1; end > 0 && leaves <= LOOK_BACK_LEAVES; leaves *= LOOK_BACK_FACTOR) {
+    const start = Math.max(0, end - leaves);
+    const found = await newestIn(store, prefix, log, start, end);
+    if (found > 0) return found;
+    end = start;
+  }
+  return 0;
+}
+
+/** Of the numbers [start, end). */
+async function newestIn(
+  store: Pick<ObjectStore, 'list'>,
+  prefix: string,
+  log: string,
+  start: number,
+  end: number,
+): Promise<number> {
+  const first = evidenceKey(prefix, { log, kind: 'leaf', number: start });
+  let from = first.slice(0, -'.json'.length);
+  let newest = 0;
+  for (;;) {
+    const keys = await store.list(logPrefix(prefix, log), from, PAGE_KEYS);
+    for (const key of keys) {
+      const place = parseEvidenceKey(prefix, key);
+      if (place === null) continue;
+      if (place.number >= end) return newest;
+      if (place.kind === 'note') newest = place.number;
+    }
+    if (keys.length < PAGE_KEYS) return newest;
+    from = keys.at(-1)!;
+  }
+}
+
+const PAGE_KEYS = 1000;
+const LOOK_BACK_FACTOR = 32;
+const LOOK_BACK_LEAVES = 32_768;
