@@ -6,6 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { WriterSchema } from '../../schemas/datum.ts';
 import { NO_CLUSTER_ID } from '../../schemas/layout.ts';
 import { parseSpliceSchema } from '../../schemas/segment.ts';
+import { configuredSigner } from '../evidence/signer.ts';
 import { createConsumer } from '../ingest/consume.ts';
 import type { RecordConsumer } from '../ingest/consume-types.ts';
 import { connectKafka } from '../ingest/kafka.ts';
@@ -14,7 +15,7 @@ import { clusterId } from '../ingest/topic-ids.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ServiceContext } from '../runtime/service.ts';
-import { createS3Store } from '../store/s3.ts';
+import { createS3Store, digestOf } from '../store/s3.ts';
 import { Archive, TICK_MS } from './archive.ts';
 import { blockCompressor } from './compress.ts';
 import { archiverMetrics } from './metrics.ts';
@@ -48,6 +49,9 @@ export async function archive(context: ServiceContext): Promise<void> {
       memoryBytesMax: config.archive.memoryBytesMax,
       blocks: blockOptions(config.archive),
       store,
+      sha256: digestOf,
+      signer: () => configuredSigner(config),
+      onRoot: async () => {},
       schemas: writerSchemas(cache, log),
       consumer,
       clock,
@@ -79,6 +83,7 @@ async function consumeUntil(
     }
   };
   const consuming = consumer.run(partitions);
+  const roots = partitions.roots(end.signal);
   const loops = Promise.race([consuming, ticking()]);
   const aborted = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
@@ -92,6 +97,7 @@ async function consumeUntil(
     end.abort();
     await consumer.stop();
   }
+  await roots;
   await consuming;
 }
 

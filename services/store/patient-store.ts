@@ -55,7 +55,8 @@ export function patientStore(store: ObjectStore, patience: Patience): ObjectStor
     }
   };
   return {
-    putIfAbsent: (key, bytes) => persist('put', () => store.putIfAbsent(key, bytes)),
+    putIfAbsent: (key, bytes, sha256) =>
+      persist('put', () => store.putIfAbsent(key, bytes, sha256)),
     get: (key, range) => persist('get', () => store.get(key, range)),
     list: (prefix, startAfter, max) => persist('list', () => store.list(prefix, startAfter, max)),
     versions: (key) => persist('versions', () => store.versions(key)),

@@ -60,8 +60,8 @@ export function createS3Store(
   };
 
   return {
-    async putIfAbsent(key, bytes) {
-      const digest = Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes));
+    async putIfAbsent(key, bytes, sha256) {
+      const digest = sha256 ?? (await digestOf(bytes));
       const command = new PutObjectCommand({
         Bucket,
         Key: key,
@@ -173,6 +173,11 @@ export function createS3Store(
       client.destroy();
     },
   };
+}
+
+/** SHA-256, in the thread pool. */
+export async function digestOf(bytes: Buffer): Promise<Buffer> {
+  return Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes));
 }
 
 /** What a read without a range may be long for, when the size is not known yet. */

@@ -30,9 +30,10 @@ export interface ObjectStore {
    * One conditional PUT (`If-None-Match: *`, SHA-256 checked by the store).
    * Throws `Failure`: `S3_CONFLICT` (409) and 5xx, timeouts and resets are `retryable` — the write
    * may or may not have happened, so send the same bytes again and let `exists` resolve it;
-   * anything else (denied, no bucket, no such key id) is not.
+   * anything else (denied, no bucket, no such key id) is not. `sha256`: of the bytes, where the
+   * caller has it, so that it is not computed again.
    */
-  putIfAbsent(key: string, bytes: Buffer): Promise<PutOutcome>;
+  putIfAbsent(key: string, bytes: Buffer, sha256?: Buffer): Promise<PutOutcome>;
   /** The current version, or null where there is none. `range` is [from, to) in bytes. */
   get(key: string, range?: { from: number; to: number }): Promise<StoredObject | null>;
   /** Keys under `prefix` after `startAfter` in byte order, at most `max` (≤ 1000). */

@@ -6,6 +6,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Registry } from 'prom-client';
+import { sha256 } from '../../schemas/evidence/merkle.ts';
+import { ed25519Signer } from '../../schemas/evidence/note.ts';
 import { type PartitionAddress, partitionPrefix, slotKey } from '../../schemas/layout.ts';
 import { kafkaValue, parseSpliceSchema, readSegment, type Segment } from '../../schemas/segment.ts';
 import { gapSegment } from '../../schemas/segment-writer.ts';
@@ -23,6 +25,7 @@ import { ProcessClock, World } from './sim/time.ts';
 const TOPIC = 'audit';
 const SCHEMA = '{"type":"record","name":"T","fields":[{"name":"s","type":"string"}]}';
 const MEMORY_BYTES_MAX = 100_000;
+const signer = ed25519Signer('audit.example.com', Buffer.alloc(32, 3));
 
 interface HarnessOptions {
   faults?: Fault[];
@@ -67,6 +70,9 @@ class Harness {
       memoryBytesMax: MEMORY_BYTES_MAX,
       blocks: { codec: 'null', blockBytes: 4_000, compress: (bytes) => bytes },
       store: options.through?.(store) ?? store,
+      sha256,
+      signer: async () => signer,
+      onRoot: async () => {},
       schemas: { warm: async () => {}, find: (id) => (id === 1 || id === 2 ? schema : null) },
       consumer: {
         seek: ({ partition }, offset) => this.seeks.push([partition, offset]),

@@ -1,16 +1,21 @@
 /** One seeded schedule of processes, Kafka, store, faults and time; judged at the end. */
 import assert from 'node:assert/strict';
+import { ed25519Signer } from '../../../schemas/evidence/note.ts';
 import { parseSpliceSchema } from '../../../schemas/segment.ts';
 import type { WriterSchemas } from '../../../services/archiver/schemas.ts';
 import { Bucket } from '../../double/bucket.ts';
 import { type Fault, type FaultKind, FaultPlan, type Operation } from '../../double/faults.ts';
 import { doubleStore } from '../../double/store.ts';
+import { judgeComplete, judgeEvidence } from './evidence.ts';
 import { chainOf, judgeCommit, judgeContent, judgeStore } from './judge.ts';
 import { Group, Log } from './kafka.ts';
 import { Process, type ProcessOptions } from './process.ts';
 import { Random } from './random.ts';
 import { World } from './time.ts';
 
+export const SIGNER = ed25519Signer('audit.example.com', Buffer.alloc(32, 7));
+
+const PREFIX = 'p/';
 const STEPS = 60;
 /** Virtual time after which a healed system must have sealed everything. */
 const HEAL_MS = 400_000;
@@ -32,10 +37,24 @@ export interface Tally {
   fenced: number;
   records: number;
   kills: number;
+  manifests: number;
+  checkpoints: number;
+  roots: number;
 }
 
+export const NO_TALLY: Tally = {
+  seals: 0,
+  gaps: 0,
+  fenced: 0,
+  records: 0,
+  kills: 0,
+  manifests: 0,
+  checkpoints: 0,
+  roots: 0,
+};
+
 export class Simulation {
-  readonly tally: Tally = { seals: 0, gaps: 0, fenced: 0, records: 0, kills: 0 };
+  readonly tally: Tally = { ...NO_TALLY };
   readonly #random: Random;
   readonly #world = new World();
   readonly #bucket: Bucket;
@@ -89,7 +108,7 @@ export class Simulation {
     }
     await this.#reachFaults();
     await this.#heal();
-    this.#judge();
+    await this.#judge();
   }
 
   #act(): void {
@@ -153,6 +172,7 @@ export class Simulation {
       store: doubleStore(this.#bucket, this.#faults),
       schemas: this.#schemas(),
       startAt: this.#startAt,
+      signer: async () => SIGNER,
       onDefect: (error) => {
         this.#defect ??= error;
       },
@@ -268,11 +288,31 @@ export class Simulation {
       await this.#world.advance(5_000);
       if (this.#defect !== undefined) throw this.#defect;
     }
+    for (let waited = 0; !(await this.#isProved()); waited += 5_000) {
+      assert.ok(waited < HEAL_MS, 'A4: evidence is not complete after all trouble ended');
+      await this.#world.advance(5_000);
+      if (this.#defect !== undefined) throw this.#defect;
+    }
     await this.#world.advance(10_000);
     if (this.#defect !== undefined) throw this.#defect;
   }
 
-  #judge(): void {
+  /** Every segment has its manifest, and every log is signed. */
+  async #isProved(): Promise<boolean> {
+    try {
+      judgeComplete(
+        this.#bucket,
+        PREFIX,
+        await judgeEvidence(this.#bucket, PREFIX, SIGNER.verifier),
+      );
+      return true;
+    } catch (error) {
+      if (error instanceof assert.AssertionError) return false;
+      throw error;
+    }
+  }
+
+  async #judge(): Promise<void> {
     for (const log of this.#logs) {
       judgeStore(this.#bucket, log);
       judgeContent(this.#bucket, log, this.#startedAt.get(log.partition)!);
@@ -282,5 +322,11 @@ export class Simulation {
         if (gap !== null) this.tally.gaps++;
       }
     }
+    const evidence = await judgeEvidence(this.#bucket, PREFIX, SIGNER.verifier);
+    judgeComplete(this.#bucket, PREFIX, evidence);
+    assert.equal(evidence.anomalies, 0);
+    this.tally.manifests += evidence.manifests;
+    this.tally.roots += evidence.roots;
+    this.tally.checkpoints += evidence.checkpoints;
   }
 }
