@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { originOf, parseCheckpoint } from '../../../schemas/evidence/checkpoint.ts';
-import { parseHead } from '../../../schemas/evidence/leaf.ts';
+import { parseHead, timeOf } from '../../../schemas/evidence/leaf.ts';
 import {
   type EvidencePlace,
   evidenceKey,
@@ -140,8 +140,9 @@ async function judgeManifests(
     const digest = await digestOf(segment.bytes!);
     const { retention, encryption } = body;
     assert.deepEqual(body, manifestOf(digest, { retention, encryption }));
-    const told = segment.retention;
-    assert.equal(retention?.mode, told?.mode);
+    const held = segment.retention;
+    const told = held === null ? null : { mode: held.mode, until: timeOf(held.untilMs) };
+    assert.deepEqual(retention, told);
     assert.deepEqual(encryption, { kind: 'none' });
   }
   return bodies;

@@ -4,6 +4,7 @@ import { sha256 } from '../../../schemas/evidence/merkle.ts';
 import type { Signer } from '../../../schemas/evidence/note.ts';
 import { Archive, TICK_MS } from '../../../services/archiver/archive.ts';
 import type { ArchiverMetrics } from '../../../services/archiver/metrics.ts';
+import type { OnRoot } from '../../../services/archiver/root-writer.ts';
 import type { WriterSchemas } from '../../../services/archiver/schemas.ts';
 import { Failure } from '../../../services/runtime/errors.ts';
 import { silentLog } from '../../../services/runtime/log.ts';
@@ -20,6 +21,7 @@ export interface ProcessOptions {
   onDefect: (error: unknown) => void;
   onFenced: () => void;
   signer: () => Promise<Signer | null>;
+  onRoot: OnRoot;
   startAt: 'earliest' | 'latest';
 }
 
@@ -57,7 +59,7 @@ export class Process {
       store: networkStore(options, this.clock),
       sha256,
       signer: () => options.signer(),
-      onRoot: async () => {},
+      onRoot: options.onRoot,
       schemas,
       consumer: this.member,
       clock: this.clock,

@@ -1,8 +1,10 @@
 /** One seeded schedule of processes, Kafka, store, faults and time; judged at the end. */
 import assert from 'node:assert/strict';
-import { ed25519Signer } from '../../../schemas/evidence/note.ts';
+import { ed25519Signer, type Signer } from '../../../schemas/evidence/note.ts';
+import { HOUR_MS } from '../../../schemas/evidence/root-leaf.ts';
 import { parseSpliceSchema } from '../../../schemas/segment.ts';
 import type { WriterSchemas } from '../../../services/archiver/schemas.ts';
+import { Failure } from '../../../services/runtime/errors.ts';
 import { Bucket } from '../../double/bucket.ts';
 import { type Fault, type FaultKind, FaultPlan, type Operation } from '../../double/faults.ts';
 import { doubleStore } from '../../double/store.ts';
@@ -28,7 +30,10 @@ const FAULTS: Array<[Operation, FaultKind]> = [
   (kind): Array<[Operation, FaultKind]> =>
     kind === 'conflict'
       ? [['put', kind]]
-      : (['put', 'get', 'list', 'versions'] as const).map((operation) => [operation, kind]),
+      : (['put', 'get', 'list', 'versions', 'protection'] as const).map((operation) => [
+          operation,
+          kind,
+        ]),
 );
 
 export interface Tally {
@@ -40,6 +45,7 @@ export interface Tally {
   manifests: number;
   checkpoints: number;
   roots: number;
+  upgrades: number;
 }
 
 export const NO_TALLY: Tally = {
@@ -51,6 +57,7 @@ export const NO_TALLY: Tally = {
   manifests: 0,
   checkpoints: 0,
   roots: 0,
+  upgrades: 0,
 };
 
 export class Simulation {
@@ -65,13 +72,24 @@ export class Simulation {
   readonly #startedAt = new Map<number, bigint>();
   #processes: Array<{ process: Process; group: Group }> = [];
   #registryUp = true;
+  #keyUp = true;
+  /** The step before which the archive had no evidence. */
+  #upgradeAt = -1;
+  /** Checkpoints of roots that were handed over. */
+  readonly #handedOver = new Set<string>();
   #defect: unknown;
   #count = 0;
 
   constructor(seed: number) {
     const random = new Random(seed);
     this.#random = random;
-    this.#bucket = new Bucket({ nowMs: () => this.#world.nowMs });
+    // An hour begins at some time in most runs.
+    this.#world.nowMs += HOUR_MS - (this.#world.nowMs % HOUR_MS) - random.int(0, 200_000);
+    this.#bucket = new Bucket({
+      nowMs: () => this.#world.nowMs,
+      ...(random.chance(0.5) ? { defaultRetention: { mode: 'GOVERNANCE', days: 30 } } : {}),
+    });
+    if (random.chance(0.15)) this.#upgradeAt = random.int(20, 40);
     this.#faults = new FaultPlan(this.#planFaults());
     this.#logs = Array.from({ length: random.int(1, 3) }, (_, partition) => new Log(partition));
     const onCommit = ({ partition, offset }: { partition: number; offset: bigint }): void => {
@@ -102,6 +120,7 @@ export class Simulation {
     this.#start();
     this.#start();
     for (let step = 0; step < STEPS; step++) {
+      if (step === this.#upgradeAt) await this.#forgetEvidence();
       this.#act();
       await this.#world.advance(this.#random.int(1, 1_500));
       if (this.#defect !== undefined) throw this.#defect;
@@ -121,7 +140,8 @@ export class Simulation {
     else if (action < 84) this.#freezeOrThaw();
     else if (action < 88) this.#start();
     else if (action < 92) this.#expire();
-    else if (action < 96) this.#registryUp = !this.#registryUp;
+    else if (action < 95) this.#registryUp = !this.#registryUp;
+    else if (action < 97) this.#keyUp = !this.#keyUp;
     else this.#moveClock();
   }
 
@@ -172,12 +192,28 @@ export class Simulation {
       store: doubleStore(this.#bucket, this.#faults),
       schemas: this.#schemas(),
       startAt: this.#startAt,
-      signer: async () => SIGNER,
+      signer: async () => this.#signer(),
+      onRoot: async (key) => {
+        if (!this.#keyUp) throw new Error('what follows is away');
+        this.#handedOver.add(key);
+      },
       onDefect: (error) => {
         this.#defect ??= error;
       },
       onFenced: () => {
         this.tally.fenced++;
+      },
+    };
+  }
+
+  /** A key that is gone, or that stops signing later. */
+  #signer(): Signer {
+    if (!this.#keyUp) throw new Failure('the key is away', { code: 'KEY_FILE' });
+    return {
+      verifier: SIGNER.verifier,
+      sign: async (text) => {
+        if (!this.#keyUp) throw new Failure('the key does not sign', { code: 'KEY' });
+        return SIGNER.sign(text);
       },
     };
   }
@@ -197,6 +233,20 @@ export class Simulation {
     const process = new Process(`process-${this.#count++}`, group, this.#options());
     this.#processes.push({ process, group });
     this.#rebalance(group);
+  }
+
+  /** As an archive from before there was evidence: nobody runs, and there is none. */
+  async #forgetEvidence(): Promise<void> {
+    for (const { process } of this.#processes) process.clock.kill();
+    // What was sent arrives.
+    await this.#world.advance(20_000);
+    for (const { key, versionId } of this.#bucket.versions(`${PREFIX}evidence/`)) {
+      this.#bucket.remove(key, versionId, { bypassGovernance: true });
+    }
+    this.tally.upgrades++;
+    this.#handedOver.clear();
+    this.#start();
+    this.#start();
   }
 
   #live(): Array<{ process: Process; group: Group }> {
@@ -269,6 +319,7 @@ export class Simulation {
   /** No more trouble: one process of each group is left to finish. */
   async #heal(): Promise<void> {
     this.#registryUp = true;
+    this.#keyUp = true;
     for (const { process } of this.#processes) if (process.clock.frozen) process.clock.thaw();
     for (const group of this.#groups) {
       for (const { process } of this.#live().filter((one) => one.group === group)) {
@@ -288,13 +339,21 @@ export class Simulation {
       await this.#world.advance(5_000);
       if (this.#defect !== undefined) throw this.#defect;
     }
-    for (let waited = 0; !seemsComplete(this.#bucket, PREFIX); waited += 5_000) {
+    for (let waited = 0; !this.#isProved(); waited += 5_000) {
       assert.ok(waited < HEAL_MS, 'A4: evidence is not complete after all trouble ended');
       await this.#world.advance(5_000);
       if (this.#defect !== undefined) throw this.#defect;
     }
     await this.#world.advance(10_000);
     if (this.#defect !== undefined) throw this.#defect;
+  }
+
+  /** All is noted and signed, and the newest root was handed over. */
+  #isProved(): boolean {
+    if (!seemsComplete(this.#bucket, PREFIX)) return false;
+    const roots = this.#bucket.versions(`${PREFIX}evidence/root/`).map(({ key }) => key);
+    const newest = roots.filter((key) => key.endsWith('.note')).at(-1);
+    return newest !== undefined && this.#handedOver.has(newest);
   }
 
   async #judge(): Promise<void> {
