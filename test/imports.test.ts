@@ -78,7 +78,7 @@ const EDGES: Record<string, string[]> = {
   'node:dns': [],
   'node:http2': [],
   'node:tls': [],
-  'node:worker_threads': [],
+  'node:worker_threads': ['services/archiver/hash-thread.ts'],
 };
 
 interface Import {

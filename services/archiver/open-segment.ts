@@ -13,6 +13,7 @@ import {
   type StoredBlock,
   type UnsealedRecord,
 } from '../../schemas/segment-writer.ts';
+import type { TreeGrower } from './record-tree.ts';
 import type { OpenState } from './roll.ts';
 import { FactsGatherer, type RecordFacts } from './segment-facts.ts';
 
@@ -22,12 +23,14 @@ export interface BlockOptions {
   blockBytes: number;
   /** Compresses one block; resolves at once with the same bytes for the codec `null`. */
   compress: (bytes: Buffer) => Promise<Buffer> | Buffer;
+  trees: TreeGrower;
 }
 
 export interface FinishedSegment {
   header: SegmentHeader;
   bytes: Buffer;
-  facts: RecordFacts;
+  /** Null where they were lost. */
+  facts: RecordFacts | null;
 }
 
 /** Blocks of one segment that may wait for the thread pool before filling pauses. */
@@ -45,7 +48,7 @@ export class OpenSegment implements OpenState {
 
   readonly #options: BlockOptions;
   readonly #builder = new BlockBuilder();
-  readonly #facts = new FactsGatherer();
+  readonly #facts: FactsGatherer;
   readonly #blocks: Array<StoredBlock | null> = [];
   readonly #compressing = new Set<Promise<void>>();
   #schema: WriterSchema | null = null;
@@ -60,6 +63,7 @@ export class OpenSegment implements OpenState {
     this.slot = slot;
     this.nextOffset = slot.firstOffset;
     this.#options = options;
+    this.#facts = new FactsGatherer(options.trees);
   }
 
   get storedBytes(): number {
@@ -97,13 +101,19 @@ export class OpenSegment implements OpenState {
 
   /** Null while filling may go on; else what to wait for. */
   get congestion(): Promise<unknown> | null {
-    return this.#compressing.size < COMPRESSING_MAX ? null : Promise.race(this.#compressing);
+    if (this.#compressing.size >= COMPRESSING_MAX) return Promise.race(this.#compressing);
+    return this.#facts.congestion;
+  }
+
+  /** It is not going to be sealed. */
+  discard(): void {
+    this.#facts.discard();
   }
 
   /** The segment's bytes, and what they hold. To be called once; nothing may be added any more. */
   async finish(): Promise<FinishedSegment> {
     if (this.#builder.count > 0) this.#closeBlock();
-    await Promise.all(this.#compressing);
+    const [facts] = await Promise.all([this.#facts.finish(), ...this.#compressing]);
     if (this.#problem !== undefined) throw this.#problem;
     const header: SegmentHeader = {
       ...this.slot,
@@ -122,7 +132,7 @@ export class OpenSegment implements OpenState {
       blocks: this.#blocks as StoredBlock[],
     });
     this.#blocks.length = 0;
-    return { header, bytes, facts: this.#facts.finish() };
+    return { header, bytes, facts };
   }
 
   #closeBlock(): void {

@@ -67,7 +67,7 @@ export interface SealedEvent {
   storedBytes: number;
   /** From the first record's arrival to durability; 0 where that does not apply. */
   ageMs: number;
-  /** What the object in the slot holds; null where it is another writer's. */
+  /** What the object in the slot holds; null where it is another writer's, or that was lost. */
   digest: SegmentDigest | null;
 }
 
@@ -100,7 +100,8 @@ interface Sealing {
   bytes: Buffer;
   nextOffset: bigint;
   reason: RollReason;
-  digest: SegmentDigest;
+  sha256: Buffer;
+  digest: SegmentDigest | null;
 }
 
 export class PartitionArchive {
@@ -454,8 +455,9 @@ export class PartitionArchive {
     this.#sealingBytes = bytes.length;
     this.#account();
     const sha256 = await this.#options.sha256(bytes);
-    const digest = { header, gap: null, ...facts, bytes: bytes.length, sha256 };
-    await this.#put({ segment, slot, bytes, nextOffset, reason, digest });
+    const digest =
+      facts === null ? null : { header, gap: null, ...facts, bytes: bytes.length, sha256 };
+    await this.#put({ segment, slot, bytes, sha256, nextOffset, reason, digest });
   }
 
   async #sealGap(to: bigint, reason: GapReason, logStartOffset: bigint): Promise<void> {
@@ -464,14 +466,12 @@ export class PartitionArchive {
     try {
       const bytes = gapSegment(this.address, { from, to, reason, logStartOffset });
       const slot = { ...this.address, firstOffset: from };
-      const digest: SegmentDigest = {
-        header: readSegmentHeader(bytes).header,
-        gap: { reason, logStartOffset },
-        ...NO_RECORDS,
-        bytes: bytes.length,
-        sha256: await this.#options.sha256(bytes),
-      };
-      await this.#put({ segment: null, slot, bytes, nextOffset: to, reason: 'gap', digest });
+      const sha256 = await this.#options.sha256(bytes);
+      const { header } = readSegmentHeader(bytes);
+      const gap = { reason, logStartOffset };
+      const digest = { header, gap, ...NO_RECORDS, bytes: bytes.length, sha256 };
+      const nextOffset = to;
+      await this.#put({ segment: null, slot, bytes, sha256, nextOffset, reason: 'gap', digest });
     } finally {
       this.#sealingNext = null;
     }
@@ -482,7 +482,7 @@ export class PartitionArchive {
     const { store, prefix } = this.#options;
     const { slot, bytes, nextOffset } = sealing;
     const key = slotKey(prefix, slot);
-    const { outcome } = await store.putIfAbsent(key, bytes, sealing.digest.sha256);
+    const { outcome } = await store.putIfAbsent(key, bytes, sealing.sha256);
     if (outcome === 'created') {
       this.#advance(sealing, 'created', nextOffset);
       return;
@@ -538,6 +538,7 @@ export class PartitionArchive {
   }
 
   #drop(): void {
+    this.#filling?.discard();
     this.#filling = null;
     this.#account();
   }

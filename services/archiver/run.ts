@@ -18,6 +18,7 @@ import type { ServiceContext } from '../runtime/service.ts';
 import { createS3Store, digestOf } from '../store/s3.ts';
 import { Archive, TICK_MS } from './archive.ts';
 import { blockCompressor } from './compress.ts';
+import { startHashThread } from './hash-thread.ts';
 import { archiverMetrics } from './metrics.ts';
 import type { WriterSchemas } from './schemas.ts';
 
@@ -38,6 +39,9 @@ export async function archive(context: ServiceContext): Promise<void> {
     log,
     metrics: context.metrics,
   });
+  const trees = startHashThread((error) => {
+    log.error({ err: error }, 'the thread that hashes records died; the main thread does it now');
+  });
   try {
     const cluster = (await clusterId(connectKafka(config, log))) ?? NO_CLUSTER_ID;
     log.info({ cluster, topics, bucket: config.storage.bucket }, 'archiver starts');
@@ -47,7 +51,7 @@ export async function archive(context: ServiceContext): Promise<void> {
       startAt: config.archive.startAt,
       limits: config.archive,
       memoryBytesMax: config.archive.memoryBytesMax,
-      blocks: blockOptions(config.archive),
+      blocks: { ...blockOptions(config.archive), trees },
       store,
       sha256: digestOf,
       signer: () => configuredSigner(config),
@@ -65,6 +69,7 @@ export async function archive(context: ServiceContext): Promise<void> {
   } finally {
     cache.close();
     store.close();
+    await trees.close();
   }
 }
 

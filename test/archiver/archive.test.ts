@@ -13,6 +13,7 @@ import { kafkaValue, parseSpliceSchema, readSegment, type Segment } from '../../
 import { gapSegment } from '../../schemas/segment-writer.ts';
 import { Archive, STOP_MS } from '../../services/archiver/archive.ts';
 import { archiverMetrics } from '../../services/archiver/metrics.ts';
+import { hashHere } from '../../services/archiver/record-tree.ts';
 import type { Assignment, RecordBatch } from '../../services/ingest/consume-types.ts';
 import type { KafkaRecord } from '../../services/ingest/record.ts';
 import { silentLog } from '../../services/runtime/log.ts';
@@ -68,7 +69,7 @@ class Harness {
       startAt: options.startAt ?? 'earliest',
       limits,
       memoryBytesMax: MEMORY_BYTES_MAX,
-      blocks: { codec: 'null', blockBytes: 4_000, compress: (bytes) => bytes },
+      blocks: { codec: 'null', blockBytes: 4_000, compress: (bytes) => bytes, trees: hashHere },
       store: options.through?.(store) ?? store,
       sha256,
       signer: async () => signer,

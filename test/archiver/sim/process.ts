@@ -4,6 +4,7 @@ import { sha256 } from '../../../schemas/evidence/merkle.ts';
 import type { Signer } from '../../../schemas/evidence/note.ts';
 import { Archive, TICK_MS } from '../../../services/archiver/archive.ts';
 import type { ArchiverMetrics } from '../../../services/archiver/metrics.ts';
+import { hashHere } from '../../../services/archiver/record-tree.ts';
 import type { OnRoot } from '../../../services/archiver/root-writer.ts';
 import type { WriterSchemas } from '../../../services/archiver/schemas.ts';
 import { Failure } from '../../../services/runtime/errors.ts';
@@ -55,7 +56,12 @@ export class Process {
       startAt: options.startAt,
       limits: LIMITS,
       memoryBytesMax: MEMORY_BYTES_MAX,
-      blocks: { codec: 'null', blockBytes: BLOCK_BYTES, compress: (bytes) => bytes },
+      blocks: {
+        codec: 'null',
+        blockBytes: BLOCK_BYTES,
+        compress: (bytes) => bytes,
+        trees: hashHere,
+      },
       store: networkStore(options, this.clock),
       sha256,
       signer: () => options.signer(),
