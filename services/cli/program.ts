@@ -178,7 +178,8 @@ const SETUP_HELP = `
 The bucket is set up with the credential of an administrator: setup.accessKeyId and
 setup.secretAccessKey (LAKESEAL_SETUP_ACCESS_KEY_ID, LAKESEAL_SETUP_SECRET_ACCESS_KEY or …_FILE),
 else what the AWS environment gives. The archiver's credential (storage.*) is never used here, and
-needs s3:PutObject, GetObject, GetObjectVersion, ListBucket and ListBucketVersions only.`;
+needs s3:PutObject, GetObject, GetObjectVersion, GetObjectRetention, ListBucket and
+ListBucketVersions only.`;
 
 function addPreflight(program: Command, { terminal, finish, config }: CommandContext): void {
   const command = program
