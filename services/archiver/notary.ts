@@ -117,13 +117,15 @@ export class Notary {
 
   /** Everything before this offset is durable. */
   reached(nextOffset: bigint): void {
+    if (this.#state === 'closed') return;
     if (nextOffset > this.#durable) this.#durable = nextOffset;
+    this.#report();
     this.#work();
   }
 
   /** A segment became durable; without a digest it is read back. */
   sealed(firstOffset: bigint, nextOffset: bigint, digest: SegmentDigest | null): void {
-    const isDue = firstOffset >= this.#noted && this.#digests.size < DIGESTS_MAX;
+    const isDue = !this.#isOver() && firstOffset >= this.#noted && this.#digests.size < DIGESTS_MAX;
     if (digest !== null && isDue) this.#digests.set(firstOffset, digest);
     this.reached(nextOffset);
   }

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Registry } from 'prom-client';
+import { type ManifestBody, parseManifest } from '../../schemas/evidence/manifest.ts';
 import { sha256 } from '../../schemas/evidence/merkle.ts';
 import { ed25519Signer } from '../../schemas/evidence/note.ts';
 import { type PartitionAddress, partitionPrefix, slotKey } from '../../schemas/layout.ts';
@@ -21,6 +22,7 @@ import type { ObjectStore } from '../../services/store/store.ts';
 import { Bucket } from '../double/bucket.ts';
 import { type Fault, FaultPlan } from '../double/faults.ts';
 import { doubleStore } from '../double/store.ts';
+import { judgeComplete, judgeEvidence } from './sim/evidence.ts';
 import { ProcessClock, World } from './sim/time.ts';
 
 const TOPIC = 'audit';
@@ -521,6 +523,92 @@ describe('the end', () => {
     await harness.passing(harness.give(records(4, 4)));
     await harness.age();
     assert.deepEqual(harness.ranges(), [[0n, 8n]]);
+  });
+});
+
+describe('evidence', () => {
+  const bodies = (harness: Harness): ManifestBody[] =>
+    harness.bucket
+      .list('p/evidence/partition/', undefined, 1000)
+      .filter((key) => key.endsWith('.json'))
+      .map((key) => parseManifest(harness.bucket.current(key)!.bytes!).body);
+
+  test('A4: the end writes and signs what is sealed', async () => {
+    const harness = new Harness();
+    await harness.assign({ logStartOffset: 5n });
+    await harness.passing(harness.give(records(5, 14), { logStartOffset: 5n }));
+    await harness.passing(harness.archive.stop());
+    const evidence = await judgeEvidence(harness.bucket, 'p/', signer.verifier);
+    judgeComplete(harness.bucket, 'p/', evidence);
+    assert.deepEqual(
+      bodies(harness).map(({ kind, records: count }) => [kind, count]),
+      [
+        ['gap', 0],
+        ['data', 10],
+        ['data', 4],
+      ],
+    );
+  });
+
+  test('that cannot be written keeps nothing from being sealed, nor the end from coming', async () => {
+    const never = (): Promise<never> => new Promise(() => {});
+    const harness = new Harness({ through: (store) => ({ ...store, protection: never }) });
+    await harness.assign();
+    await harness.passing(harness.give(records(0, 35)));
+    await harness.age();
+    assert.equal(harness.ranges().length, 4);
+    assert.deepEqual(harness.commits.at(-1), [0, 35n]);
+    const behind = await harness.registry.getSingleMetricAsString(
+      'lakeseal_archiver_unnoted_offsets',
+    );
+    assert.match(behind, /partition="0"\} 35/);
+    await harness.passing(harness.archive.stop(), STOP_MS + 1_000);
+    assert.deepEqual(bodies(harness), []);
+    // The next owner makes it good.
+    const next = new Harness({ bucket: harness.bucket });
+    await next.assign();
+    await next.passing(next.archive.stop());
+    judgeComplete(next.bucket, 'p/', await judgeEvidence(next.bucket, 'p/', signer.verifier));
+  });
+
+  test('a halt is an anomaly in the log, signed, and told once', async () => {
+    const bucket = new Bucket({ nowMs: () => 0 });
+    const rival = new Harness({ bucket });
+    const harness = new Harness({ bucket });
+    await harness.assign();
+    await harness.passing(harness.give(records(0, 6)));
+    await rival.assign();
+    await rival.passing(rival.give(records(0, 6, Buffer.from('forged'))));
+    await rival.age();
+    await harness.age();
+    await harness.passing(harness.archive.stop());
+    const told = bodies(harness).flatMap(({ anomaly }) => anomaly ?? []);
+    assert.deepEqual(
+      told.map(({ reason, key }) => [reason, key]),
+      [['mismatch', slot(0n)]],
+    );
+    const evidence = await judgeEvidence(bucket, 'p/', signer.verifier);
+    judgeComplete(bucket, 'p/', evidence);
+  });
+
+  test('that stops makes the process unready, with the reason; sealing goes on', async () => {
+    const harness = new Harness();
+    await harness.assign();
+    await harness.world.advance(1_000);
+    const key = `p/evidence/partition/c/${TOPIC}/id/00000/${'0'.repeat(20)}.json`;
+    harness.bucket.put(key, Buffer.from('{}\n'));
+    await harness.passing(harness.give(records(0, 6)));
+    await harness.age();
+    assert.match(harness.unready.get('evidence') ?? '', /partition\/c\/audit\/id\/00000/);
+    await harness.passing(harness.give(records(6, 6)));
+    await harness.age();
+    assert.deepEqual(harness.ranges(), [
+      [0n, 6n],
+      [6n, 12n],
+    ]);
+    // It is no longer ours to tell of.
+    await harness.assign({}, 0);
+    assert.equal(harness.unready.has('evidence'), false);
   });
 });
 
