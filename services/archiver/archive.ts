@@ -205,9 +205,11 @@ export class Archive implements ConsumerHandlers {
   }
 
   /** Seals what is open, and then its evidence. Resolves early where that is abandoned. */
-  async #finish({ archive, notary }: Owned, reason: 'revoked' | 'shutdown'): Promise<void> {
+  async #finish(owned: Owned, reason: 'revoked' | 'shutdown'): Promise<void> {
+    const { archive, notary, abandon } = owned;
     await archive.flush(reason);
-    await notary.settled();
+    // A key service that does not answer knows nothing of our deadlines.
+    await Promise.race([notary.settled(), aborted(abandon.signal)]);
   }
 
   #close({ archive, notary }: Owned): void {
@@ -377,6 +379,13 @@ export class Archive implements ConsumerHandlers {
       one.abandon.abort();
     }
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 function partitionName({ topic, partition }: TopicPartition): string {

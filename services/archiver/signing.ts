@@ -8,6 +8,8 @@ import type { Clock } from '../runtime/clock.ts';
 import { Failure } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
 
+/** Longest wait for the key, or for one signature. */
+const ANSWER_MS_MAX = 10_000;
 /** Between two attempts to get at a key that failed. */
 const RETRY_MS = 60_000;
 
@@ -49,7 +51,8 @@ export class Signing {
       written = await log.sign({
         verifier: signer.verifier,
         // Told apart from what the store throws: this is about the key.
-        sign: (text) => signer.sign(text).catch((error: unknown) => Promise.reject(lost(error))),
+        sign: (text) =>
+          this.#inTime(signer.sign(text)).catch((error: unknown) => Promise.reject(lost(error))),
       });
     } catch (error) {
       if (!(error instanceof LostKey)) throw error;
@@ -63,7 +66,7 @@ export class Signing {
   async #key(): Promise<Signer | null> {
     this.#signer ??= this.#load();
     try {
-      return await this.#signer;
+      return await this.#inTime(this.#signer);
     } catch (error) {
       this.#fail(error);
       return null;
@@ -77,6 +80,20 @@ export class Signing {
       this.#againMs = Number.POSITIVE_INFINITY;
     }
     return signer;
+  }
+
+  /** What does not answer is as good as lost. */
+  async #inTime<Output>(work: Promise<Output>): Promise<Output> {
+    const done = new AbortController();
+    const late = this.#options.clock.sleep(ANSWER_MS_MAX, done.signal).then((): never => {
+      throw new Failure(`the key does not answer within ${ANSWER_MS_MAX} ms`, { code: 'KEY_TIME' });
+    });
+    late.catch(() => {});
+    try {
+      return await Promise.race([work, late]);
+    } finally {
+      done.abort('over');
+    }
   }
 
   #fail(error: unknown): void {

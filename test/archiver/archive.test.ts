@@ -8,7 +8,7 @@ import { setImmediate } from 'node:timers/promises';
 import { Registry } from 'prom-client';
 import { type ManifestBody, parseManifest } from '../../schemas/evidence/manifest.ts';
 import { sha256 } from '../../schemas/evidence/merkle.ts';
-import { ed25519Signer } from '../../schemas/evidence/note.ts';
+import { ed25519Signer, type Signer } from '../../schemas/evidence/note.ts';
 import { type PartitionAddress, partitionPrefix, slotKey } from '../../schemas/layout.ts';
 import { kafkaValue, parseSpliceSchema, readSegment, type Segment } from '../../schemas/segment.ts';
 import { gapSegment } from '../../schemas/segment-writer.ts';
@@ -36,6 +36,7 @@ interface HarnessOptions {
   startAt?: 'earliest' | 'latest';
   limits?: object;
   commit?: () => Promise<boolean>;
+  signer?: () => Promise<Signer>;
   /** Wraps the store. */
   through?: (store: ObjectStore) => ObjectStore;
 }
@@ -74,7 +75,7 @@ class Harness {
       blocks: { codec: 'null', blockBytes: 4_000, compress: (bytes) => bytes, trees: hashHere },
       store: options.through?.(store) ?? store,
       sha256,
-      signer: async () => signer,
+      signer: options.signer ?? (async () => signer),
       onRoot: async () => {},
       schemas: { warm: async () => {}, find: (id) => (id === 1 || id === 2 ? schema : null) },
       consumer: {
@@ -569,6 +570,22 @@ describe('evidence', () => {
     await next.assign();
     await next.passing(next.archive.stop());
     judgeComplete(next.bucket, 'p/', await judgeEvidence(next.bucket, 'p/', signer.verifier));
+  });
+
+  test('a key service that never answers keeps neither the end nor a revocation waiting', async () => {
+    const harness = new Harness({ signer: () => new Promise(() => {}) });
+    await harness.assign();
+    await harness.passing(harness.give(records(0, 5)));
+    await harness.assign({}, 0);
+    await harness.world.advance(15_000);
+    await harness.assign();
+    await harness.passing(harness.give(records(5, 5)));
+    await harness.passing(harness.archive.stop(), STOP_MS + 1_000);
+    assert.deepEqual(harness.ranges(), [
+      [0n, 5n],
+      [5n, 10n],
+    ]);
+    assert.equal(bodies(harness).length, 2);
   });
 
   test('a halt is an anomaly in the log, signed, and told once', async () => {
