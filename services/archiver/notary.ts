@@ -23,14 +23,12 @@ import {
   parseManifest,
   type SegmentDigest,
 } from '../../schemas/evidence/manifest.ts';
-import { digestSegment } from '../../schemas/evidence/segment-digest.ts';
 import { type PartitionAddress, slotKey } from '../../schemas/layout.ts';
-import { SegmentError } from '../../schemas/segment.ts';
 import { BrokenLog, LogWriter } from '../evidence/log-writer.ts';
 import type { Log } from '../runtime/log.ts';
 import { Abandoned } from '../store/patient-store.ts';
 import type { ObjectStore } from '../store/store.ts';
-import { sameSlot, versionsDetail } from './position.ts';
+import { type Anomaly, differingFact, Irregular, readBack } from './read-back.ts';
 import type { Signing } from './signing.ts';
 
 export interface NotaryHooks {
@@ -57,22 +55,6 @@ const DIGESTS_MAX = 256;
 const UNSIGNED_LEAVES_MAX = 64;
 /** Anomalies at the end of a log that are looked at, not to repeat one. */
 const ANOMALIES_BACK_MAX = 100;
-
-interface Anomaly {
-  reason: AnomalyReason;
-  key: string;
-  detail: string;
-}
-
-/** Something that the notary cannot go on over, and that belongs into the log. */
-class Irregular extends Error {
-  readonly anomaly: Anomaly;
-
-  constructor(anomaly: Anomaly) {
-    super(`${anomaly.reason}: ${anomaly.detail}`);
-    this.anomaly = anomaly;
-  }
-}
 
 export class Notary {
   readonly #address: PartitionAddress;
@@ -214,38 +196,15 @@ export class Notary {
     const known = this.#digests.get(this.#noted);
     if (known !== undefined) return known;
     if (this.#noted >= this.#durable && !this.#lookBack) return null;
-    const found = await this.#options.reading(() => this.#readBack());
-    if (found === null) this.#lookBack = false;
-    return found;
-  }
-
-  /** The segment in the slot behind the manifests. @throws Irregular where it is none of ours. */
-  async #readBack(): Promise<SegmentDigest | null> {
-    const { store, prefix, breathe } = this.#options;
+    const { store, prefix, reading, breathe } = this.#options;
     const slot = { ...this.#address, firstOffset: this.#noted };
-    const key = slotKey(prefix, slot);
     // Asked first: it may become durable while the store answers.
     const isThere = this.#noted < this.#durable;
-    const versions = await store.versions(key);
-    if (versions.length === 0 && !isThere) return null;
-    const isOne = versions.length === 1 && !versions[0]!.isDeleteMarker;
-    const object = isOne ? await store.get(key) : null;
-    if (object === null) {
-      const detail = versionsDetail(versions.length);
-      throw new Irregular({ reason: 'versions', key, detail });
-    }
-    try {
-      const digest = await digestSegment(object.bytes, breathe);
-      if (sameSlot(digest.header, slot)) return digest;
-    } catch (error) {
-      if (!(error instanceof SegmentError)) throw error;
-      throw new Irregular({ reason: 'not_our_segment', key, detail: error.message });
-    }
-    throw new Irregular({
-      reason: 'not_our_segment',
-      key,
-      detail: 'its header names another slot',
-    });
+    const found = await reading(() =>
+      readBack(store, slotKey(prefix, slot), slot, isThere, breathe),
+    );
+    if (found === null) this.#lookBack = false;
+    return found;
   }
 
   async #note(writer: LogWriter, digest: SegmentDigest): Promise<void> {
@@ -263,7 +222,7 @@ export class Notary {
       if (outcome !== 'overtaken') break;
       const theirs = this.#manifest(sequence, bytes).body;
       if (theirs.kind === 'anomaly') continue;
-      const differing = differs(theirs, body);
+      const differing = differingFact(theirs, body);
       if (differing === null) break;
       const detail = `the manifest of another writer differs in ${differing}`;
       throw new Irregular({ reason: 'mismatch', key, detail });
@@ -376,29 +335,4 @@ export class Notary {
     this.#report();
     this.#hooks.stopped(this.#stopReason);
   }
-}
-
-/** What depends on the segment and not on when it was looked at. */
-const FACTS = [
-  'kind',
-  'firstOffset',
-  'nextOffset',
-  'records',
-  'lastOffset',
-  'timestampMin',
-  'timestampMax',
-  'eventTimeMin',
-  'eventTimeMax',
-  'eventTimes',
-  'schemaId',
-  'bytes',
-  'sha256',
-  'recordsRoot',
-] as const satisfies ReadonlyArray<keyof ManifestBody>;
-
-/** The first fact that is not the same in both, or null. */
-function differs(left: ManifestBody, right: ManifestBody): string | null {
-  const fact = FACTS.find((name) => left[name] !== right[name]);
-  if (fact !== undefined) return fact;
-  return JSON.stringify(left.gap) === JSON.stringify(right.gap) ? null : 'gap';
 }

@@ -232,13 +232,13 @@ describe('anomalies', () => {
   });
 
   test('a segment that is hidden, doubled or none is recorded, and evidence stops there', async () => {
-    const ways: Array<[string, (scene: Scene) => void]> = [
-      ['versions', (scene) => void scene.bucket.remove(scene.slot(5n))],
-      ['versions', (scene) => void scene.bucket.put(scene.slot(5n), segment(5n, 9))],
-      ['not_our_segment', (scene) => void scene.seal(10n, Buffer.from('none'))],
-      ['not_our_segment', (scene) => void scene.seal(10n, segment(3n, 2))],
+    const ways: Array<[reason: string, at: bigint, tamper: (scene: Scene) => void]> = [
+      ['versions', 5n, (scene) => void scene.bucket.remove(scene.slot(5n))],
+      ['versions', 5n, (scene) => void scene.bucket.put(scene.slot(5n), segment(5n, 9))],
+      ['not_our_segment', 10n, (scene) => void scene.seal(10n, Buffer.from('none'))],
+      ['not_our_segment', 10n, (scene) => void scene.seal(10n, segment(3n, 2))],
     ];
-    for (const [reason, tamper] of ways) {
+    for (const [reason, at, tamper] of ways) {
       const scene = new Scene();
       scene.seal(0n, segment(0n, 5));
       scene.seal(5n, segment(5n, 5));
@@ -249,8 +249,11 @@ describe('anomalies', () => {
         await notary.settled();
         assert.match(notary.stopReason ?? '', new RegExp(reason));
       }
-      const told = scene.bodies().flatMap(({ anomaly }) => anomaly?.reason ?? []);
-      assert.deepEqual(told, [reason]);
+      const told = scene.bodies().flatMap(({ anomaly }) => anomaly ?? []);
+      assert.deepEqual(
+        told.map((one) => [one.reason, one.key]),
+        [[reason, scene.slot(at)]],
+      );
       await judgeEvidence(scene.bucket, PREFIX, SIGNER.verifier);
     }
   });

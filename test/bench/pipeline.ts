@@ -116,7 +116,7 @@ interface Timed {
 }
 
 /** The machine's speed drifts: in turns, and the fastest of each counts. */
-const ARCHIVE_ROUNDS = 3;
+const ARCHIVE_ROUNDS = 2;
 const WITHOUT = join(import.meta.dirname, 'without-evidence.ts');
 
 function fastest(all: readonly Measured[]): Measured {

@@ -49,6 +49,48 @@ describe('log writer', () => {
     }
   });
 
+  test('tells how many leaves are unsigned, also of a log that was not signed for long', async () => {
+    const { store } = scene();
+    const log = await LogWriter.open(store, 'p/', LOG);
+    for (let size = 1; size <= 2_100; size++) {
+      await log.append(leaf(`${size}`));
+      if (size === 7) await log.sign(signer);
+      if (![1, 7, 8, 39, 40, 41, 700, 2_100].includes(size)) continue;
+      const again = await LogWriter.open(store, 'p/', LOG);
+      assert.equal(again.unsigned, size < 7 ? size : size - 7, `of ${size}`);
+      assert.equal(again.unsigned, log.unsigned);
+    }
+    assert.equal(await log.sign(signer), true);
+    assert.equal((await LogWriter.open(store, 'p/', LOG)).unsigned, 0);
+  });
+
+  test('goes on behind what others wrote since', async () => {
+    const { store } = scene();
+    const log = await LogWriter.open(store, 'p/', LOG);
+    const other = await LogWriter.open(store, 'p/', LOG);
+    for (let size = 1; size <= 5; size++) await other.append(leaf(`${size}`));
+    await other.sign(signer);
+    await log.catchUp();
+    assert.equal(log.size, 5);
+    assert.equal(log.isSigned, true);
+    assert.deepEqual(log.last, other.last);
+    assert.equal((await log.append(leaf('6'))).outcome, 'created');
+    assert.equal(log.unsigned, 1);
+    await log.catchUp();
+    assert.equal(log.size, 6);
+  });
+
+  test('counts from what was known', async () => {
+    const { store } = scene();
+    const log = await LogWriter.open(store, 'p/', LOG);
+    for (let size = 0; size < 30; size++) {
+      for (const known of [0, 1, size >> 1, size]) {
+        if (known <= size) assert.equal(await countLeaves(store, 'p/', LOG, known), size);
+      }
+      await log.append(leaf('x'));
+    }
+  });
+
   test('two writers: one number each, one tree', async () => {
     const { store } = scene();
     const [one, other] = await Promise.all([
