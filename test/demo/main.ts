@@ -13,10 +13,11 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { describeFailure } from '../../services/runtime/errors.ts';
 import { type Stack, startStack } from '../stack/stack.ts';
-import { alertsOfAll, expectedAlerts, showAlerts } from './alerts.ts';
+import { alertsOfAll, expectedAlerts, mostTelling, showAlerts } from './alerts.ts';
 import { describeArchive, firstEvent, sealedEverything } from './archive.ts';
 import { collectDay, type Day, writeDay } from './day.ts';
 import { type Pipeline, runSetup, startPipeline } from './pipeline.ts';
+import { makeKey, proveAlert } from './proof.ts';
 import { createStory, type Story } from './story.ts';
 import { tamper } from './tamper.ts';
 
@@ -51,7 +52,8 @@ async function run(story: Story, stack: Stack, folder: string): Promise<void> {
     seed: wholeNumber('seed', values.seed, 0),
   });
   story.chapter('Setting up topics, schema, locked bucket and index templates');
-  const env = await runSetup(story, stack, folder);
+  const { keyFile, publicKey } = await makeKey(story, folder);
+  const env = await runSetup(story, stack, folder, keyFile);
 
   story.chapter('Starting archiver and detector');
   const pipeline: Pipeline = await startPipeline(story, env, folder, values.keep);
@@ -70,6 +72,8 @@ async function run(story: Story, stack: Stack, folder: string): Promise<void> {
     showAlerts(story, alerts, day);
     story.chapter('One event in the archive');
     firstEvent(story, archive);
+    story.chapter('One alert proved, from the archive and for a reader without it');
+    const proved = await proveAlert(story, env, folder, mostTelling(alerts), publicKey);
     story.chapter('The store administrator tries to change a sealed segment');
     await tamper(story, stack, env, archive);
 
@@ -83,6 +87,7 @@ async function run(story: Story, stack: Stack, folder: string): Promise<void> {
       'each of them counts as many events as there',
       alerts.every(({ id, count }) => expected.get(id) === count),
     );
+    story.check('the proof of an alert holds with nothing but the public key', proved);
     const missed = day.missed(alerts);
     for (const title of missed) story.line(`  no alert for: ${title}`);
     story.check('every told attack raised an alert of its rule', missed.length === 0);
