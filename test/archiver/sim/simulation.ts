@@ -339,12 +339,13 @@ export class Simulation {
       await this.#world.advance(5_000);
       if (this.#defect !== undefined) throw this.#defect;
     }
+    // What comes after the end must not undo it; but an hour may begin, and brings another root.
+    await this.#world.advance(10_000);
     for (let waited = 0; !this.#isProved(); waited += 5_000) {
       assert.ok(waited < HEAL_MS, 'A4: evidence is not complete after all trouble ended');
       await this.#world.advance(5_000);
       if (this.#defect !== undefined) throw this.#defect;
     }
-    await this.#world.advance(10_000);
     if (this.#defect !== undefined) throw this.#defect;
   }
 
