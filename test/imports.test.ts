@@ -36,6 +36,7 @@ const EDGES: Record<string, string[]> = {
     'services/cli/store-client.ts',
     'services/collector/s3.ts',
     'services/store/s3.ts',
+    'services/verifier/s3-source.ts',
   ],
   '@opensearch-project/opensearch': ['services/detector/alert/opensearch.ts'],
   kafkajs: [
@@ -52,6 +53,7 @@ const EDGES: Record<string, string[]> = {
     'services/cli/keys.ts',
     'services/cli/prove.ts',
     'services/cli/rules-files.ts',
+    'services/cli/verify.ts',
     'services/collector/files.ts',
     'services/detector/alert/opensearch.ts',
     'services/detector/enrich/enrichment.ts',
@@ -63,6 +65,7 @@ const EDGES: Record<string, string[]> = {
     'services/runtime/pem.ts',
     'services/runtime/version.ts',
     'services/store/folder.ts',
+    'services/verifier/folder-source.ts',
   ],
   'node:fs/promises': [
     'services/collector/files.ts',

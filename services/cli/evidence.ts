@@ -6,6 +6,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Config } from '../runtime/config.ts';
 import type { ProveFlags } from './prove.ts';
 import type { Terminal } from './terminal.ts';
+import type { VerifyFlags } from './verify.ts';
 
 export interface EvidenceContext {
   terminal: Terminal;
@@ -16,12 +17,60 @@ export interface EvidenceContext {
 }
 
 export function addEvidence(program: Command, context: EvidenceContext): void {
+  addVerify(program, context);
   addProve(program, context);
   addKeys(program, context);
 }
 
 const jsonOption = (): Option => new Option('--json', 'print JSON instead of text');
 const collect = (value: string, before: string[]): string[] => [...before, value];
+
+function addVerify(
+  program: Command,
+  { terminal, finish, config, examples }: EvidenceContext,
+): void {
+  const command = program
+    .command('verify')
+    .description('check an archive against its evidence, wherever it lies')
+    .argument('[place]', 's3://BUCKET/PREFIX or a copy in a folder; else the configured bucket')
+    .option('--key <vkey>', 'public key that is trusted (repeatable)', collect, [])
+    .option('--key-file <file>', 'file of public keys, one a line (repeatable)', collect, [])
+    .option(
+      '--from <note>',
+      'a checkpoint kept elsewhere: it must still hold (repeatable)',
+      collect,
+      [],
+    )
+    .option('--deep', 'read every record, not only the stored bytes')
+    .option('--root-max-age <seconds>', 'oldest that the newest root may be', secondsOption)
+    .option('--max-findings <n>', 'findings to print', countOption, 100)
+    .option('--quiet', 'no progress')
+    .addOption(jsonOption())
+    .addHelpText('after', VERIFY_HELP)
+    .action(async (place: string | undefined, flags: VerifyFlags) => {
+      const { runVerify } = await import('./verify.ts');
+      finish(await runVerify(place, flags, config, Date.now(), terminal));
+    });
+  examples(command, [
+    'lakeseal verify --deep',
+    'lakeseal verify s3://audit/sealed/ --key audit.example.com+1a2b3c4d+AT… --from last-root.note',
+    'lakeseal verify /mnt/copy --key-file keys.txt --json',
+  ]);
+}
+
+const VERIFY_HELP = `
+Every version of every object is looked at: chains, trees, signatures, bytes, tiling of offsets, and
+retention where the place tells of it. A copy in a folder may have a versions.jsonl beside it.
+The public key must come by another way than the archive.
+Exit code 0 verified, 1 tampered with, 2 incomplete or nothing to verify, 3 could not run.`;
+
+function countOption(text: string): number {
+  const count = Number(text);
+  if (!Number.isSafeInteger(count) || count < 0) throw new InvalidArgumentError('not a number.');
+  return count;
+}
+
+const secondsOption = countOption;
 
 function addProve(program: Command, { terminal, finish, config, examples }: EvidenceContext): void {
   const command = program

@@ -80,14 +80,14 @@ function openArchive(config: Config, archive: string | undefined) {
   return { store, prefix: config.storage.prefix, close: () => {} };
 }
 
-function bucketOf(url: string): { bucket: string; prefix: string } {
+export function bucketOf(url: string): { bucket: string; prefix: string } {
   const [, bucket, prefix = ''] = /^s3:\/\/([^/]+)\/?(.*)$/.exec(url) ?? [];
   if (bucket === undefined) throw new Failure(`not s3://BUCKET/PREFIX: ${url}`, { code: 'USAGE' });
   return { bucket, prefix: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/` };
 }
 
 /** Keys of the command line, else of the configuration, else that of the signing key. */
-async function trustedKeys(
+export async function trustedKeys(
   { key, keyFile }: Pick<ProveFlags, 'key' | 'keyFile'>,
   config: () => Config,
 ): Promise<Verifier[]> {

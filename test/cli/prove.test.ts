@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import {
   chmodSync,
+  cpSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -155,5 +156,36 @@ describe('lakeseal keys', () => {
     const changed = await run('keys', 'show', '--key-file', path);
     assert.match(changed.err, /key id/);
     assert.ok(!changed.err.includes(text.slice(-20)));
+  });
+});
+
+describe('lakeseal verify', () => {
+  test('verifies a copy in a folder with nothing but the key', async () => {
+    const verified = await run('verify', archive, '--key', KEY, '--deep');
+    assert.equal(verified.code, 0, verified.out + verified.err);
+    assert.match(verified.out, /databricks\.audit\/0 {2}3 segments, 13 records/);
+    assert.match(verified.out, /VERIFIED/);
+    const json = await run('verify', archive, '--key', KEY, '--json');
+    assert.equal(JSON.parse(json.out).exitCode, 0);
+  });
+
+  test('names what was changed, and says when it could not run', async () => {
+    const changed = join(root, 'tampered');
+    cpSync(archive, changed, { recursive: true });
+    const [key] = readdirSync(changed, { recursive: true, encoding: 'utf8' }).filter((name) =>
+      name.endsWith('.avro'),
+    );
+    const path = join(changed, key!);
+    const bytes = readFileSync(path);
+    writeFileSync(path, bytes.fill(0, bytes.length - 20));
+    const found = await run('verify', changed, '--key', KEY);
+    assert.equal(found.code, 1);
+    assert.match(found.out, /tampered: segment_altered: .*\.avro/);
+    assert.match(found.out, /TAMPERED/);
+    assert.equal((await run('verify', join(root, 'nowhere'), '--key', KEY)).code, 3);
+    mkdirSync(join(root, 'empty'));
+    const empty = await run('verify', join(root, 'empty'), '--key', KEY);
+    assert.equal(empty.code, 2);
+    assert.match(empty.out, /INCOMPLETE/);
   });
 });
