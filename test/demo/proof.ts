@@ -47,3 +47,25 @@ export async function proveAlert(
   }
   return proved === 0 && files.length > 0 && holding === files.length;
 }
+
+/** What `lakeseal verify` says of the archive: its exit code and the codes of its findings. */
+export async function verifyArchive(
+  story: Story,
+  env: Record<string, string>,
+  publicKey: string,
+): Promise<{ exitCode: number; codes: Set<string> }> {
+  let output = '';
+  await runLakeseal(['verify', '--deep', '--json', '--key', publicKey], env, (line) => {
+    output += line;
+  });
+  const { exitCode, partitions, findings } = JSON.parse(output) as {
+    exitCode: number;
+    partitions: Array<{ segments: number; records: number }>;
+    findings: Array<{ code: string; key: string; found: string }>;
+  };
+  const sum = (of: 'segments' | 'records'): number =>
+    partitions.reduce((total, partition) => total + partition[of], 0);
+  story.line(`  ${sum('segments')} segments, ${sum('records')} records: exit code ${exitCode}`);
+  for (const { code, key, found } of findings) story.line(`  ${code}: ${key}: ${found}`);
+  return { exitCode, codes: new Set(findings.map(({ code }) => code)) };
+}
