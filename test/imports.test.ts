@@ -1,5 +1,5 @@
 /**
- * The architecture as a test: `schemas ← runtime ← ingest ← {collector, archiver, detector} ←
+ * The architecture as a test: `schemas ← runtime ← {ingest, store} ← evidence ← {collector, archiver, detector} ←
  * {verifier, replay} ← cli`. Siblings never import each other, nothing goes in a circle, and only
  * the files named here touch the outside world: everything else is a decision that can be tested
  * with values.
@@ -16,7 +16,9 @@ const ROOT = join(import.meta.dirname, '..');
 const RANKS: Record<string, number> = {
   schemas: 0,
   'services/runtime': 1,
+  'services/store': 2,
   'services/ingest': 2,
+  'services/evidence': 2.5,
   'services/collector': 3,
   'services/archiver': 3,
   'services/detector': 3,
@@ -29,11 +31,12 @@ const RANKS: Record<string, number> = {
 /** What touches the outside world, and the only files that may load it. */
 const EDGES: Record<string, string[]> = {
   '@aws-sdk/client-s3': [
-    'services/archiver/s3.ts',
     'services/cli/bucket.ts',
     'services/cli/preflight-store.ts',
     'services/cli/store-client.ts',
     'services/collector/s3.ts',
+    'services/store/s3.ts',
+    'services/verifier/s3-source.ts',
   ],
   '@opensearch-project/opensearch': ['services/detector/alert/opensearch.ts'],
   kafkajs: [
@@ -47,15 +50,22 @@ const EDGES: Record<string, string[]> = {
   'node:fs': [
     'schemas/audit-event.ts',
     'schemas/match.ts',
+    'services/cli/keys.ts',
+    'services/cli/prove.ts',
     'services/cli/rules-files.ts',
+    'services/cli/verify.ts',
     'services/collector/files.ts',
     'services/detector/alert/opensearch.ts',
     'services/detector/enrich/enrichment.ts',
     'services/detector/scan.ts',
     'services/detector/sigma/rules.ts',
+    'services/evidence/keys.ts',
+    'services/evidence/trust.ts',
     'services/runtime/config.ts',
     'services/runtime/pem.ts',
     'services/runtime/version.ts',
+    'services/store/folder.ts',
+    'services/verifier/folder-source.ts',
   ],
   'node:fs/promises': [
     'services/collector/files.ts',
@@ -72,7 +82,7 @@ const EDGES: Record<string, string[]> = {
   'node:http2': [],
   'node:tls': [],
   'node:v8': ['services/detector/heap.ts'],
-  'node:worker_threads': [],
+  'node:worker_threads': ['services/archiver/hash-thread.ts'],
 };
 
 interface Import {

@@ -19,17 +19,18 @@ import type {
   TopicPartition,
 } from '../ingest/consume-types.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { Failure } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
+import type { ObjectStore } from '../store/store.ts';
+import { Evidence, type EvidenceOptions } from './evidence.ts';
 import type { ArchiverMetrics } from './metrics.ts';
+import type { Notary } from './notary.ts';
 import type { BlockOptions } from './open-segment.ts';
 import { type HaltReason, OVER, PartitionArchive, type SealedEvent } from './partition.ts';
-import { patientStore, type StoreCall } from './patient-store.ts';
 import { memoryVictim, type RollLimits } from './roll.ts';
 import type { WriterSchemas } from './schemas.ts';
-import type { ObjectStore } from './store.ts';
+import { StoreWatch } from './store-watch.ts';
 
-export interface ArchiveOptions {
+export interface ArchiveOptions extends Pick<EvidenceOptions, 'signer' | 'onRoot'> {
   clusterId: string;
   prefix: string;
   startAt: 'earliest' | 'latest';
@@ -37,6 +38,7 @@ export interface ArchiveOptions {
   memoryBytesMax: number;
   blocks: BlockOptions;
   store: ObjectStore;
+  sha256: (bytes: Buffer) => Promise<Buffer> | Buffer;
   schemas: WriterSchemas;
   consumer: Pick<RecordConsumer, 'seek' | 'pause' | 'resume' | 'commit'>;
   clock: Clock;
@@ -58,11 +60,10 @@ export const STOP_MS = 18_000;
 /** How long the end waits for the last commit, which is advisory. */
 const LAST_COMMIT_MS = 3_000;
 const MEMORY_WAIT_MS = 250;
-/** Attempts after which a store in trouble makes the process unready. */
-const TROUBLE_ATTEMPTS = 3;
 
 interface Owned extends TopicPartition {
   archive: PartitionArchive;
+  notary: Notary;
   /** Aborting it ends every wait for the store. */
   abandon: AbortController;
   opened: Promise<void>;
@@ -79,16 +80,23 @@ export class Archive implements ConsumerHandlers {
   #stopping = false;
   #committing: Promise<void> | null = null;
   #commitFailure: unknown;
-  /** Store calls that have failed and are being repeated, by call. */
-  readonly #troubles = new Map<StoreCall, number>();
+  readonly #watch: StoreWatch;
+  readonly #evidence: Evidence;
 
   constructor(options: ArchiveOptions) {
     this.#options = options;
+    this.#watch = new StoreWatch(options);
+    this.#evidence = new Evidence(options);
     this.#reportReady();
   }
 
   get heldBytes(): number {
     return this.#heldBytes;
+  }
+
+  /** Writes the hourly root until the signal aborts. Never rejects. */
+  roots(signal: AbortSignal): Promise<void> {
+    return this.#evidence.roots(this.#watch.patient(signal)).run(signal);
   }
 
   // --- the consumer's handlers -------------------------------------------------------------------
@@ -139,15 +147,21 @@ export class Archive implements ConsumerHandlers {
     const address: PartitionAddress = { clusterId, topic, topicId, partition };
     const at = { topic, partition };
     const current = (): boolean => this.#owned.get(key)?.archive === archive;
+    const store = this.#watch.patient(abandon.signal);
+    const notary = this.#evidence.notary(address, store);
     const archive: PartitionArchive = new PartitionArchive(
       address,
-      { ...this.#options, store: this.#patient(abandon.signal) },
+      { ...this.#options, store },
       {
-        sealed: (event) => this.#sealed(event),
+        sealed: (event) => {
+          this.#sealed(event);
+          notary.sealed(event.slot.firstOffset, event.nextOffset, event.digest);
+        },
         seek: (offset) => {
           if (current()) consumer.seek(at, offset);
         },
-        halted: (reason) => {
+        halted: (reason, objectKey, detail) => {
+          notary.halted(reason, objectKey, detail);
           if (!current()) return;
           metrics.halted(at, reason);
           consumer.pause([at]);
@@ -158,22 +172,28 @@ export class Archive implements ConsumerHandlers {
     );
     const before = this.#retiring.get(key) ?? Promise.resolve();
     const opened = before
-      .then(() => archive.open(assignment))
+      .then(() => {
+        notary.open();
+        return archive.open(assignment);
+      })
       .then(() => {
         const next = archive.nextOffset;
-        if (next !== null && current()) metrics.opened(at, next);
+        if (next === null) return;
+        notary.reached(next);
+        if (current()) metrics.opened(at, next);
       });
-    return { ...at, archive, abandon, opened, committed: assignment.committedOffset };
+    return { ...at, archive, notary, abandon, opened, committed: assignment.committedOffset };
   }
 
   /** Seals what a partition holds that is no longer ours; the fence makes this safe. */
   #retire(key: string, owned: Owned): void {
     const { clock, metrics } = this.#options;
     metrics.revoked(owned, owned.archive.haltReason);
+    this.#evidence.released(owned.notary);
     const done = new AbortController();
     const deadline = clock.sleep(RETIRE_MS, done.signal).then(() => owned.abandon.abort());
-    const work = owned.archive.flush('revoked').finally(() => {
-      owned.archive.close();
+    const work = this.#finish(owned, 'revoked').finally(() => {
+      this.#close(owned);
       done.abort(OVER);
     });
     const retired = Promise.all([work, deadline])
@@ -182,6 +202,19 @@ export class Archive implements ConsumerHandlers {
         if (this.#retiring.get(key) === retired) this.#retiring.delete(key);
       });
     this.#retiring.set(key, retired);
+  }
+
+  /** Seals what is open, and then its evidence. Resolves early where that is abandoned. */
+  async #finish(owned: Owned, reason: 'revoked' | 'shutdown'): Promise<void> {
+    const { archive, notary, abandon } = owned;
+    await archive.flush(reason);
+    // A key service that does not answer knows nothing of our deadlines.
+    await Promise.race([notary.settled(), aborted(abandon.signal)]);
+  }
+
+  #close({ archive, notary }: Owned): void {
+    archive.close();
+    notary.close();
   }
 
   /** Waits for the positions, but not for a store that is away: fetching must go on elsewhere. */
@@ -251,6 +284,7 @@ export class Archive implements ConsumerHandlers {
     for (const owned of this.#owned.values()) {
       const { archive } = owned;
       archive.tick();
+      owned.notary.tick();
       if (archive.oldestMs !== null && archive.oldestMs < oldestMs) oldestMs = archive.oldestMs;
       // A seek that met an assignment in progress is ignored: repeat it until a batch shows up.
       if (archive.state === 'open' && archive.misplaced) consumer.seek(owned, archive.readOffset);
@@ -306,41 +340,6 @@ export class Archive implements ConsumerHandlers {
     else log.info(fields, 'segment sealed');
   }
 
-  #patient(signal: AbortSignal): ObjectStore {
-    const { store, clock, random, metrics, log } = this.#options;
-    return patientStore(store, {
-      clock,
-      random,
-      signal,
-      troubled: (call, failure, attempt) => {
-        metrics.troubled(call, failure.code);
-        const fields = { call, code: failure.code, attempt, hint: failure.hint };
-        const text = { ...fields, error: failure.message };
-        if (!failure.retryable) log.error(text, 'the store refuses; retrying slowly');
-        else if (attempt === TROUBLE_ATTEMPTS)
-          log.warn(text, 'the store does not answer; retrying');
-        else log.debug(text, 'a store call failed; retrying');
-        if (failure.retryable && attempt < TROUBLE_ATTEMPTS) return;
-        this.#trouble(call, failure);
-      },
-      answered: (call, attempts, tookMs) => {
-        metrics.answered(call, tookMs);
-        if (attempts > 1 || this.#troubles.size > 0) this.#mended(call);
-      },
-    });
-  }
-
-  #trouble(call: StoreCall, failure: Failure): void {
-    this.#troubles.set(call, (this.#troubles.get(call) ?? 0) + 1);
-    this.#options.ready('store', false, failure.message);
-  }
-
-  #mended(call: StoreCall): void {
-    if (!this.#troubles.delete(call)) return;
-    this.#options.log.info({ call }, 'the store answers again');
-    if (this.#troubles.size === 0) this.#options.ready('store', true);
-  }
-
   #reportReady(): void {
     const { ready } = this.#options;
     const halted: HaltReason[] = [];
@@ -366,7 +365,7 @@ export class Archive implements ConsumerHandlers {
       log.warn({}, 'not everything could be sealed in time; it will be read again');
       for (const { abandon } of owned) abandon.abort();
     });
-    const flushed = owned.map(({ archive }) => archive.flush('shutdown'));
+    const flushed = owned.map((one) => this.#finish(one, 'shutdown'));
     await Promise.all([...flushed, ...this.#retiring.values()]);
     cancel.abort(OVER);
     await deadline;
@@ -375,11 +374,18 @@ export class Archive implements ConsumerHandlers {
       .then(() => this.#startCommit())
       .finally(() => last.abort(OVER));
     await Promise.race([committed, clock.sleep(LAST_COMMIT_MS, last.signal)]);
-    for (const { archive, abandon } of owned) {
-      archive.close();
-      abandon.abort();
+    for (const one of owned) {
+      this.#close(one);
+      one.abandon.abort();
     }
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 function partitionName({ topic, partition }: TopicPartition): string {

@@ -1,8 +1,8 @@
 /** The archiver's own metrics. Labels are topics and partitions, never anything from a record. */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { TopicPartition } from '../ingest/consume-types.ts';
+import type { StoreCall } from '../store/patient-store.ts';
 import type { HaltReason, SealedEvent } from './partition.ts';
-import type { StoreCall } from './patient-store.ts';
 
 export interface ArchiverMetrics {
   sealed(event: SealedEvent): void;
@@ -14,6 +14,13 @@ export interface ArchiverMetrics {
   answered(call: StoreCall, tookMs: number): void;
   heldBytes(bytes: number): void;
   oldestMs(ms: number): void;
+  /** A manifest is in the log of the partition. */
+  noted(at: TopicPartition, kind: string): void;
+  /** Sealed offsets without a manifest, leaves without a checkpoint. */
+  behind(at: TopicPartition, offsets: bigint, unsigned: number): void;
+  evidenceStopped(at: TopicPartition, stopped: boolean): void;
+  /** The newest root: its hour, ms since the epoch, and leaves of its log without a checkpoint. */
+  root(timeMs: number, unsigned: number): void;
 }
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -62,6 +69,13 @@ export function archiverMetrics(registry: Registry): ArchiverMetrics {
     'partition',
     'reason',
   ]);
+  const manifests = counter('manifests_total', 'Manifests written, by kind.', ['topic', 'kind']);
+  const at = ['topic', 'partition'];
+  const unnoted = gauge('unnoted_offsets', 'Sealed offsets that have no manifest yet.', at);
+  const unsigned = gauge('unsigned_leaves', 'Manifests that no signed checkpoint covers.', at);
+  const stopped = gauge('evidence_stopped', 'Partitions whose evidence stopped.', at);
+  const rootTime = gauge('root_time_seconds', 'Hour of the newest root, since the epoch.');
+  const rootUnsigned = gauge('root_unsigned_leaves', 'Roots that no signed checkpoint covers.');
 
   return {
     sealed({ reason, outcome, slot, nextOffset: next, records: count, ...bytes }) {
@@ -82,10 +96,21 @@ export function archiverMetrics(registry: Registry): ArchiverMetrics {
     revoked({ topic, partition }, reason) {
       nextOffset.remove({ topic, partition });
       if (reason !== null) halted.remove({ topic, partition, reason });
+      for (const one of [unnoted, unsigned, stopped]) one.remove({ topic, partition });
     },
     troubled: (call, code) => failures.inc({ call, code }),
     answered: (call, tookMs) => seconds.observe({ call }, tookMs / 1000),
     heldBytes: (bytes) => held.set(bytes),
     oldestMs: (ms) => oldest.set(ms / 1000),
+    noted: ({ topic }, kind) => manifests.inc({ topic, kind }),
+    behind({ topic, partition }, offsets, leaves) {
+      unnoted.set({ topic, partition }, Number(offsets));
+      unsigned.set({ topic, partition }, leaves);
+    },
+    evidenceStopped: ({ topic, partition }, is) => stopped.set({ topic, partition }, is ? 1 : 0),
+    root(timeMs, leaves) {
+      rootTime.set(timeMs / 1000);
+      rootUnsigned.set(leaves);
+    },
   };
 }

@@ -5,7 +5,7 @@
  */
 import type { WriterSchema } from '../../schemas/datum.ts';
 import type { Slot } from '../../schemas/layout.ts';
-import type { SegmentCodec } from '../../schemas/segment.ts';
+import type { SegmentCodec, SegmentHeader } from '../../schemas/segment.ts';
 import {
   assembleSegment,
   BlockBuilder,
@@ -13,7 +13,9 @@ import {
   type StoredBlock,
   type UnsealedRecord,
 } from '../../schemas/segment-writer.ts';
+import type { TreeGrower } from './record-tree.ts';
 import type { OpenState } from './roll.ts';
+import { FactsGatherer, type RecordFacts } from './segment-facts.ts';
 
 export interface BlockOptions {
   codec: SegmentCodec;
@@ -21,6 +23,14 @@ export interface BlockOptions {
   blockBytes: number;
   /** Compresses one block; resolves at once with the same bytes for the codec `null`. */
   compress: (bytes: Buffer) => Promise<Buffer> | Buffer;
+  trees: TreeGrower;
+}
+
+export interface FinishedSegment {
+  header: SegmentHeader;
+  bytes: Buffer;
+  /** Null where they were lost. */
+  facts: RecordFacts | null;
 }
 
 /** Blocks of one segment that may wait for the thread pool before filling pauses. */
@@ -38,6 +48,7 @@ export class OpenSegment implements OpenState {
 
   readonly #options: BlockOptions;
   readonly #builder = new BlockBuilder();
+  readonly #facts: FactsGatherer;
   readonly #blocks: Array<StoredBlock | null> = [];
   readonly #compressing = new Set<Promise<void>>();
   #schema: WriterSchema | null = null;
@@ -52,6 +63,7 @@ export class OpenSegment implements OpenState {
     this.slot = slot;
     this.nextOffset = slot.firstOffset;
     this.#options = options;
+    this.#facts = new FactsGatherer(options.trees);
   }
 
   get storedBytes(): number {
@@ -66,6 +78,7 @@ export class OpenSegment implements OpenState {
   /** Adds a record that the caller has placed: with a schema, its framed datum has been walked. */
   add(record: UnsealedRecord, schemaId: number | null, nowMs: number): void {
     this.#builder.add(record, schemaId);
+    this.#facts.add(record, schemaId !== null);
     this.openedAtMs ??= nowMs;
     this.records++;
     this.rawBytes += (record.key?.length ?? 0) + (record.value?.length ?? 0);
@@ -83,35 +96,43 @@ export class OpenSegment implements OpenState {
   adoptSchema(schemaId: number, schema: WriterSchema): void {
     this.schemaId = schemaId;
     this.#schema = schema;
+    this.#facts.adoptSchema(schema);
   }
 
   /** Null while filling may go on; else what to wait for. */
   get congestion(): Promise<unknown> | null {
-    return this.#compressing.size < COMPRESSING_MAX ? null : Promise.race(this.#compressing);
+    if (this.#compressing.size >= COMPRESSING_MAX) return Promise.race(this.#compressing);
+    return this.#facts.congestion;
   }
 
-  /** The segment's bytes. To be called once; nothing may be added any more. */
-  async finish(): Promise<Buffer> {
+  /** It is not going to be sealed. */
+  discard(): void {
+    this.#facts.discard();
+  }
+
+  /** The segment's bytes, and what they hold. To be called once; nothing may be added any more. */
+  async finish(): Promise<FinishedSegment> {
     if (this.#builder.count > 0) this.#closeBlock();
-    await Promise.all(this.#compressing);
+    const [facts] = await Promise.all([this.#facts.finish(), ...this.#compressing]);
     if (this.#problem !== undefined) throw this.#problem;
+    const header: SegmentHeader = {
+      ...this.slot,
+      kind: 'data',
+      nextOffset: this.nextOffset,
+      recordCount: this.records,
+      lastOffset: this.#lastOffset,
+      timestampMin: this.#timestampMin,
+      timestampMax: this.#timestampMax,
+      schemaId: this.schemaId,
+    };
     const bytes = assembleSegment({
-      header: {
-        ...this.slot,
-        kind: 'data',
-        nextOffset: this.nextOffset,
-        recordCount: this.records,
-        lastOffset: this.#lastOffset,
-        timestampMin: this.#timestampMin,
-        timestampMax: this.#timestampMax,
-        schemaId: this.schemaId,
-      },
+      header,
       codec: this.#options.codec,
       writerSchema: this.#schema?.text ?? null,
       blocks: this.#blocks as StoredBlock[],
     });
     this.#blocks.length = 0;
-    return bytes;
+    return { header, bytes, facts };
   }
 
   #closeBlock(): void {

@@ -11,21 +11,28 @@
  * All effects go through the store, the clock and the hooks, so the simulator runs this very code.
  */
 import assert from 'node:assert';
+import type { SegmentDigest } from '../../schemas/evidence/manifest.ts';
 import type { PartitionAddress, Slot } from '../../schemas/layout.ts';
 import { slotKey } from '../../schemas/layout.ts';
-import { FRAME_BYTES, FRAME_MAGIC, type GapReason } from '../../schemas/segment.ts';
+import {
+  FRAME_BYTES,
+  FRAME_MAGIC,
+  type GapReason,
+  readSegmentHeader,
+} from '../../schemas/segment.ts';
 import { gapSegment } from '../../schemas/segment-writer.ts';
 import type { Assignment, RecordBatch } from '../ingest/consume-types.ts';
 import type { KafkaRecord } from '../ingest/record.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
+import { Abandoned } from '../store/patient-store.ts';
+import type { ObjectStore } from '../store/store.ts';
 import { judge } from './adopt.ts';
 import { type BlockOptions, OpenSegment } from './open-segment.ts';
-import { Abandoned } from './patient-store.ts';
-import { type BrokenReason, readPosition } from './position.ts';
+import { type BrokenReason, readPosition, versionsDetail } from './position.ts';
 import { placement, type RollLimits, type RollReason, rollReason } from './roll.ts';
 import type { WriterSchemas } from './schemas.ts';
-import type { ObjectStore } from './store.ts';
+import { NO_RECORDS } from './segment-facts.ts';
 
 export type HaltReason =
   | BrokenReason
@@ -41,7 +48,8 @@ export interface PartitionHooks {
   sealed(event: SealedEvent): void;
   /** Kafka is to be read from here on; what is on its way counts no more. */
   seek(offset: bigint): void;
-  halted(reason: HaltReason): void;
+  /** `key`: the object that it is about, or the slot that would be next. */
+  halted(reason: HaltReason, key: string, detail: string): void;
   /** Memory held changed by so many bytes. */
   held(change: number): void;
 }
@@ -59,6 +67,8 @@ export interface SealedEvent {
   storedBytes: number;
   /** From the first record's arrival to durability; 0 where that does not apply. */
   ageMs: number;
+  /** What the object in the slot holds; null where it is another writer's, or that was lost. */
+  digest: SegmentDigest | null;
 }
 
 export interface PartitionOptions {
@@ -70,6 +80,8 @@ export interface PartitionOptions {
   schemas: WriterSchemas;
   clock: Clock;
   log: Log;
+  /** SHA-256 of a segment's bytes. */
+  sha256: (bytes: Buffer) => Promise<Buffer> | Buffer;
   /** Lets the event loop turn. */
   breathe: () => Promise<void>;
 }
@@ -88,6 +100,8 @@ interface Sealing {
   bytes: Buffer;
   nextOffset: bigint;
   reason: RollReason;
+  sha256: Buffer;
+  digest: SegmentDigest | null;
 }
 
 export class PartitionArchive {
@@ -171,7 +185,7 @@ export class PartitionArchive {
     try {
       const position = await readPosition(store, prefix, this.address, committedOffset);
       if (position.state === 'broken') {
-        this.#halt(position.reason, { key: position.key, detail: position.detail });
+        this.#halt(position.reason, position.key, position.detail);
         return;
       }
       let gap: { to: bigint; reason: GapReason } | null = null;
@@ -201,8 +215,8 @@ export class PartitionArchive {
    */
   start(logEndOffset: bigint): bigint | null {
     if (this.#state === 'open' && this.#expected !== null && this.#expected > logEndOffset) {
-      const fields = { next: String(this.#expected), logEnd: String(logEndOffset) };
-      this.#halt('ahead_of_kafka', fields);
+      const detail = `Kafka's log ends at ${logEndOffset}, the archive at ${this.#expected}`;
+      this.#halt('ahead_of_kafka', this.#nextKey(), detail);
     }
     if (this.#state === 'open') this.#expected = this.readOffset;
     this.#misplaced = this.#state !== 'open' || this.readOffset > logEndOffset;
@@ -228,7 +242,8 @@ export class PartitionArchive {
     const epoch = this.#epoch;
     const first = batch.records[0]?.offset ?? batch.nextOffset;
     if (first < this.readOffset) {
-      this.#halt('rewound', { next: String(this.readOffset), delivered: String(first) });
+      const detail = `Kafka delivered ${first} where ${this.readOffset} was to come`;
+      this.#halt('rewound', this.#nextKey(), detail);
       return;
     }
     if (batch.logStartOffset > this.readOffset && first > this.readOffset) {
@@ -436,19 +451,27 @@ export class PartitionArchive {
 
   async #seal(segment: OpenSegment, reason: RollReason): Promise<void> {
     const { slot, nextOffset } = segment;
-    const bytes = await segment.finish();
+    const { header, bytes, facts } = await segment.finish();
     this.#sealingBytes = bytes.length;
     this.#account();
-    await this.#put({ segment, slot, bytes, nextOffset, reason });
+    const sha256 = await this.#options.sha256(bytes);
+    const digest =
+      facts === null ? null : { header, gap: null, ...facts, bytes: bytes.length, sha256 };
+    await this.#put({ segment, slot, bytes, sha256, nextOffset, reason, digest });
   }
 
   async #sealGap(to: bigint, reason: GapReason, logStartOffset: bigint): Promise<void> {
     const from = this.#next;
     this.#sealingNext = to;
-    const bytes = gapSegment(this.address, { from, to, reason, logStartOffset });
-    const slot = { ...this.address, firstOffset: from };
     try {
-      await this.#put({ segment: null, slot, bytes, nextOffset: to, reason: 'gap' });
+      const bytes = gapSegment(this.address, { from, to, reason, logStartOffset });
+      const slot = { ...this.address, firstOffset: from };
+      const sha256 = await this.#options.sha256(bytes);
+      const { header } = readSegmentHeader(bytes);
+      const gap = { reason, logStartOffset };
+      const digest = { header, gap, ...NO_RECORDS, bytes: bytes.length, sha256 };
+      const nextOffset = to;
+      await this.#put({ segment: null, slot, bytes, sha256, nextOffset, reason: 'gap', digest });
     } finally {
       this.#sealingNext = null;
     }
@@ -459,7 +482,7 @@ export class PartitionArchive {
     const { store, prefix } = this.#options;
     const { slot, bytes, nextOffset } = sealing;
     const key = slotKey(prefix, slot);
-    const { outcome } = await store.putIfAbsent(key, bytes);
+    const { outcome } = await store.putIfAbsent(key, bytes, sealing.sha256);
     if (outcome === 'created') {
       this.#advance(sealing, 'created', nextOffset);
       return;
@@ -467,7 +490,7 @@ export class PartitionArchive {
     const versions = await store.versions(key);
     const theirs = versions.length === 1 ? await store.get(key) : null;
     if (theirs === null) {
-      this.#halt('versions', { key, versions: versions.length });
+      this.#halt('versions', key, versionsDetail(versions.length));
       return;
     }
     const verdict = await judge(slot, bytes, theirs.bytes, this.#options.breathe);
@@ -476,7 +499,7 @@ export class PartitionArchive {
       return;
     }
     if (verdict.verdict === 'mismatch') {
-      this.#halt('mismatch', { key, detail: verdict.detail });
+      this.#halt('mismatch', key, verdict.detail);
       return;
     }
     if (verdict.coversRecords) {
@@ -488,7 +511,7 @@ export class PartitionArchive {
 
   #advance(sealing: Sealing, outcome: SealedEvent['outcome'], nextOffset: bigint): void {
     if (this.#state === 'closed' || this.#state === 'halted') return;
-    const { segment, slot, bytes, reason } = sealing;
+    const { segment, slot, bytes, reason, digest } = sealing;
     const openedAtMs = segment?.openedAtMs ?? null;
     this.#next = nextOffset;
     if (outcome === 'fenced' && nextOffset !== sealing.nextOffset) this.#resync();
@@ -502,6 +525,7 @@ export class PartitionArchive {
       rawBytes: segment?.rawBytes ?? 0,
       storedBytes: bytes.length,
       ageMs,
+      digest: outcome === 'fenced' ? null : digest,
     });
   }
 
@@ -514,18 +538,25 @@ export class PartitionArchive {
   }
 
   #drop(): void {
+    this.#filling?.discard();
     this.#filling = null;
     this.#account();
   }
 
-  #halt(reason: HaltReason, fields: object): void {
+  /** Key of the slot that would be next. */
+  #nextKey(): string {
+    return slotKey(this.#options.prefix, { ...this.address, firstOffset: this.#next });
+  }
+
+  #halt(reason: HaltReason, key: string, detail: string): void {
     if (this.#state === 'closed') return;
     this.#state = 'halted';
     this.#haltReason = reason;
     this.#epoch++;
     this.#drop();
-    this.#log.error({ reason, ...fields }, 'partition halted: nothing more of it is sealed');
-    this.#hooks.halted(reason);
+    const fields = { reason, key, detail };
+    this.#log.error(fields, 'partition halted: nothing more of it is sealed');
+    this.#hooks.halted(reason, key, detail);
   }
 
   /** An abandoned call closes the partition; anything else is a defect, and is thrown later. */

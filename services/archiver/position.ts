@@ -18,7 +18,7 @@ import {
   SegmentError,
   type SegmentHeader,
 } from '../../schemas/segment.ts';
-import type { ObjectStore } from './store.ts';
+import type { ObjectStore } from '../store/store.ts';
 
 export type BrokenReason =
   /** A slot has a delete marker or more than one version: somebody tampered with it. */
@@ -101,7 +101,7 @@ async function readSlot(
   const versions = await store.versions(key);
   if (versions.length === 0) return null;
   if (versions.length !== 1 || versions[0]!.isDeleteMarker) {
-    const detail = `${versions.length} versions or delete markers where one version should be`;
+    const detail = versionsDetail(versions.length);
     return { state: 'broken', reason: 'versions', key, detail };
   }
   const header = await readHeader(store, key);
@@ -113,6 +113,11 @@ async function readSlot(
     return { state: 'broken', reason: 'not_our_segment', key, detail };
   }
   return header;
+}
+
+/** What is said of a key that does not hold exactly one version. */
+export function versionsDetail(count: number): string {
+  return `${count} versions or delete markers where one version should be`;
 }
 
 export function sameSlot(left: Slot, right: Slot): boolean {

@@ -6,6 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { WriterSchema } from '../../schemas/datum.ts';
 import { NO_CLUSTER_ID } from '../../schemas/layout.ts';
 import { parseSpliceSchema } from '../../schemas/segment.ts';
+import { configuredSigner } from '../evidence/signer.ts';
 import { createConsumer } from '../ingest/consume.ts';
 import type { RecordConsumer } from '../ingest/consume-types.ts';
 import { connectKafka } from '../ingest/kafka.ts';
@@ -14,10 +15,11 @@ import { clusterId } from '../ingest/topic-ids.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ServiceContext } from '../runtime/service.ts';
+import { createS3Store, digestOf } from '../store/s3.ts';
 import { Archive, TICK_MS } from './archive.ts';
 import { blockCompressor } from './compress.ts';
+import { startHashThread } from './hash-thread.ts';
 import { archiverMetrics } from './metrics.ts';
-import { createS3Store } from './s3.ts';
 import type { WriterSchemas } from './schemas.ts';
 
 /**
@@ -37,6 +39,9 @@ export async function archive(context: ServiceContext): Promise<void> {
     log,
     metrics: context.metrics,
   });
+  const trees = startHashThread((error) => {
+    log.error({ err: error }, 'the thread that hashes records died; the main thread does it now');
+  });
   try {
     const cluster = (await clusterId(connectKafka(config, log))) ?? NO_CLUSTER_ID;
     log.info({ cluster, topics, bucket: config.storage.bucket }, 'archiver starts');
@@ -46,8 +51,11 @@ export async function archive(context: ServiceContext): Promise<void> {
       startAt: config.archive.startAt,
       limits: config.archive,
       memoryBytesMax: config.archive.memoryBytesMax,
-      blocks: blockOptions(config.archive),
+      blocks: { ...blockOptions(config.archive), trees },
       store,
+      sha256: digestOf,
+      signer: () => configuredSigner(config),
+      onRoot: async () => {},
       schemas: writerSchemas(cache, log),
       consumer,
       clock,
@@ -61,6 +69,7 @@ export async function archive(context: ServiceContext): Promise<void> {
   } finally {
     cache.close();
     store.close();
+    await trees.close();
   }
 }
 
@@ -79,6 +88,8 @@ async function consumeUntil(
     }
   };
   const consuming = consumer.run(partitions);
+  // Not waited for: what it leaves undone, the next process does.
+  void partitions.roots(end.signal);
   const loops = Promise.race([consuming, ticking()]);
   const aborted = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();

@@ -21,11 +21,11 @@ import {
   PutObjectRetentionCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
-import { createS3Store, type S3Store } from '../archiver/s3.ts';
 import { backoffMs } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
+import { createS3Store, type S3Store } from '../store/s3.ts';
 import { describeRetention } from './bucket-plan.ts';
 import { type Check, check, type Finding, failed, ok, unknown } from './checks.ts';
 import { errorNames, statusOf, storeClient, storeFailure } from './store-client.ts';

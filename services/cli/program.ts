@@ -14,6 +14,7 @@ import type { ServiceContext } from '../runtime/service.ts';
 import { version } from '../runtime/version.ts';
 import type { CollectFlags } from './collect.ts';
 import { printEffective, printReference } from './config-command.ts';
+import { addEvidence } from './evidence.ts';
 import { addRules } from './rules.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 
@@ -105,6 +106,7 @@ function createProgram(terminal: Terminal, finish: Finish): Command {
   addDetect(program, context);
   addScan(program, context);
   addRules(program, { ...context, examples });
+  addEvidence(program, { ...context, examples });
   addConfig(program, context);
   harden(program, terminal);
   return examples(program, [
@@ -176,7 +178,8 @@ const SETUP_HELP = `
 The bucket is set up with the credential of an administrator: setup.accessKeyId and
 setup.secretAccessKey (LAKESEAL_SETUP_ACCESS_KEY_ID, LAKESEAL_SETUP_SECRET_ACCESS_KEY or …_FILE),
 else what the AWS environment gives. The archiver's credential (storage.*) is never used here, and
-needs s3:PutObject, GetObject, GetObjectVersion, ListBucket and ListBucketVersions only.`;
+needs s3:PutObject, GetObject, GetObjectVersion, GetObjectRetention, ListBucket and
+ListBucketVersions only.`;
 
 function addPreflight(program: Command, { terminal, finish, config }: CommandContext): void {
   const command = program

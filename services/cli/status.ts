@@ -5,7 +5,6 @@
 import type { Kafka } from 'kafkajs';
 import { NO_CLUSTER_ID, type PartitionAddress } from '../../schemas/layout.ts';
 import { readPosition } from '../archiver/position.ts';
-import { createS3Store } from '../archiver/s3.ts';
 import { openSearchClient } from '../detector/alert/opensearch.ts';
 import { openEnrichment } from '../detector/enrich/enrichment.ts';
 import { enrichmentNeeds, unmetNeeds } from '../detector/enrich/needs.ts';
@@ -20,6 +19,7 @@ import { clusterTopics } from '../ingest/topic-ids.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Failure } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
+import { createS3Store } from '../store/s3.ts';
 import { patiently } from './kafka-patience.ts';
 import { openSearchVersion } from './preflight-opensearch.ts';
 import { describeCause } from './problem.ts';

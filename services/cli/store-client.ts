@@ -1,8 +1,8 @@
 /** S3 clients for the commands that look after the bucket, and what their errors mean. */
 import { S3Client } from '@aws-sdk/client-s3';
-import { storeAddress } from '../archiver/s3.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
+import { storeAddress } from '../store/s3.ts';
 
 /** `administrator`: `setup.*`. `archiver`: `storage.*`, what the archiver runs with. */
 export type StoreLogin = 'administrator' | 'archiver';

@@ -212,6 +212,16 @@ const opensearch = z.strictObject({
   timeoutMs: count.default(30_000).describe('Longest wait for one answer of OpenSearch.'),
 });
 
+const evidence = z.strictObject({
+  keyFile: text
+    .optional()
+    .describe('Key that signs checkpoints, readable by its owner only; see `lakeseal keys new`.'),
+  publicKeys: z
+    .array(text)
+    .default([])
+    .describe('Public keys that are trusted when verifying; unset for that of the signing key.'),
+});
+
 const collect = z.strictObject({
   batchBytesMax: count
     .default(900_000)
@@ -258,6 +268,7 @@ export const configSchema = z.strictObject({
   topics: topics.prefault({}),
   storage: storage.prefault({}),
   archive: archive.prefault({}),
+  evidence: evidence.prefault({}),
   detect: detect.prefault({}),
   enrich: enrich.prefault({}),
   opensearch: opensearch.prefault({}),

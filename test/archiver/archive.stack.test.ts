@@ -1,7 +1,7 @@
 /**
  * A1 on real servers, in one process: what was produced is read back from the sealed segments byte
  * for byte, the chain tiles from offset 0, the group's commit says no more than is sealed (A2), and
- * the archiver does it with its five rights.
+ * the archiver does it with its six rights. A4: each segment has its manifest, signed.
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -13,13 +13,14 @@ import { auditEventSchema, auditEventType, frame } from '../../schemas/audit-eve
 import { partitionPrefix } from '../../schemas/layout.ts';
 import { kafkaValue, readSegment, type Segment } from '../../schemas/segment.ts';
 import { archive } from '../../services/archiver/run.ts';
-import { createS3Store, type S3Store } from '../../services/archiver/s3.ts';
 import { connectKafka } from '../../services/ingest/kafka.ts';
 import { registerSchemas } from '../../services/ingest/registry.ts';
 import { clusterTopics } from '../../services/ingest/topic-ids.ts';
 import { systemClock } from '../../services/runtime/clock.ts';
 import { type Config, loadConfig } from '../../services/runtime/config.ts';
 import { silentLog } from '../../services/runtime/log.ts';
+import { createS3Store, type S3Store } from '../../services/store/s3.ts';
+import { judgeBucket, testKeyFile } from '../chaos/evidence.ts';
 import { createTopic } from '../ingest/kafka-stack.ts';
 import { type Stack, useStack } from '../stack/use.ts';
 
@@ -46,6 +47,7 @@ before(async () => {
     'archive.segmentAgeMsMax': 1_000,
     'archive.schemaRollRecordsMin': 50,
     'storage.bucket': bucket,
+    'evidence.keyFile': testKeyFile(),
   };
   config = loadConfig(undefined, stack.configEnv(settings));
   kafka = connectKafka(config, silentLog);
@@ -173,6 +175,13 @@ test('A1, A2: produced, sealed, read back equal', async () => {
   await until('every record is sealed', async () => (await sealedRecords()) === records.length);
   stop.abort();
   await running;
+
+  const root = stack.rootS3();
+  const evidence = await judgeBucket(root, config.storage.bucket);
+  root.destroy();
+  assert.equal(evidence.logs.length, PARTITIONS + 1);
+  assert.ok(evidence.manifests >= RECORDS / 400);
+  assert.equal(evidence.roots, 1);
 
   const admin = kafka.admin();
   await admin.connect();

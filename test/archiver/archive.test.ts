@@ -6,23 +6,29 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Registry } from 'prom-client';
+import { type ManifestBody, parseManifest } from '../../schemas/evidence/manifest.ts';
+import { sha256 } from '../../schemas/evidence/merkle.ts';
+import { ed25519Signer, type Signer } from '../../schemas/evidence/note.ts';
 import { type PartitionAddress, partitionPrefix, slotKey } from '../../schemas/layout.ts';
 import { kafkaValue, parseSpliceSchema, readSegment, type Segment } from '../../schemas/segment.ts';
 import { gapSegment } from '../../schemas/segment-writer.ts';
 import { Archive, STOP_MS } from '../../services/archiver/archive.ts';
 import { archiverMetrics } from '../../services/archiver/metrics.ts';
-import type { ObjectStore } from '../../services/archiver/store.ts';
+import { hashHere } from '../../services/archiver/record-tree.ts';
 import type { Assignment, RecordBatch } from '../../services/ingest/consume-types.ts';
 import type { KafkaRecord } from '../../services/ingest/record.ts';
 import { silentLog } from '../../services/runtime/log.ts';
+import type { ObjectStore } from '../../services/store/store.ts';
 import { Bucket } from '../double/bucket.ts';
 import { type Fault, FaultPlan } from '../double/faults.ts';
 import { doubleStore } from '../double/store.ts';
+import { judgeComplete, judgeEvidence } from './sim/evidence.ts';
 import { ProcessClock, World } from './sim/time.ts';
 
 const TOPIC = 'audit';
 const SCHEMA = '{"type":"record","name":"T","fields":[{"name":"s","type":"string"}]}';
 const MEMORY_BYTES_MAX = 100_000;
+const signer = ed25519Signer('audit.example.com', Buffer.alloc(32, 3));
 
 interface HarnessOptions {
   faults?: Fault[];
@@ -30,6 +36,7 @@ interface HarnessOptions {
   startAt?: 'earliest' | 'latest';
   limits?: object;
   commit?: () => Promise<boolean>;
+  signer?: () => Promise<Signer>;
   /** Wraps the store. */
   through?: (store: ObjectStore) => ObjectStore;
 }
@@ -65,8 +72,11 @@ class Harness {
       startAt: options.startAt ?? 'earliest',
       limits,
       memoryBytesMax: MEMORY_BYTES_MAX,
-      blocks: { codec: 'null', blockBytes: 4_000, compress: (bytes) => bytes },
+      blocks: { codec: 'null', blockBytes: 4_000, compress: (bytes) => bytes, trees: hashHere },
       store: options.through?.(store) ?? store,
+      sha256,
+      signer: options.signer ?? (async () => signer),
+      onRoot: async () => {},
       schemas: { warm: async () => {}, find: (id) => (id === 1 || id === 2 ? schema : null) },
       consumer: {
         seek: ({ partition }, offset) => this.seeks.push([partition, offset]),
@@ -514,6 +524,108 @@ describe('the end', () => {
     await harness.passing(harness.give(records(4, 4)));
     await harness.age();
     assert.deepEqual(harness.ranges(), [[0n, 8n]]);
+  });
+});
+
+describe('evidence', () => {
+  const bodies = (harness: Harness): ManifestBody[] =>
+    harness.bucket
+      .list('p/evidence/partition/', undefined, 1000)
+      .filter((key) => key.endsWith('.json'))
+      .map((key) => parseManifest(harness.bucket.current(key)!.bytes!).body);
+
+  test('A4: the end writes and signs what is sealed', async () => {
+    const harness = new Harness();
+    await harness.assign({ logStartOffset: 5n });
+    await harness.passing(harness.give(records(5, 14), { logStartOffset: 5n }));
+    await harness.passing(harness.archive.stop());
+    const evidence = await judgeEvidence(harness.bucket, 'p/', signer.verifier);
+    judgeComplete(harness.bucket, 'p/', evidence);
+    assert.deepEqual(
+      bodies(harness).map(({ kind, records: count }) => [kind, count]),
+      [
+        ['gap', 0],
+        ['data', 10],
+        ['data', 4],
+      ],
+    );
+  });
+
+  test('that cannot be written keeps nothing from being sealed, nor the end from coming', async () => {
+    const never = (): Promise<never> => new Promise(() => {});
+    const harness = new Harness({ through: (store) => ({ ...store, protection: never }) });
+    await harness.assign();
+    await harness.passing(harness.give(records(0, 35)));
+    await harness.age();
+    assert.equal(harness.ranges().length, 4);
+    assert.deepEqual(harness.commits.at(-1), [0, 35n]);
+    const behind = await harness.registry.getSingleMetricAsString(
+      'lakeseal_archiver_unnoted_offsets',
+    );
+    assert.match(behind, /partition="0"\} 35/);
+    await harness.passing(harness.archive.stop(), STOP_MS + 1_000);
+    assert.deepEqual(bodies(harness), []);
+    // The next owner makes it good.
+    const next = new Harness({ bucket: harness.bucket });
+    await next.assign();
+    await next.passing(next.archive.stop());
+    judgeComplete(next.bucket, 'p/', await judgeEvidence(next.bucket, 'p/', signer.verifier));
+  });
+
+  test('a key service that never answers keeps neither the end nor a revocation waiting', async () => {
+    const harness = new Harness({ signer: () => new Promise(() => {}) });
+    await harness.assign();
+    await harness.passing(harness.give(records(0, 5)));
+    await harness.assign({}, 0);
+    await harness.world.advance(15_000);
+    await harness.assign();
+    await harness.passing(harness.give(records(5, 5)));
+    await harness.passing(harness.archive.stop(), STOP_MS + 1_000);
+    assert.deepEqual(harness.ranges(), [
+      [0n, 5n],
+      [5n, 10n],
+    ]);
+    assert.equal(bodies(harness).length, 2);
+  });
+
+  test('a halt is an anomaly in the log, signed, and told once', async () => {
+    const bucket = new Bucket({ nowMs: () => 0 });
+    const rival = new Harness({ bucket });
+    const harness = new Harness({ bucket });
+    await harness.assign();
+    await harness.passing(harness.give(records(0, 6)));
+    await rival.assign();
+    await rival.passing(rival.give(records(0, 6, Buffer.from('forged'))));
+    await rival.age();
+    await harness.age();
+    await harness.passing(harness.archive.stop());
+    const told = bodies(harness).flatMap(({ anomaly }) => anomaly ?? []);
+    assert.deepEqual(
+      told.map(({ reason, key }) => [reason, key]),
+      [['mismatch', slot(0n)]],
+    );
+    const evidence = await judgeEvidence(bucket, 'p/', signer.verifier);
+    judgeComplete(bucket, 'p/', evidence);
+  });
+
+  test('that stops makes the process unready, with the reason; sealing goes on', async () => {
+    const harness = new Harness();
+    await harness.assign();
+    await harness.world.advance(1_000);
+    const key = `p/evidence/partition/c/${TOPIC}/id/00000/${'0'.repeat(20)}.json`;
+    harness.bucket.put(key, Buffer.from('{}\n'));
+    await harness.passing(harness.give(records(0, 6)));
+    await harness.age();
+    assert.match(harness.unready.get('evidence') ?? '', /partition\/c\/audit\/id\/00000/);
+    await harness.passing(harness.give(records(6, 6)));
+    await harness.age();
+    assert.deepEqual(harness.ranges(), [
+      [0n, 6n],
+      [6n, 12n],
+    ]);
+    // It is no longer ours to tell of.
+    await harness.assign({}, 0);
+    assert.equal(harness.unready.has('evidence'), false);
   });
 });
 

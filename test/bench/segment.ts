@@ -1,13 +1,20 @@
 /**
  * What splicing and framing cost without compression: walk each datum, put it into an envelope,
- * cut blocks, assemble, and read back. Prints one line of JSON, in records per second of CPU time,
- * which a busy machine does not distort as much; nothing is asserted about speed.
+ * cut blocks, assemble, and read back, in records per second of CPU time, which a busy machine does
+ * not distort as much. Then filling whole segments with compression, with and without the trees and
+ * event times of evidence, in turns, in records per second of wall time and of CPU time: the ratio
+ * of the two is what evidence costs. Prints one line of JSON; nothing is asserted about speed.
  */
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import avsc from 'avsc';
 import type { WriterSchema } from '../../schemas/datum.ts';
 import { parseSpliceSchema, readSegment } from '../../schemas/segment.ts';
 import { assembleSegment, BlockBuilder, type RawBlock } from '../../schemas/segment-writer.ts';
+import { blockCompressor } from '../../services/archiver/compress.ts';
+import { startHashThread } from '../../services/archiver/hash-thread.ts';
+import { OpenSegment } from '../../services/archiver/open-segment.ts';
+import { hashHere, type TreeGrower } from '../../services/archiver/record-tree.ts';
 
 const RECORDS = 200_000;
 const BLOCK_BYTES = 256 * 1024;
@@ -30,8 +37,9 @@ function cpuMs(): number {
   return (user + system) / 1000;
 }
 
-function event(): object {
-  const raw = JSON.stringify({ version: '2.0', pad: 'x'.repeat(500) });
+function event(index = 0): object {
+  const pad = createHash('sha512').update(String(index)).digest('hex');
+  const raw = JSON.stringify({ version: '2.0', pad, more: 'x'.repeat(372) });
   return {
     eventId: '0f3a9d1c-1f0e-4f0e-9d5e-3b8f2a1c4d5e',
     eventIdSource: 'event_id',
@@ -99,6 +107,86 @@ for (let round = 0; round < ROUNDS; round++) {
   if (walkedMs + builtMs < best.walkedMs + best.builtMs) best = { walkedMs, builtMs, readMs };
 }
 
+// --- with and without evidence ---------------------------------------------------------------------
+
+const SEAL_RECORDS = 60_000;
+const SEAL_ROUNDS = 7;
+const SEGMENT_RECORDS = 20_000;
+
+const thread = startHashThread((error) => {
+  throw error;
+});
+
+/** Hashes nothing. */
+const noTrees: TreeGrower = {
+  tree: () => ({
+    add: () => {},
+    root: () => Buffer.alloc(32),
+    discard: () => {},
+    congestion: () => null,
+  }),
+};
+/** The same walker; but of its text no event time can be told. */
+const timeless: WriterSchema = Object.create(schema, {
+  text: { value: '{"type":"record","name":"None","fields":[]}' },
+});
+const VARIANTS = {
+  without: { trees: noTrees, writer: timeless },
+  here: { trees: hashHere, writer: schema },
+  thread: { trees: thread, writer: schema },
+};
+type Variant = keyof typeof VARIANTS;
+
+/** Values that compress as events do, not as copies of one do. */
+const values = Array.from({ length: 512 }, (_, index) => {
+  const bytes = avsc.Type.forSchema(JSON.parse(text)).toBuffer(event(index));
+  return Buffer.concat([Buffer.from([0, 0, 0, 0, 7]), bytes]);
+});
+
+async function seal({ trees, writer }: (typeof VARIANTS)[Variant]): Promise<number> {
+  const compress = blockCompressor('deflate', undefined);
+  const options = { codec: 'deflate', blockBytes: BLOCK_BYTES, compress, trees } as const;
+  const started = performance.now();
+  let waiting: Promise<unknown> = Promise.resolve();
+  for (let from = 0; from < SEAL_RECORDS; from += SEGMENT_RECORDS) {
+    const at = { clusterId: 'c', topic: 't', topicId: 'i', partition: 0 };
+    const segment = new OpenSegment({ ...at, firstOffset: BigInt(from) }, options);
+    segment.adoptSchema(7, writer);
+    for (let index = from; index < from + SEGMENT_RECORDS; index++) {
+      const datum = values[index % values.length]!;
+      if (schema.walk(datum, 5, datum.length) !== datum.length) throw new Error('not a datum');
+      const timestamp = 1_790_000_000_000n + BigInt(index);
+      const record = { offset: BigInt(index), timestamp, key: null, value: datum, headers: [] };
+      segment.add(record, 7, 0);
+      const { congestion } = segment;
+      if (congestion !== null) await congestion;
+    }
+    // As in the archiver: the next one fills while this one is finished.
+    await waiting;
+    waiting = segment.finish();
+  }
+  await waiting;
+  return performance.now() - started;
+}
+
+const seals: Record<Variant, { ms: number; cpuMs: number }> = {
+  without: { ms: Number.POSITIVE_INFINITY, cpuMs: Number.POSITIVE_INFINITY },
+  here: { ms: Number.POSITIVE_INFINITY, cpuMs: Number.POSITIVE_INFINITY },
+  thread: { ms: Number.POSITIVE_INFINITY, cpuMs: Number.POSITIVE_INFINITY },
+};
+for (let round = 0; round < SEAL_ROUNDS; round++) {
+  for (const name of Object.keys(VARIANTS) as Variant[]) {
+    const started = cpuMs();
+    const ms = await seal(VARIANTS[name]);
+    seals[name].ms = Math.min(seals[name].ms, ms);
+    seals[name].cpuMs = Math.min(seals[name].cpuMs, cpuMs() - started);
+  }
+}
+await thread.close();
+
+const sealedPer = (ms: number): number => Math.round((SEAL_RECORDS / ms) * 1000);
+const ratio = (part: number, whole: number): number => Math.round((part / whole) * 1000) / 1000;
+
 const perSecond = (ms: number): number => Math.round((RECORDS / ms) * 1000);
 const result = {
   records: RECORDS,
@@ -107,5 +195,11 @@ const result = {
   framedPerCpuSecond: perSecond(best.builtMs),
   walkedAndFramedPerCpuSecond: perSecond(best.walkedMs + best.builtMs),
   readPerCpuSecond: perSecond(best.readMs),
+  sealedWithoutEvidencePerSecond: sealedPer(seals.without.ms),
+  sealedPerSecond: sealedPer(seals.thread.ms),
+  sealedHashedHerePerSecond: sealedPer(seals.here.ms),
+  ratioWithEvidence: ratio(seals.without.ms, seals.thread.ms),
+  ratioHashedHere: ratio(seals.without.ms, seals.here.ms),
+  ratioOfCpu: ratio(seals.without.cpuMs, seals.thread.cpuMs),
 };
 console.log(JSON.stringify(result));

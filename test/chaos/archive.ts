@@ -11,6 +11,7 @@ import {
   ListObjectVersionsCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
+import { parseEvidenceKey } from '../../schemas/evidence/log-layout.ts';
 import { parseSlotKey, partitionPrefix, type Slot } from '../../schemas/layout.ts';
 import { readSegmentHeader } from '../../schemas/segment.ts';
 import { pythonWith, READER_PACKAGES, runReader } from '../readers/python.ts';
@@ -140,10 +141,11 @@ export async function copySegments(
   wanted: (slot: Slot) => boolean,
 ): Promise<Array<Slot & { file: string }>> {
   await mkdir(folder, { recursive: true });
-  const slots = keys.map((key) => {
+  const slots = keys.flatMap((key) => {
     const slot = parseSlotKey('', key);
-    assert.ok(slot !== null, `a key that is no slot: ${key}`);
-    return { key, slot };
+    if (slot !== null) return [{ key, slot }];
+    assert.ok(parseEvidenceKey('', key) !== null, `a key that is none of ours: ${key}`);
+    return [];
   });
   const chosen = slots.filter(({ slot }) => wanted(slot));
   const copied: Array<Slot & { file: string }> = [];

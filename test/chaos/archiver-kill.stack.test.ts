@@ -13,9 +13,11 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { JudgedEvidence } from '../archiver/sim/evidence.ts';
 import type { Exit } from '../stack/service.ts';
 import { type Stack, useStack } from '../stack/use.ts';
 import { assertWhole, compareWithKafka, type Evidence, reaches, SealWatch } from './archive.ts';
+import { judgeBucket, testKeyFile } from './evidence.ts';
 import { Fleet } from './fleet.ts';
 import { endOffsets, registerSchema, withAdmin } from './kafka.ts';
 import { type Load, mixedLoad, startLoad } from './load.ts';
@@ -46,6 +48,7 @@ class Arena {
   zombiesFenced = 0;
   exits = new Map<string, Exit>();
   evidence: Evidence | undefined;
+  judged: JudgedEvidence | undefined;
   produced = 0;
   #load: Load | undefined;
 
@@ -122,6 +125,7 @@ class Arena {
     await sampler.look();
     await sampler.stop();
     this.evidence = await compareWithKafka({ ...scene, s3, brokers: stack.brokers });
+    this.judged = await judgeBucket(s3, scene.bucket);
   }
 }
 
@@ -139,10 +143,12 @@ async function openArena(
       'storage.timeoutMs': 3_000,
     },
   });
+  const keyFile = testKeyFile(scene.folder);
   const fleet = new Fleet((member, life) =>
     scene.archiver(
       {
         'archive.group': groupOf(scene, member, life),
+        'evidence.keyFile': keyFile,
         // Two that close segments at other places: a slot's loser must not go on as if it had won.
         'archive.segmentRecordsMax': member === 'a' ? 60 : 47,
       },
@@ -254,6 +260,14 @@ describe('archivers killed, stopped and doubled', () => {
 
   test('A1, A3: rivals: every record once, tiled, one version for each slot', () => {
     assertWhole(rivals.evidence!, rivals.produced);
+  });
+
+  test('A4: one history of each log, signed to its end, a manifest for each segment', () => {
+    for (const { judged, evidence } of [group, rivals]) {
+      assert.equal(judged!.anomalies, 0);
+      assert.equal(judged!.manifests, evidence!.segments);
+      assert.ok(judged!.checkpoints > PARTITIONS && judged!.roots > 0);
+    }
   });
 
   test('A2: no offset was committed before it was sealed', () => {

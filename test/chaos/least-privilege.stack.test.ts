@@ -60,7 +60,8 @@ before(async () => {
   await producer.disconnect();
   const [first] = await until('a segment is sealed', 60_000, async () => {
     const versions = await listVersions(root, scene.bucket);
-    return versions.length > 0 ? versions : null;
+    const segments = versions.filter(({ key }) => key.endsWith('.avro'));
+    return segments.length > 0 ? segments : null;
   });
   sealed = first!;
   bytes = await getObject(root, scene.bucket, sealed.key);
@@ -92,6 +93,9 @@ describe('A3: the archiver’s credential', () => {
     assert.ok(listed.Contents?.some(({ Key }) => Key === sealed.key));
     const versions = await archiver.send(new ListObjectVersionsCommand({ Bucket }));
     assert.ok(versions.Versions?.some(({ VersionId }) => VersionId === sealed.versionId));
+    const head = await archiver.send(new HeadObjectCommand({ Bucket, Key: sealed.key }));
+    assert.equal(head.ObjectLockMode, 'COMPLIANCE');
+    assert.ok(head.ObjectLockRetainUntilDate !== undefined);
   });
 
   const RetainUntilDate = new Date(Date.now() + 2 * DAY_MS);
@@ -278,7 +282,7 @@ describe('A3: a sealed segment under COMPLIANCE', () => {
     const read = new GetObjectCommand(version());
     const { Body } = await root.send(read);
     assert.ok(bytes.equals(Buffer.from(await Body!.transformToByteArray())));
-    for (const { key } of versions) assert.match(key, /\.avro$/);
+    for (const { key } of versions) assert.match(key, /^(data|evidence)\//);
   });
 });
 

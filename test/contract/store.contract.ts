@@ -14,9 +14,9 @@ import {
   PutObjectRetentionCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
-import { createS3Store, type S3Store } from '../../services/archiver/s3.ts';
 import type { Config } from '../../services/runtime/config.ts';
 import { Failure } from '../../services/runtime/errors.ts';
+import { createS3Store, type S3Store } from '../../services/store/s3.ts';
 
 export interface ContractTarget {
   /** How the store under test reaches a bucket with Object Lock and a COMPLIANCE default. */

@@ -168,3 +168,14 @@ function byRuleAndActor(alerts: DemoAlert[]): Row[] {
   const rank = ({ alert }: Row): number => LEVELS.indexOf(alert.rule.level);
   return [...rows.values()].sort((left, right) => rank(left) - rank(right));
 }
+
+/** Of the gravest alerts the one that counts the fewest events. */
+export function mostTelling(alerts: readonly DemoAlert[]): { id: string; title: string } {
+  const [first] = alerts.toSorted(
+    (a, b) =>
+      LEVELS.indexOf(a.rule.level) - LEVELS.indexOf(b.rule.level) ||
+      a.evidence.length - b.evidence.length,
+  );
+  if (first === undefined) throw new Error('there is no alert to prove');
+  return { id: first.id, title: first.rule.title };
+}

@@ -13,12 +13,13 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { describeFailure } from '../../services/runtime/errors.ts';
 import { type Stack, startStack } from '../stack/stack.ts';
-import { alertsOfAll, expectedAlerts, showAlerts } from './alerts.ts';
+import { alertsOfAll, expectedAlerts, mostTelling, showAlerts } from './alerts.ts';
 import { describeArchive, firstEvent, sealedEverything } from './archive.ts';
 import { collectDay, type Day, writeDay } from './day.ts';
 import { type Pipeline, runSetup, startPipeline } from './pipeline.ts';
+import { makeKey, proveAlert, verifyArchive } from './proof.ts';
 import { createStory, type Story } from './story.ts';
-import { tamper } from './tamper.ts';
+import { forge, tamper } from './tamper.ts';
 
 const HELP = `Usage: npm run demo -- [options]
 
@@ -51,7 +52,8 @@ async function run(story: Story, stack: Stack, folder: string): Promise<void> {
     seed: wholeNumber('seed', values.seed, 0),
   });
   story.chapter('Setting up topics, schema, locked bucket and index templates');
-  const env = await runSetup(story, stack, folder);
+  const { keyFile, publicKey } = await makeKey(story, folder);
+  const env = await runSetup(story, stack, folder, keyFile);
 
   story.chapter('Starting archiver and detector');
   const pipeline: Pipeline = await startPipeline(story, env, folder, values.keep);
@@ -70,8 +72,17 @@ async function run(story: Story, stack: Stack, folder: string): Promise<void> {
     showAlerts(story, alerts, day);
     story.chapter('One event in the archive');
     firstEvent(story, archive);
+    story.chapter('One alert proved, from the archive and for a reader without it');
+    const proved = await proveAlert(story, env, folder, mostTelling(alerts), publicKey);
     story.chapter('The store administrator tries to change a sealed segment');
     await tamper(story, stack, env, archive);
+    story.chapter('The archive verified, every record of it');
+    const verified = await verifyArchive(story, env, publicKey);
+    story.chapter(
+      'The administrator hides a sealed segment behind a forged one, and it is verified again',
+    );
+    story.line(`  ${await forge(stack, env, archive)}`);
+    const forged = await verifyArchive(story, env, publicKey);
 
     story.check('every event collected is in the topic', collected.events === archive.kafkaRecords);
     story.check('every record of the topic is sealed once', archive.exactlyOnce);
@@ -83,6 +94,10 @@ async function run(story: Story, stack: Stack, folder: string): Promise<void> {
       'each of them counts as many events as there',
       alerts.every(({ id, count }) => expected.get(id) === count),
     );
+    story.check('the proof of an alert holds with nothing but the public key', proved);
+    story.check('the archive verifies', verified.exitCode === 0);
+    const named = ['delete_marker', 'extra_version'].every((code) => forged.codes.has(code));
+    story.check('the forgery is found and named', forged.exitCode === 1 && named);
     const missed = day.missed(alerts);
     for (const title of missed) story.line(`  no alert for: ${title}`);
     story.check('every told attack raised an alert of its rule', missed.length === 0);

@@ -62,6 +62,7 @@ export async function runSetup(
   story: Story,
   stack: Stack,
   folder: string,
+  keyFile: string,
 ): Promise<Record<string, string>> {
   const { city, asn } = writeGeography(folder);
   const env = configEnv(stack.state, {
@@ -72,6 +73,7 @@ export async function runSetup(
     'archive.segmentAgeMsMax': SEGMENT_AGE_MS,
     'archive.kmsKeyId': stack.s3.kmsKeyId,
     'archive.retentionDays': 1,
+    'evidence.keyFile': keyFile,
     'collect.ledger': join(folder, 'ledger'),
   });
   const administrator = {

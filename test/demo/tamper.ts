@@ -86,6 +86,27 @@ export async function tamper(
   }
 }
 
+/**
+ * What no lock prevents: a delete marker over a sealed segment, and a forgery over that. A plain read
+ * now gives the forgery.
+ */
+export async function forge(
+  stack: Stack,
+  env: Record<string, string>,
+  archive: ArchiveView,
+): Promise<string> {
+  const where = { Bucket: env.LAKESEAL_STORAGE_BUCKET!, Key: archive.keys[0]! };
+  const root = stack.rootS3();
+  try {
+    await root.send(new DeleteObjectCommand(where));
+    const body = { Body: 'forged', ChecksumAlgorithm: 'SHA256' } as const;
+    await root.send(new PutObjectCommand({ ...where, ...body }));
+  } finally {
+    root.destroy();
+  }
+  return where.Key;
+}
+
 async function tryAttempt(story: Story, { what, run }: Attempt): Promise<void> {
   try {
     await run();

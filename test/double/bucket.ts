@@ -46,6 +46,8 @@ export class Bucket {
   readonly #options: BucketOptions;
   /** Versions of each key, oldest first. */
   readonly #keys = new Map<string, Version[]>();
+  /** The same keys, in byte order. */
+  readonly #order: string[] = [];
   #sequence = 0;
 
   constructor(options: BucketOptions) {
@@ -83,8 +85,10 @@ export class Bucket {
     const versionId = `v${String(this.#sequence).padStart(8, '0')}`;
     const version = { key, versionId, ...part, lastModifiedMs: this.#options.nowMs() };
     const versions = this.#keys.get(key);
-    if (versions === undefined) this.#keys.set(key, [version]);
-    else versions.push(version);
+    if (versions === undefined) {
+      this.#keys.set(key, [version]);
+      this.#order.splice(this.#placeOf(key), 0, key);
+    } else versions.push(version);
     return version;
   }
 
@@ -108,8 +112,10 @@ export class Bucket {
     const version = this.version(key, versionId);
     this.#assertUnlocked(version, options.bypassGovernance ?? false);
     const rest = this.#keys.get(key)!.filter((one) => one !== version);
-    if (rest.length === 0) this.#keys.delete(key);
-    else this.#keys.set(key, rest);
+    if (rest.length === 0) {
+      this.#keys.delete(key);
+      this.#order.splice(this.#placeOf(key), 1);
+    } else this.#keys.set(key, rest);
     return version;
   }
 
@@ -145,24 +151,54 @@ export class Bucket {
 
   /** Keys with a current object, in byte order. */
   list(prefix: string, startAfter: string | undefined, max: number): string[] {
-    return this.#keysUnder(prefix)
-      .filter((key) => startAfter === undefined || bytewise(key, startAfter) > 0)
-      .filter((key) => this.current(key) !== null)
-      .slice(0, Math.min(max, LIST_KEYS_MAX));
+    const found: string[] = [];
+    for (const key of this.#keysUnder(prefix, startAfter)) {
+      if (found.length >= Math.min(max, LIST_KEYS_MAX)) break;
+      if (this.current(key) !== null) found.push(key);
+    }
+    return found;
   }
 
   /** Every version and marker, keys in byte order, newest first within a key. */
   versions(prefix: string): Array<Version & { isLatest: boolean }> {
-    return this.#keysUnder(prefix).flatMap((key) =>
+    return [...this.#keysUnder(prefix)].flatMap((key) =>
       [...this.#keys.get(key)!].reverse().map((one, index) => ({ ...one, isLatest: index === 0 })),
     );
   }
 
-  #keysUnder(prefix: string): string[] {
-    return [...this.#keys.keys()].filter((key) => key.startsWith(prefix)).sort(bytewise);
+  *#keysUnder(prefix: string, startAfter?: string): Generator<string, void> {
+    const isBehind = startAfter !== undefined && bytewise(startAfter, prefix) >= 0;
+    const from = this.#placeOf(isBehind ? startAfter : prefix);
+    for (let at = from; at < this.#order.length; at++) {
+      const key = this.#order[at]!;
+      if (!key.startsWith(prefix)) return;
+      if (key !== startAfter) yield key;
+    }
+  }
+
+  /** Where the key is in the order, or would be. */
+  #placeOf(key: string): number {
+    let low = 0;
+    let high = this.#order.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (bytewise(this.#order[middle]!, key) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 }
 
+/** Plain ASCII, which most keys are, compares as its bytes do. */
 function bytewise(left: string, right: string): number {
-  return Buffer.compare(Buffer.from(left), Buffer.from(right));
+  if (left === right) return 0;
+  if (!isAscii(left) || !isAscii(right)) {
+    return Buffer.compare(Buffer.from(left), Buffer.from(right));
+  }
+  return left < right ? -1 : 1;
+}
+
+function isAscii(text: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is meant.
+  return /^[\x00-\x7f]*$/.test(text);
 }

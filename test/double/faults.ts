@@ -4,7 +4,7 @@
  * because its fault did not happen.
  */
 
-export type Operation = 'put' | 'get' | 'list' | 'versions';
+export type Operation = 'put' | 'get' | 'list' | 'versions' | 'protection';
 
 export type FaultKind =
   /** 500, nothing written. */

@@ -2,8 +2,9 @@
  * The bucket double as an `ObjectStore`, without HTTP: for tests and the simulator. Faults come as
  * the same failures that `s3.ts` makes of them.
  */
-import type { ObjectStore } from '../../services/archiver/store.ts';
+import { timeOf } from '../../schemas/evidence/leaf.ts';
 import { Failure } from '../../services/runtime/errors.ts';
+import type { ObjectStore } from '../../services/store/store.ts';
 import { type Bucket, Refusal } from './bucket.ts';
 import type { FaultKind, FaultPlan, Operation } from './faults.ts';
 
@@ -38,6 +39,17 @@ export function doubleStore(bucket: Bucket, faults: FaultPlan): ObjectStore {
         return { bytes: Buffer.from(bytes), versionId: current.versionId, size: all.length };
       }),
     list: (prefix, startAfter, max) => run('list', () => bucket.list(prefix, startAfter, max)),
+    protection: (key) =>
+      run('protection', () => {
+        const current = bucket.current(key);
+        if (current === null) return null;
+        const { retention } = current;
+        return {
+          retention:
+            retention === null ? null : { mode: retention.mode, until: timeOf(retention.untilMs) },
+          encryption: { kind: 'none' } as const,
+        };
+      }),
     versions: (key) =>
       run('versions', () =>
         bucket

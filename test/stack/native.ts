@@ -414,9 +414,9 @@ function accepts(address: string): Promise<boolean> {
   });
 }
 
-/** The five rights of the archiver, and no more: writing without a word on retention, reading. */
+/** The six rights of the archiver, and no more: writing without a word on retention, reading. */
 export const ARCHIVER_ACTIONS = {
-  objects: ['s3:PutObject', 's3:GetObject', 's3:GetObjectVersion'],
+  objects: ['s3:PutObject', 's3:GetObject', 's3:GetObjectVersion', 's3:GetObjectRetention'],
   buckets: ['s3:ListBucket', 's3:ListBucketVersions'],
 };
 

@@ -1,10 +1,15 @@
 /** One archiver process of the simulator: the production code over a simulated Kafka and store. */
+import assert from 'node:assert/strict';
+import { sha256 } from '../../../schemas/evidence/merkle.ts';
+import type { Signer } from '../../../schemas/evidence/note.ts';
 import { Archive, TICK_MS } from '../../../services/archiver/archive.ts';
 import type { ArchiverMetrics } from '../../../services/archiver/metrics.ts';
+import { hashHere } from '../../../services/archiver/record-tree.ts';
+import type { OnRoot } from '../../../services/archiver/root-writer.ts';
 import type { WriterSchemas } from '../../../services/archiver/schemas.ts';
-import type { ObjectStore } from '../../../services/archiver/store.ts';
 import { Failure } from '../../../services/runtime/errors.ts';
 import { silentLog } from '../../../services/runtime/log.ts';
+import type { ObjectStore } from '../../../services/store/store.ts';
 import { type Group, Member } from './kafka.ts';
 import type { Random } from './random.ts';
 import { ProcessClock, type World } from './time.ts';
@@ -16,6 +21,8 @@ export interface ProcessOptions {
   schemas: WriterSchemas;
   onDefect: (error: unknown) => void;
   onFenced: () => void;
+  signer: () => Promise<Signer | null>;
+  onRoot: OnRoot;
   startAt: 'earliest' | 'latest';
 }
 
@@ -36,6 +43,7 @@ export class Process {
   /** True from the moment it was told to stop. */
   stopping = false;
   ended = false;
+  readonly #end = new AbortController();
 
   constructor(name: string, group: Group, options: ProcessOptions) {
     const { world, random, schemas, onDefect } = options;
@@ -48,19 +56,30 @@ export class Process {
       startAt: options.startAt,
       limits: LIMITS,
       memoryBytesMax: MEMORY_BYTES_MAX,
-      blocks: { codec: 'null', blockBytes: BLOCK_BYTES, compress: (bytes) => bytes },
+      blocks: {
+        codec: 'null',
+        blockBytes: BLOCK_BYTES,
+        compress: (bytes) => bytes,
+        trees: hashHere,
+      },
       store: networkStore(options, this.clock),
+      sha256,
+      signer: () => options.signer(),
+      onRoot: options.onRoot,
       schemas,
       consumer: this.member,
       clock: this.clock,
       random: random.next,
       log: silentLog,
-      metrics: countingMetrics(options.onFenced),
-      ready: () => {},
+      metrics: countingMetrics(options),
+      ready: (check, ok, reason) => {
+        if (check === 'evidence' && !ok) onDefect(new Error(reason));
+      },
       breathe: () => this.clock.sleep(0),
     });
     this.member.handle(this.archive);
     void this.#tick().catch(onDefect);
+    void this.archive.roots(this.#end.signal).catch(onDefect);
   }
 
   get isLive(): boolean {
@@ -77,6 +96,7 @@ export class Process {
   /** SIGTERM. */
   async stop(): Promise<void> {
     this.stopping = true;
+    this.#end.abort();
     await this.archive.stop();
     await this.member.stop();
     this.ended = true;
@@ -103,14 +123,18 @@ function networkStore({ world, random, store }: ProcessOptions, clock: ProcessCl
     return answer;
   };
   return {
-    putIfAbsent: (key, bytes) => call(() => store.putIfAbsent(key, bytes)),
+    putIfAbsent: (key, bytes, digest) => {
+      if (digest !== undefined) assert.deepEqual(digest, sha256(bytes));
+      return call(() => store.putIfAbsent(key, bytes));
+    },
     get: (key, range) => call(() => store.get(key, range)),
     list: (prefix, after, max) => call(() => store.list(prefix, after, max)),
     versions: (key) => call(() => store.versions(key)),
+    protection: (key) => call(() => store.protection(key)),
   };
 }
 
-function countingMetrics(onFenced: () => void): ArchiverMetrics {
+function countingMetrics({ onFenced }: ProcessOptions): ArchiverMetrics {
   return {
     sealed: ({ outcome }) => {
       if (outcome === 'fenced') onFenced();
@@ -124,5 +148,9 @@ function countingMetrics(onFenced: () => void): ArchiverMetrics {
     answered: () => {},
     heldBytes: () => {},
     oldestMs: () => {},
+    noted: () => {},
+    behind: () => {},
+    evidenceStopped: () => {},
+    root: () => {},
   };
 }

@@ -1,16 +1,23 @@
 /** One seeded schedule of processes, Kafka, store, faults and time; judged at the end. */
 import assert from 'node:assert/strict';
+import { ed25519Signer, type Signer } from '../../../schemas/evidence/note.ts';
+import { HOUR_MS } from '../../../schemas/evidence/root-leaf.ts';
 import { parseSpliceSchema } from '../../../schemas/segment.ts';
 import type { WriterSchemas } from '../../../services/archiver/schemas.ts';
+import { Failure } from '../../../services/runtime/errors.ts';
 import { Bucket } from '../../double/bucket.ts';
 import { type Fault, type FaultKind, FaultPlan, type Operation } from '../../double/faults.ts';
 import { doubleStore } from '../../double/store.ts';
+import { judgeComplete, judgeEvidence, seemsComplete } from './evidence.ts';
 import { chainOf, judgeCommit, judgeContent, judgeStore } from './judge.ts';
 import { Group, Log } from './kafka.ts';
 import { Process, type ProcessOptions } from './process.ts';
 import { Random } from './random.ts';
 import { World } from './time.ts';
 
+export const SIGNER = ed25519Signer('audit.example.com', Buffer.alloc(32, 7));
+
+const PREFIX = 'p/';
 const STEPS = 60;
 /** Virtual time after which a healed system must have sealed everything. */
 const HEAL_MS = 400_000;
@@ -23,7 +30,10 @@ const FAULTS: Array<[Operation, FaultKind]> = [
   (kind): Array<[Operation, FaultKind]> =>
     kind === 'conflict'
       ? [['put', kind]]
-      : (['put', 'get', 'list', 'versions'] as const).map((operation) => [operation, kind]),
+      : (['put', 'get', 'list', 'versions', 'protection'] as const).map((operation) => [
+          operation,
+          kind,
+        ]),
 );
 
 export interface Tally {
@@ -32,10 +42,26 @@ export interface Tally {
   fenced: number;
   records: number;
   kills: number;
+  manifests: number;
+  checkpoints: number;
+  roots: number;
+  upgrades: number;
 }
 
+export const NO_TALLY: Tally = {
+  seals: 0,
+  gaps: 0,
+  fenced: 0,
+  records: 0,
+  kills: 0,
+  manifests: 0,
+  checkpoints: 0,
+  roots: 0,
+  upgrades: 0,
+};
+
 export class Simulation {
-  readonly tally: Tally = { seals: 0, gaps: 0, fenced: 0, records: 0, kills: 0 };
+  readonly tally: Tally = { ...NO_TALLY };
   readonly #random: Random;
   readonly #world = new World();
   readonly #bucket: Bucket;
@@ -46,13 +72,24 @@ export class Simulation {
   readonly #startedAt = new Map<number, bigint>();
   #processes: Array<{ process: Process; group: Group }> = [];
   #registryUp = true;
+  #keyUp = true;
+  /** The step before which the archive had no evidence. */
+  #upgradeAt = -1;
+  /** Checkpoints of roots that were handed over. */
+  readonly #handedOver = new Set<string>();
   #defect: unknown;
   #count = 0;
 
   constructor(seed: number) {
     const random = new Random(seed);
     this.#random = random;
-    this.#bucket = new Bucket({ nowMs: () => this.#world.nowMs });
+    // An hour begins at some time in most runs.
+    this.#world.nowMs += HOUR_MS - (this.#world.nowMs % HOUR_MS) - random.int(0, 200_000);
+    this.#bucket = new Bucket({
+      nowMs: () => this.#world.nowMs,
+      ...(random.chance(0.5) ? { defaultRetention: { mode: 'GOVERNANCE', days: 30 } } : {}),
+    });
+    if (random.chance(0.15)) this.#upgradeAt = random.int(20, 40);
     this.#faults = new FaultPlan(this.#planFaults());
     this.#logs = Array.from({ length: random.int(1, 3) }, (_, partition) => new Log(partition));
     const onCommit = ({ partition, offset }: { partition: number; offset: bigint }): void => {
@@ -83,13 +120,14 @@ export class Simulation {
     this.#start();
     this.#start();
     for (let step = 0; step < STEPS; step++) {
+      if (step === this.#upgradeAt) await this.#forgetEvidence();
       this.#act();
       await this.#world.advance(this.#random.int(1, 1_500));
       if (this.#defect !== undefined) throw this.#defect;
     }
     await this.#reachFaults();
     await this.#heal();
-    this.#judge();
+    await this.#judge();
   }
 
   #act(): void {
@@ -102,7 +140,8 @@ export class Simulation {
     else if (action < 84) this.#freezeOrThaw();
     else if (action < 88) this.#start();
     else if (action < 92) this.#expire();
-    else if (action < 96) this.#registryUp = !this.#registryUp;
+    else if (action < 95) this.#registryUp = !this.#registryUp;
+    else if (action < 97) this.#keyUp = !this.#keyUp;
     else this.#moveClock();
   }
 
@@ -153,11 +192,28 @@ export class Simulation {
       store: doubleStore(this.#bucket, this.#faults),
       schemas: this.#schemas(),
       startAt: this.#startAt,
+      signer: async () => this.#signer(),
+      onRoot: async (key) => {
+        if (!this.#keyUp) throw new Error('what follows is away');
+        this.#handedOver.add(key);
+      },
       onDefect: (error) => {
         this.#defect ??= error;
       },
       onFenced: () => {
         this.tally.fenced++;
+      },
+    };
+  }
+
+  /** A key that is gone, or that stops signing later. */
+  #signer(): Signer {
+    if (!this.#keyUp) throw new Failure('the key is away', { code: 'KEY_FILE' });
+    return {
+      verifier: SIGNER.verifier,
+      sign: async (text) => {
+        if (!this.#keyUp) throw new Failure('the key does not sign', { code: 'KEY' });
+        return SIGNER.sign(text);
       },
     };
   }
@@ -177,6 +233,20 @@ export class Simulation {
     const process = new Process(`process-${this.#count++}`, group, this.#options());
     this.#processes.push({ process, group });
     this.#rebalance(group);
+  }
+
+  /** As an archive from before there was evidence: nobody runs, and there is none. */
+  async #forgetEvidence(): Promise<void> {
+    for (const { process } of this.#processes) process.clock.kill();
+    // What was sent arrives.
+    await this.#world.advance(20_000);
+    for (const { key, versionId } of this.#bucket.versions(`${PREFIX}evidence/`)) {
+      this.#bucket.remove(key, versionId, { bypassGovernance: true });
+    }
+    this.tally.upgrades++;
+    this.#handedOver.clear();
+    this.#start();
+    this.#start();
   }
 
   #live(): Array<{ process: Process; group: Group }> {
@@ -249,6 +319,7 @@ export class Simulation {
   /** No more trouble: one process of each group is left to finish. */
   async #heal(): Promise<void> {
     this.#registryUp = true;
+    this.#keyUp = true;
     for (const { process } of this.#processes) if (process.clock.frozen) process.clock.thaw();
     for (const group of this.#groups) {
       for (const { process } of this.#live().filter((one) => one.group === group)) {
@@ -268,11 +339,25 @@ export class Simulation {
       await this.#world.advance(5_000);
       if (this.#defect !== undefined) throw this.#defect;
     }
+    // What comes after the end must not undo it; but an hour may begin, and brings another root.
     await this.#world.advance(10_000);
+    for (let waited = 0; !this.#isProved(); waited += 5_000) {
+      assert.ok(waited < HEAL_MS, 'A4: evidence is not complete after all trouble ended');
+      await this.#world.advance(5_000);
+      if (this.#defect !== undefined) throw this.#defect;
+    }
     if (this.#defect !== undefined) throw this.#defect;
   }
 
-  #judge(): void {
+  /** All is noted and signed, and the newest root was handed over. */
+  #isProved(): boolean {
+    if (!seemsComplete(this.#bucket, PREFIX)) return false;
+    const roots = this.#bucket.versions(`${PREFIX}evidence/root/`).map(({ key }) => key);
+    const newest = roots.filter((key) => key.endsWith('.note')).at(-1);
+    return newest !== undefined && this.#handedOver.has(newest);
+  }
+
+  async #judge(): Promise<void> {
     for (const log of this.#logs) {
       judgeStore(this.#bucket, log);
       judgeContent(this.#bucket, log, this.#startedAt.get(log.partition)!);
@@ -282,5 +367,11 @@ export class Simulation {
         if (gap !== null) this.tally.gaps++;
       }
     }
+    const evidence = await judgeEvidence(this.#bucket, PREFIX, SIGNER.verifier);
+    judgeComplete(this.#bucket, PREFIX, evidence);
+    assert.equal(evidence.anomalies, 0);
+    this.tally.manifests += evidence.manifests;
+    this.tally.roots += evidence.roots;
+    this.tally.checkpoints += evidence.checkpoints;
   }
 }

@@ -3,11 +3,11 @@
  * would triple the time. Reports the sum, or the first seed that failed.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { Simulation, type Tally } from './simulation.ts';
+import { NO_TALLY, Simulation, type Tally } from './simulation.ts';
 
 export type Report = { sum: Tally } | { seed: number; failure: string };
 
-const sum: Tally = { seals: 0, gaps: 0, fenced: 0, records: 0, kills: 0 };
+const sum: Tally = { ...NO_TALLY };
 let report: Report = { sum };
 for (const seed of workerData as number[]) {
   const simulation = new Simulation(seed);

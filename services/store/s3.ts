@@ -1,14 +1,16 @@
 /**
  * The object store over the S3 API, for AWS and for stores that speak it.
  *
- * Needs s3:PutObject, GetObject, GetObjectVersion, ListBucket and ListBucketVersions, and with
- * `archive.retention: headers` s3:PutObjectRetention; nothing here deletes or changes an object.
+ * Needs s3:PutObject, GetObject, GetObjectVersion, GetObjectRetention, ListBucket and
+ * ListBucketVersions, and with `archive.retention: headers` s3:PutObjectRetention; nothing here deletes or changes an object.
  * Each call is one request: the SDK's own retries are off, because a second PUT after a lost answer
  * must be seen by the caller (it is answered `exists`). Every error leaves as a `Failure`.
  */
 import { webcrypto } from 'node:crypto';
 import {
   GetObjectCommand,
+  HeadObjectCommand,
+  type HeadObjectCommandOutput,
   ListObjectsV2Command,
   ListObjectVersionsCommand,
   PutObjectCommand,
@@ -16,6 +18,8 @@ import {
   S3Client,
   type S3ClientConfig,
 } from '@aws-sdk/client-s3';
+import { timeOf } from '../../schemas/evidence/leaf.ts';
+import type { Protection } from '../../schemas/evidence/manifest.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure, type FailureOptions } from '../runtime/errors.ts';
@@ -56,8 +60,8 @@ export function createS3Store(
   };
 
   return {
-    async putIfAbsent(key, bytes) {
-      const digest = Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes));
+    async putIfAbsent(key, bytes, sha256) {
+      const digest = sha256 ?? (await digestOf(bytes));
       const command = new PutObjectCommand({
         Bucket,
         Key: key,
@@ -127,6 +131,18 @@ export function createS3Store(
       return (output.Contents ?? []).map(({ Key }) => Key!);
     },
 
+    async protection(key) {
+      try {
+        const output = await call('ask about an object', 0, (abortSignal) =>
+          client.send(new HeadObjectCommand({ Bucket, Key: key }), { abortSignal }),
+        );
+        return protectionOf(output);
+      } catch (error) {
+        if (error instanceof Failure && error.code === 'S3_NO_OBJECT') return null;
+        throw error;
+      }
+    },
+
     async versions(key) {
       const found: ObjectVersion[] = [];
       let KeyMarker: string | undefined;
@@ -157,6 +173,11 @@ export function createS3Store(
       client.destroy();
     },
   };
+}
+
+/** SHA-256, in the thread pool. */
+export async function digestOf(bytes: Buffer): Promise<Buffer> {
+  return Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes));
 }
 
 /** What a read without a range may be long for, when the size is not known yet. */
@@ -227,6 +248,29 @@ async function readObject(
   return { bytes, versionId: output.VersionId ?? '', size };
 }
 
+/** What the headers of an object tell; a store leaves out what the credential may not read. */
+export function protectionOf(
+  output: Pick<
+    HeadObjectCommandOutput,
+    'ObjectLockMode' | 'ObjectLockRetainUntilDate' | 'ServerSideEncryption' | 'SSEKMSKeyId'
+  >,
+): Protection {
+  const { ObjectLockMode: mode, ObjectLockRetainUntilDate: until } = output;
+  const isLocked = (mode === 'COMPLIANCE' || mode === 'GOVERNANCE') && until !== undefined;
+  const retention = isLocked ? { mode, until: timeOf(until.getTime()) } : null;
+  switch (output.ServerSideEncryption) {
+    case undefined:
+      return { retention, encryption: { kind: 'none' } };
+    case 'AES256':
+      return { retention, encryption: { kind: 'sse-s3' } };
+    case 'aws:kms':
+    case 'aws:kms:dsse':
+      return { retention, encryption: { kind: 'sse-kms', key: output.SSEKMSKeyId ?? '' } };
+    default:
+      return { retention, encryption: null };
+  }
+}
+
 function version(
   key: string,
   versionId: string | undefined,
@@ -276,7 +320,7 @@ const BY_NAME: Array<[RegExp, Diagnosis]> = [
     /^(ConditionalRequestConflict|OperationAborted)$/,
     { code: 'S3_CONFLICT', text: 'another request for the same key is under way', retryable: true },
   ],
-  [/^NoSuchKey$/, { code: 'S3_NO_OBJECT', text: 'no such object' }],
+  [/^(NoSuchKey|NotFound)$/, { code: 'S3_NO_OBJECT', text: 'no such object' }],
   [/^InvalidRange$/, { code: 'S3_RANGE', text: 'no such byte range' }],
   [
     /^NoSuchBucket$/,

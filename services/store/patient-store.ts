@@ -30,7 +30,7 @@ export interface Patience {
   answered: (call: StoreCall, attempts: number, tookMs: number) => void;
 }
 
-export type StoreCall = 'put' | 'get' | 'list' | 'versions';
+export type StoreCall = 'put' | 'get' | 'list' | 'versions' | 'protection';
 
 const RETRY = { firstMs: 200, maxMs: 20_000 };
 /** For failures that only an operator can end. */
@@ -55,10 +55,12 @@ export function patientStore(store: ObjectStore, patience: Patience): ObjectStor
     }
   };
   return {
-    putIfAbsent: (key, bytes) => persist('put', () => store.putIfAbsent(key, bytes)),
+    putIfAbsent: (key, bytes, sha256) =>
+      persist('put', () => store.putIfAbsent(key, bytes, sha256)),
     get: (key, range) => persist('get', () => store.get(key, range)),
     list: (prefix, startAfter, max) => persist('list', () => store.list(prefix, startAfter, max)),
     versions: (key) => persist('versions', () => store.versions(key)),
+    protection: (key) => persist('protection', () => store.protection(key)),
   };
 }
 

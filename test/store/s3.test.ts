@@ -1,9 +1,9 @@
 /** What the S3 store makes of a store that fails: one failure type, told apart, retried or not. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { createS3Store, type S3Store } from '../../services/archiver/s3.ts';
 import { configSchema } from '../../services/runtime/config.ts';
 import { Failure } from '../../services/runtime/errors.ts';
+import { createS3Store, type S3Store } from '../../services/store/s3.ts';
 import { Bucket } from '../double/bucket.ts';
 import { type FaultKind, FaultPlan } from '../double/faults.ts';
 import { type DoubleServer, startDouble } from '../double/server.ts';

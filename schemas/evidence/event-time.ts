@@ -1,0 +1,51 @@
+/**
+ * Event times of spliced datums, as far as the schema gives them: the field `eventTime` of type
+ * long at the top of the record. The fields before it are stepped over; nothing is decoded. Pure.
+ */
+import { parseWriterSchema } from '../datum.ts';
+import { type Cursor, readLongExact } from '../varint.ts';
+
+const FIELD = 'eventTime';
+
+/** Event time in ms, or null; the datum lies at [from, end) and was walked. */
+export type EventTimeReader = (bytes: Uint8Array, from: number, end: number) => bigint | null;
+
+/** Null where datums of this schema give no event time. */
+export function eventTimeReader(schemaText: string): EventTimeReader | null {
+  const schema = JSON.parse(schemaText) as { fields?: Array<{ name: string; type: unknown }> };
+  const fields = schema.fields ?? [];
+  const place = fields.findIndex(({ name }) => name === FIELD);
+  if (place < 0 || !isLong(fields[place]!.type)) return null;
+  const before = parseWriterSchema(JSON.stringify({ ...schema, fields: fields.slice(0, place) }));
+  if ('problem' in before) return null;
+  const cursor: Cursor = { bytes: NOTHING, at: 0, end: 0 };
+  return (bytes, from, end) => {
+    cursor.at = before.walk(bytes, from, end);
+    if (cursor.at < 0) return null;
+    cursor.bytes = bytes;
+    cursor.end = end;
+    const time = readLongExact(cursor);
+    cursor.bytes = NOTHING;
+    return time;
+  };
+}
+
+const NOTHING = Buffer.alloc(0);
+
+function isLong(type: unknown): boolean {
+  if (type === 'long') return true;
+  return typeof type === 'object' && type !== null && (type as { type?: unknown }).type === 'long';
+}
+
+/** Least, greatest and number of the event times seen. */
+export class EventTimes {
+  min: bigint | null = null;
+  max: bigint | null = null;
+  count = 0;
+
+  add(time: bigint): void {
+    if (this.min === null || time < this.min) this.min = time;
+    if (this.max === null || time > this.max) this.max = time;
+    this.count += 1;
+  }
+}

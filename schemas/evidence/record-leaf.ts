@@ -1,0 +1,68 @@
+/**
+ * The leaf of one Kafka record in the tree of its segment (`schemas/evidence.md`): what Kafka held,
+ * whatever way a segment encodes it. Pure.
+ */
+import { FRAME_BYTES, FRAME_MAGIC, type SealedRecord } from '../segment.ts';
+import type { UnsealedRecord } from '../segment-writer.ts';
+import { leafHash } from './merkle.ts';
+
+const LONG_BYTES = 8;
+const LENGTH_BYTES = 4;
+const FIXED_BYTES = 2 * LONG_BYTES + 3 * LENGTH_BYTES;
+
+/** Bytes of the leaf of a record as Kafka gives it. */
+export function recordLeaf(record: UnsealedRecord): Buffer {
+  const bytes = Buffer.allocUnsafe(recordLeafSize(record));
+  writeRecordLeaf(bytes, 0, record);
+  return bytes;
+}
+
+/** An upper bound where headers are not plain ASCII is not needed: this is the exact size. */
+export function recordLeafSize({ key, value, headers }: UnsealedRecord): number {
+  let size = FIXED_BYTES + (key?.length ?? 0) + (value?.length ?? 0);
+  for (const header of headers) {
+    size += 2 * LENGTH_BYTES + Buffer.byteLength(header.key) + (header.value?.length ?? 0);
+  }
+  return size;
+}
+
+/** Writes the leaf at `at`; returns where it ends. There must be `recordLeafSize` bytes. */
+export function writeRecordLeaf(bytes: Buffer, at: number, record: UnsealedRecord): number {
+  let end = bytes.writeBigInt64BE(record.offset, at);
+  end = bytes.writeBigInt64BE(record.timestamp, end);
+  end = writeBytes(bytes, end, record.key);
+  end = bytes.writeInt32BE(record.headers.length, end);
+  for (const { key, value } of record.headers) {
+    const start = end + LENGTH_BYTES;
+    const length = bytes.write(key, start, 'utf8');
+    bytes.writeInt32BE(length, end);
+    end = writeBytes(bytes, start + length, value);
+  }
+  return writeBytes(bytes, end, record.value);
+}
+
+function writeBytes(bytes: Buffer, at: number, value: Buffer | null): number {
+  if (value === null) return bytes.writeInt32BE(-1, at);
+  const start = bytes.writeInt32BE(value.length, at);
+  bytes.set(value, start);
+  return start + value.length;
+}
+
+/** Hash of the leaf of a record as it stands in a segment. */
+export function sealedLeafHash(record: SealedRecord): Buffer {
+  return leafHash(sealedLeaf(record));
+}
+
+/** Bytes of the leaf of a record as it stands in a segment. */
+export function sealedLeaf({ schemaId, body, ...record }: SealedRecord): Buffer {
+  if (schemaId === null || body === null) return recordLeaf({ ...record, value: body });
+  // The frame is put back in place, so that the datum is copied once.
+  const size = recordLeafSize({ ...record, value: body }) + FRAME_BYTES;
+  const bytes = Buffer.allocUnsafe(size);
+  const end = writeRecordLeaf(bytes, 0, { ...record, value: null });
+  bytes.writeInt32BE(FRAME_BYTES + body.length, end - LENGTH_BYTES);
+  bytes[end] = FRAME_MAGIC;
+  bytes.writeUInt32BE(schemaId, end + 1);
+  bytes.set(body, end + FRAME_BYTES);
+  return bytes;
+}

@@ -1,0 +1,70 @@
+/**
+ * Proofs that a leaf is in a log, as text (C2SP tlog-proof): where it stands, the hashes beside its
+ * path, and the signed checkpoint. Pure.
+ */
+import { type Checkpoint, parseCheckpoint } from './checkpoint.ts';
+import { HASH_BYTES, verifyInclusion } from './merkle.ts';
+import { type Note, NoteError, parseNote, type Verifier, verifyNote } from './note.ts';
+
+const HEADER = 'c2sp.org/tlog-proof@v1';
+
+export interface TlogProof {
+  index: number;
+  hashes: Buffer[];
+  /** The whole note, as it lies in the archive. */
+  checkpoint: Buffer;
+}
+
+export function formatTlogProof({ index, hashes, checkpoint }: TlogProof): string {
+  const lines = [HEADER, `index ${index}`, ...hashes.map((hash) => hash.toString('base64'))];
+  return `${lines.join('\n')}\n\n${checkpoint.toString('utf8')}`;
+}
+
+/** @throws NoteError where the text is no such proof. Extra data is passed over. */
+export function parseTlogProof(text: string): TlogProof {
+  const end = text.indexOf('\n\n');
+  if (end < 0) throw new NoteError('a proof has an empty line before its checkpoint');
+  const lines = text.slice(0, end).split('\n');
+  if (lines.shift() !== HEADER) throw new NoteError(`a proof begins with ${HEADER}`);
+  if (lines[0]?.startsWith('extra ') === true) lines.shift();
+  const index = /^index (0|[1-9]\d*)$/.exec(lines.shift() ?? '')?.[1];
+  if (index === undefined || !Number.isSafeInteger(Number(index))) {
+    throw new NoteError('a proof tells the index of its leaf');
+  }
+  const hashes = lines.map((line) => {
+    const hash = Buffer.from(line, 'base64');
+    if (hash.length !== HASH_BYTES || hash.toString('base64') !== line) {
+      throw new NoteError('a line of a proof is not a hash');
+    }
+    return hash;
+  });
+  return { index: Number(index), hashes, checkpoint: Buffer.from(text.slice(end + 2)) };
+}
+
+export interface ProvenLeaf {
+  checkpoint: Checkpoint;
+  note: Note;
+  signedBy: Verifier[];
+}
+
+/**
+ * Checks that the leaf is in the log of the checkpoint, which one of the keys signed.
+ * @throws NoteError that says which step failed.
+ */
+export function checkTlogProof(
+  proof: TlogProof,
+  leaf: Buffer,
+  verifiers: readonly Verifier[],
+): ProvenLeaf {
+  const note = parseNote(proof.checkpoint);
+  const checkpoint = parseCheckpoint(note);
+  const { signed, forged } = verifyNote(note, verifiers);
+  if (signed.length === 0 || forged.length > 0) {
+    throw new NoteError('the checkpoint is not signed by the key that was given');
+  }
+  const { size, root } = checkpoint;
+  if (!verifyInclusion(proof.index, size, leaf, proof.hashes, root)) {
+    throw new NoteError('the leaf is not in the tree of the checkpoint');
+  }
+  return { checkpoint, note, signedBy: signed };
+}

@@ -1,0 +1,157 @@
+/**
+ * The commands that make and check proofs, and look after the keys that sign: names, options and
+ * help. What a command does is imported when it runs.
+ */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Config } from '../runtime/config.ts';
+import type { ProveFlags } from './prove.ts';
+import type { Terminal } from './terminal.ts';
+import type { VerifyFlags } from './verify.ts';
+
+export interface EvidenceContext {
+  terminal: Terminal;
+  finish(code: number): void;
+  config(): Config;
+  /** Adds examples to a command's help. */
+  examples(command: Command, lines: string[]): Command;
+}
+
+export function addEvidence(program: Command, context: EvidenceContext): void {
+  addVerify(program, context);
+  addProve(program, context);
+  addKeys(program, context);
+}
+
+const jsonOption = (): Option => new Option('--json', 'print JSON instead of text');
+const collect = (value: string, before: string[]): string[] => [...before, value];
+
+function addVerify(
+  program: Command,
+  { terminal, finish, config, examples }: EvidenceContext,
+): void {
+  const command = program
+    .command('verify')
+    .description('check an archive against its evidence, wherever it lies')
+    .argument('[place]', 's3://BUCKET/PREFIX or a copy in a folder; else the configured bucket')
+    .option('--key <vkey>', 'public key that is trusted (repeatable)', collect, [])
+    .option('--key-file <file>', 'file of public keys, one a line (repeatable)', collect, [])
+    .option(
+      '--from <note>',
+      'a checkpoint kept elsewhere: it must still hold (repeatable)',
+      collect,
+      [],
+    )
+    .option('--deep', 'read every record, not only the stored bytes')
+    .option('--root-max-age <seconds>', 'oldest that the newest root may be', secondsOption)
+    .option('--max-findings <n>', 'findings to print', countOption, 100)
+    .option('--quiet', 'no progress')
+    .addOption(jsonOption())
+    .addHelpText('after', VERIFY_HELP)
+    .action(async (place: string | undefined, flags: VerifyFlags) => {
+      const { runVerify } = await import('./verify.ts');
+      finish(await runVerify(place, flags, config, Date.now(), terminal));
+    });
+  examples(command, [
+    'lakeseal verify --deep',
+    'lakeseal verify s3://audit/sealed/ --key audit.example.com+1a2b3c4d+AT… --from last-root.note',
+    'lakeseal verify /mnt/copy --key-file keys.txt --json',
+  ]);
+}
+
+const VERIFY_HELP = `
+Every version of every object is looked at: chains, trees, signatures, bytes, tiling of offsets, and
+retention where the place tells of it. A copy in a folder may have a versions.jsonl beside it.
+The public key must come by another way than the archive.
+Exit code 0 verified, 1 tampered with, 2 incomplete or nothing to verify, 3 could not run.`;
+
+function countOption(text: string): number {
+  const count = Number(text);
+  if (!Number.isSafeInteger(count) || count < 0) throw new InvalidArgumentError('not a number.');
+  return count;
+}
+
+const secondsOption = countOption;
+
+function addProve(program: Command, { terminal, finish, config, examples }: EvidenceContext): void {
+  const command = program
+    .command('prove')
+    .description('write an offline proof of a record, or check one')
+    .argument('[record]', 'TOPIC/PARTITION/OFFSET')
+    .option('--alert <id>', 'the records that an alert counted, by its id in OpenSearch')
+    .option('--event <id>', 'the record of an event, by its id; see --since')
+    .option('--since <time>', 'with --event: look in segments from this event time on', timeOption)
+    .option('--until <time>', 'with --event: … and up to this one', timeOption)
+    .option('--consistency <note>', 'prove that the log of this checkpoint was only appended to')
+    .option('--check <file>', 'check a proof; needs nothing but the file and a public key')
+    .option('--topic-id <id>', 'Kafka topic id, where a name was used for several topics')
+    .option('--archive <place>', 'a copy in a folder; else the bucket of the configuration')
+    .option('--key <vkey>', 'public key that is trusted (repeatable)', collect, [])
+    .option('--key-file <file>', 'file of public keys, one a line (repeatable)', collect, [])
+    .option('--out <folder>', 'folder for the proofs', '.')
+    .addOption(jsonOption())
+    .addHelpText('after', PROVE_HELP)
+    .action(async (record: string | undefined, flags: ProveFlags) => {
+      const { runProve } = await import('./prove.ts');
+      finish(await runProve(record, flags, config, terminal));
+    });
+  examples(command, [
+    'lakeseal prove databricks.audit/3/18044 --out case-7',
+    'lakeseal prove --alert 3q2-7wAx…',
+    'lakeseal prove --check databricks.audit-3-18044.proof.json --key audit.example.com+1a2b3c4d+AT…',
+  ]);
+}
+
+const PROVE_HELP = `
+A proof holds the record as Kafka had it, its place in its segment, the segment's manifest, the
+signed checkpoint of its partition and, once an hour has passed, the signed (and stamped) root over
+all partitions. Without --key the key in evidence.keyFile is trusted, or evidence.publicKeys.
+Exit code 0 proved or the proof holds, 1 it does not hold or could not be made.`;
+
+function addKeys(program: Command, context: EvidenceContext): void {
+  const { terminal, finish, config, examples } = context;
+  const keys = program.command('keys').description('the key that signs the evidence');
+  const made = keys
+    .command('new')
+    .description('make a signing key (Ed25519) and print its public key')
+    .requiredOption('--name <name>', 'what the key stands for, like audit.example.com/lakeseal')
+    .requiredOption('--out <file>', 'where the key goes; made with rights for its owner only')
+    .action(async ({ name, out }: { name: string; out: string }) => {
+      const { newKey } = await import('./keys.ts');
+      finish(newKey(name, out, terminal));
+    });
+  examples(made, ['lakeseal keys new --name audit.example.com --out /etc/lakeseal/signing.key']);
+  const show = keys
+    .command('show')
+    .description('print the public key, to be given to whoever verifies')
+    .option('--key-file <file>', 'a signing key; else the one of the configuration')
+    .addOption(jsonOption())
+    .action(async (flags: { keyFile?: string; json?: true }) => {
+      const { showKey } = await import('./keys.ts');
+      finish(await showKey(config(), flags, terminal));
+    });
+  examples(show, ['lakeseal keys show', 'lakeseal keys show --key-file next.key']);
+  const rotate = keys
+    .command('rotate')
+    .description('hand over to another key, by a statement that the present key signs')
+    .requiredOption('--to <file>', 'the key that takes over, as made by `keys new`')
+    .option('--dry-run', 'only say what would be written')
+    .addHelpText('after', ROTATE_HELP)
+    .action(async (flags: { to: string; dryRun?: true }) => {
+      const { rotateKey } = await import('./keys.ts');
+      finish(await rotateKey(config(), flags, Date.now(), terminal));
+    });
+  examples(rotate, ['lakeseal keys rotate --to next.key --dry-run']);
+  examples(keys, ['lakeseal keys show', 'lakeseal keys rotate --to next.key']);
+}
+
+const ROTATE_HELP = `
+Both keys have the same name. The statement goes into the archive, signed by the key of the
+configuration; then set evidence.keyFile to the new key and restart the archivers. Whoever trusts the
+old public key then trusts the new one too.`;
+
+/** Epoch ms of an ISO 8601 time. */
+function timeOption(text: string): number {
+  const time = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(time)) throw new InvalidArgumentError('write it as 2026-11-24T10:00:00Z.');
+  return time;
+}

@@ -1,0 +1,128 @@
+/**
+ * `lakeseal keys`: make, show and rotate the key that signs checkpoints. A private key is written
+ * once, to a file that only its owner may read, and is never shown.
+ */
+import { randomBytes } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { KEYS_LOG, rotationBody } from '../../schemas/evidence/key-leaf.ts';
+import { leafBytes, timeOf } from '../../schemas/evidence/leaf.ts';
+import { formatPrivateKey, NoteError, parsePrivateKey } from '../../schemas/evidence/note.ts';
+import { signerFromFile } from '../evidence/keys.ts';
+import { LogWriter } from '../evidence/log-writer.ts';
+import { configuredSigner } from '../evidence/signer.ts';
+import type { Config } from '../runtime/config.ts';
+import { Failure, reasonOf } from '../runtime/errors.ts';
+import { createS3Store } from '../store/s3.ts';
+import type { Terminal } from './terminal.ts';
+
+const SEED_BYTES = 32;
+/** Tries to append where other writers are at the same log. */
+const ATTEMPTS_MAX = 10;
+
+export function newKey(name: string, out: string, terminal: Terminal): number {
+  let text: string;
+  try {
+    text = formatPrivateKey(name, randomBytes(SEED_BYTES));
+  } catch (error) {
+    if (!(error instanceof NoteError)) throw error;
+    throw new Failure(error.message, {
+      code: 'KEY_NAME',
+      hint: 'A name like audit.example.com/lakeseal: nobody else should use it.',
+    });
+  }
+  writeNew(out, `${text}\n`);
+  terminal.out(parsePrivateKey(text).verifier.vkey);
+  terminal.err(
+    [
+      `The signing key is in ${out}: set evidence.keyFile to it, and keep a copy where the archive is not.`,
+      'The line above is its public key: give it to whoever verifies, by another way than the bucket.',
+    ].join('\n'),
+  );
+  return 0;
+}
+
+function writeNew(path: string, text: string): void {
+  try {
+    const file = openSync(path, 'wx', 0o600);
+    try {
+      writeSync(file, text);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    const exists = (error as NodeJS.ErrnoException).code === 'EEXIST';
+    const reason = exists ? 'a file of that name is there' : reasonOf(error);
+    throw new Failure(`cannot write the key to ${path}: ${reason}`, {
+      code: 'KEY_FILE',
+      hint: exists ? 'A key is never overwritten: choose another name.' : 'Does the folder exist?',
+      cause: error,
+    });
+  }
+}
+
+export async function showKey(
+  config: Config,
+  flags: { keyFile?: string; json?: true },
+  terminal: Terminal,
+): Promise<number> {
+  const { keyFile } = flags;
+  const signer = keyFile === undefined ? await configuredSigner(config) : signerFromFile(keyFile);
+  if (signer === null) {
+    throw new Failure('no signing key is configured', {
+      code: 'NO_KEY',
+      hint: 'Set evidence.keyFile; `lakeseal keys new` makes a key.',
+    });
+  }
+  const { name, keyId, vkey } = signer.verifier;
+  const json = { name, keyId: keyId.toString('hex'), vkey };
+  terminal.out(flags.json === true ? JSON.stringify(json, null, 2) : vkey);
+  return 0;
+}
+
+export async function rotateKey(
+  config: Config,
+  flags: { to: string; dryRun?: true },
+  nowMs: number,
+  terminal: Terminal,
+): Promise<number> {
+  const from = await configuredSigner(config);
+  if (from === null) {
+    throw new Failure('there is no key to rotate away from', {
+      code: 'NO_KEY',
+      hint: 'evidence.keyFile names the present key; for a first key just set it.',
+    });
+  }
+  const to = signerFromFile(flags.to);
+  let body: Awaited<ReturnType<typeof rotationBody>>;
+  try {
+    body = await rotationBody(timeOf(nowMs), from.verifier, to);
+  } catch (error) {
+    if (!(error instanceof NoteError)) throw error;
+    throw new Failure(`cannot rotate: ${error.message}`, {
+      code: 'KEY_ROTATION',
+      hint: `Make the next key with \`lakeseal keys new --name ${from.verifier.name}\`.`,
+    });
+  }
+  terminal.err(`from ${body.from}\nto   ${body.to}`);
+  if (flags.dryRun === true) {
+    terminal.err('dry run: nothing was written');
+    return 0;
+  }
+  const store = createS3Store(config.storage, config.archive);
+  try {
+    const log = await LogWriter.open(store, config.storage.prefix, KEYS_LOG);
+    for (let attempt = 1; ; attempt++) {
+      const { outcome } = await log.append((end) => leafBytes(end, body));
+      if (outcome !== 'overtaken') break;
+      if (attempt === ATTEMPTS_MAX)
+        throw new Failure('others write here', { code: 'KEY_ROTATION' });
+    }
+    await log.sign(from);
+    terminal.out(`rotation ${log.size} is signed and sealed: ${log.checkpointKey}`);
+  } finally {
+    store.close();
+  }
+  terminal.err(`Now set evidence.keyFile to ${flags.to} and restart the archivers.`);
+  return 0;
+}

@@ -1,0 +1,332 @@
+/**
+ * `lakeseal prove`: proofs of records as files, and their check. Making them reads the archive (a
+ * bucket or a copy in a folder) and, for alerts, OpenSearch; checking reads one file.
+ *
+ * Exit codes: 0 proved, or the proof holds; 1 not.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Verifier } from '../../schemas/evidence/note.ts';
+import { checkProof, ProofError, type Proven, parseProof } from '../../schemas/evidence/proof.ts';
+import { configuredSigner } from '../evidence/signer.ts';
+import { namedVerifiers, withSuccessors } from '../evidence/trust.ts';
+import type { Config } from '../runtime/config.ts';
+import { Failure, reasonOf } from '../runtime/errors.ts';
+import { counted, grouped } from '../runtime/wording.ts';
+import { folderStore } from '../store/folder.ts';
+import { createS3Store } from '../store/s3.ts';
+import { checkConsistency, parseConsistency, proveConsistency } from '../verifier/consistency.ts';
+import { findEvent } from '../verifier/find-event.ts';
+import { type ProofStore, prove, type RecordAddress } from '../verifier/prove.ts';
+import { recordsOfAlert, recordsOfAlertedEvent } from './alert-records.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface ProveFlags {
+  alert?: string;
+  event?: string;
+  since?: number;
+  until?: number;
+  consistency?: string;
+  check?: string;
+  topicId?: string;
+  archive?: string;
+  key: string[];
+  keyFile: string[];
+  out: string;
+  json?: true;
+}
+
+export async function runProve(
+  record: string | undefined,
+  flags: ProveFlags,
+  config: () => Config,
+  terminal: Terminal,
+): Promise<number> {
+  const asked = [record, flags.alert, flags.event, flags.consistency, flags.check];
+  if (asked.filter((one) => one !== undefined).length !== 1) {
+    throw new Failure('name one thing to prove or to check', {
+      code: 'USAGE',
+      hint: 'TOPIC/PARTITION/OFFSET, --alert, --event, --consistency or --check.',
+    });
+  }
+  if (flags.check !== undefined) return check(flags.check, flags, config, terminal);
+  const settings = config();
+  const place = openArchive(settings, flags.archive);
+  try {
+    const { store, prefix } = place;
+    const given = await trustedKeys(flags, () => settings);
+    const verifiers = await withSuccessors(store, prefix, given);
+    if (flags.consistency !== undefined) {
+      return await writeConsistency(flags.consistency, flags, store, prefix, verifiers, terminal);
+    }
+    const options = { store, prefix, verifiers };
+    const addresses = await addressesOf(record, flags, settings, options, terminal);
+    return await writeProofs(addresses, flags, options, terminal);
+  } finally {
+    place.close();
+  }
+}
+
+// --- what is meant -----------------------------------------------------------------------------
+
+function openArchive(config: Config, archive: string | undefined) {
+  if (archive === undefined || archive.startsWith('s3://')) {
+    const where =
+      archive === undefined ? config.storage : { ...config.storage, ...bucketOf(archive) };
+    const store = createS3Store(where, config.archive);
+    return { store: store as ProofStore, prefix: where.prefix, close: () => store.close() };
+  }
+  const store: ProofStore = folderStore(archive);
+  return { store, prefix: config.storage.prefix, close: () => {} };
+}
+
+export function bucketOf(url: string): { bucket: string; prefix: string } {
+  const [, bucket, prefix = ''] = /^s3:\/\/([^/]+)\/?(.*)$/.exec(url) ?? [];
+  if (bucket === undefined) throw new Failure(`not s3://BUCKET/PREFIX: ${url}`, { code: 'USAGE' });
+  return { bucket, prefix: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/` };
+}
+
+/** Keys of the command line, else of the configuration, else that of the signing key. */
+export async function trustedKeys(
+  { key, keyFile }: Pick<ProveFlags, 'key' | 'keyFile'>,
+  config: () => Config,
+): Promise<Verifier[]> {
+  if (key.length + keyFile.length > 0) return namedVerifiers({ keys: key, files: keyFile });
+  const settings = config();
+  if (settings.evidence.publicKeys.length > 0) {
+    return namedVerifiers({ keys: settings.evidence.publicKeys });
+  }
+  const signer = await configuredSigner(settings);
+  if (signer !== null) return [signer.verifier];
+  throw new Failure('no public key was given', {
+    code: 'NO_KEY',
+    hint: 'Pass --key (`lakeseal keys show` prints it), or set evidence.publicKeys.',
+  });
+}
+
+const RECORD = /^([A-Za-z0-9._-]+)\/(\d+)\/(\d+)$/;
+const ANY_TIME = 8.64e15;
+
+async function addressesOf(
+  record: string | undefined,
+  flags: ProveFlags,
+  config: Config,
+  options: { store: ProofStore; prefix: string; verifiers: Verifier[] },
+  terminal: Terminal,
+): Promise<RecordAddress[]> {
+  const ofTopic = flags.topicId === undefined ? {} : { topicId: flags.topicId };
+  if (record !== undefined) {
+    const [, topic, partition, offset] = RECORD.exec(record) ?? [];
+    if (topic === undefined) {
+      throw new Failure(`not a record: ${record}`, {
+        code: 'USAGE',
+        hint: 'Write it as TOPIC/PARTITION/OFFSET, as the evidence of an alert shows it.',
+      });
+    }
+    return [{ topic, partition: Number(partition), offset: BigInt(offset!), ...ofTopic }];
+  }
+  if (flags.alert !== undefined) {
+    const records = await recordsOfAlert(config, flags.alert);
+    return records.map(({ topic, partition, offset }) => ({
+      topic,
+      partition,
+      offset,
+      ...ofTopic,
+    }));
+  }
+  return eventAddresses(flags, config, options, terminal);
+}
+
+async function eventAddresses(
+  flags: ProveFlags,
+  config: Config,
+  options: { store: ProofStore; prefix: string; verifiers: Verifier[] },
+  terminal: Terminal,
+): Promise<RecordAddress[]> {
+  const { event, since, until } = flags;
+  if (since === undefined && until === undefined) {
+    const alerted = await recordsOfAlertedEvent(config, event!);
+    if (alerted.length > 0) return alerted;
+    throw new Failure(`no alert counted the event ${event}`, {
+      code: 'NOT_FOUND',
+      hint: 'Say when it happened with --since and --until: those segments are searched.',
+    });
+  }
+  const search = {
+    sinceMs: since ?? -ANY_TIME,
+    untilMs: until ?? ANY_TIME,
+    progress: (done: number, all: number): void => {
+      if (done % PROGRESS_SEGMENTS === 0) terminal.err(`segment ${done + 1} of ${all}`);
+    },
+  };
+  const found = await findEvent(event!, search, options);
+  if (found.length > 0) return found;
+  throw new Failure(`the event ${event} is in no segment of that time`, {
+    code: 'NOT_FOUND',
+    hint: 'Times are those of events, in UTC; a duplicate or a late event lies where it arrived.',
+  });
+}
+
+const PROGRESS_SEGMENTS = 100;
+
+// --- proofs ------------------------------------------------------------------------------------
+
+async function writeProofs(
+  addresses: RecordAddress[],
+  flags: ProveFlags,
+  options: { store: ProofStore; prefix: string; verifiers: Verifier[] },
+  terminal: Terminal,
+): Promise<number> {
+  if (addresses.length === 0) throw new Failure('nothing to prove', { code: 'NOT_FOUND' });
+  mkdirSync(flags.out, { recursive: true });
+  let failed = 0;
+  const told: object[] = [];
+  for (const address of addresses) {
+    const name = `${address.topic}-${address.partition}-${address.offset}`;
+    try {
+      const { proof, proven } = await prove(address, options);
+      const file = join(flags.out, `${name}.proof.json`);
+      writeNew(file, `${JSON.stringify(proof, null, 2)}\n`);
+      told.push({ file, ...asJson(proven) });
+      if (flags.json !== true) terminal.out(`${file}\n${describe(proven)}`);
+    } catch (error) {
+      if (!(error instanceof Failure) || addresses.length === 1) throw error;
+      failed += 1;
+      terminal.err(`${name}: ${error.message} (${error.code})`);
+    }
+  }
+  if (flags.json === true) terminal.out(JSON.stringify(told, null, 2));
+  if (failed > 0) terminal.err(`${counted(failed, 'record')} could not be proved`);
+  return failed === 0 ? 0 : 1;
+}
+
+/** The same proof may be written again; another file of that name is left alone. */
+function writeNew(file: string, text: string): void {
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) return;
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    throw new Failure(`cannot write ${file}: ${reasonOf(error)}`, { code: 'OUTPUT' });
+  }
+}
+
+function describe({
+  log,
+  offset,
+  timestamp,
+  value,
+  manifest,
+  partitionSize,
+  root,
+  signedBy,
+}: Proven): string {
+  const [, , topic, , partition] = log.split('/');
+  const time = new Date(Number(timestamp)).toISOString();
+  const bytes = value === null ? 'no value' : counted(value.length, 'byte');
+  const rooted =
+    root === null
+      ? 'no root covers it yet: prove it again in an hour'
+      : `root of ${root.time}${root.stamp === null ? ', without time stamp' : ', time-stamped'}`;
+  return [
+    `  record      ${topic}/${Number(partition)} offset ${offset}, ${bytes}, Kafka time ${time}`,
+    `  sealed in   ${manifest.firstOffset} to ${manifest.nextOffset}, ${counted(manifest.records, 'record')}, SHA-256 ${manifest.sha256}`,
+    `  protected   ${manifest.retention === null ? 'the store told no retention' : `${manifest.retention.mode} until ${manifest.retention.until}`}`,
+    `  covered by  checkpoint of ${grouped(partitionSize)} manifests, ${rooted}`,
+    `  signed by   ${signedBy.map(({ vkey }) => vkey).join(', ')}`,
+  ].join('\n');
+}
+
+function asJson({
+  log,
+  offset,
+  timestamp,
+  manifest,
+  partitionSize,
+  root,
+  signedBy,
+}: Proven): object {
+  return {
+    log,
+    offset: String(offset),
+    timestamp: String(timestamp),
+    firstOffset: manifest.firstOffset,
+    nextOffset: manifest.nextOffset,
+    sha256: manifest.sha256,
+    partitionSize,
+    root: root === null ? null : { time: root.time, size: root.size, stamped: root.stamp !== null },
+    signedBy: signedBy.map(({ vkey }) => vkey),
+  };
+}
+
+async function writeConsistency(
+  kept: string,
+  flags: ProveFlags,
+  store: ProofStore,
+  prefix: string,
+  verifiers: readonly Verifier[],
+  terminal: Terminal,
+): Promise<number> {
+  const note = readText(kept);
+  try {
+    const proof = await proveConsistency(Buffer.from(note), store, prefix, verifiers);
+    const { log, first, second } = checkConsistency(proof, verifiers);
+    mkdirSync(flags.out, { recursive: true });
+    const file = join(flags.out, `${log.replaceAll('/', '-')}-${first}-${second}.consistency.json`);
+    writeNew(file, `${JSON.stringify(proof, null, 2)}\n`);
+    terminal.out(`${file}\n  ${log}: the first ${first} of ${second} leaves are what they were`);
+    return 0;
+  } catch (error) {
+    throw doesNotHold(error);
+  }
+}
+
+// --- check -------------------------------------------------------------------------------------
+
+async function check(
+  file: string,
+  flags: ProveFlags,
+  config: () => Config,
+  terminal: Terminal,
+): Promise<number> {
+  const verifiers = await trustedKeys(flags, config);
+  const text = readText(file);
+  try {
+    const consistency = parseConsistency(jsonOf(text));
+    if (consistency !== null) {
+      const { log, first, second } = checkConsistency(consistency, verifiers);
+      terminal.out(`holds: ${log}: the first ${first} of ${second} leaves are what they were`);
+      return 0;
+    }
+    const proven = checkProof(parseProof(text), verifiers);
+    if (flags.json === true) terminal.out(JSON.stringify(asJson(proven), null, 2));
+    else terminal.out(`holds: ${file}\n${describe(proven)}`);
+    return 0;
+  } catch (error) {
+    throw doesNotHold(error);
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function doesNotHold(error: unknown): unknown {
+  if (!(error instanceof ProofError)) return error;
+  return new Failure(`the proof does not hold: ${error.message}`, {
+    code: 'DOES_NOT_HOLD',
+    hint: 'The file was changed, or the key is not the one that signed the archive.',
+    cause: error.cause,
+  });
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new Failure(`cannot read ${path}: ${reasonOf(error)}`, { code: 'NO_FILE' });
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * `lakeseal verify`: an archive against its evidence, for people and as JSON. Reads only, with the
+ * credential of `storage.*` or from a copy in a folder.
+ *
+ * Exit codes: 0 verified, 1 tampered with, 2 incomplete or nothing to verify, 3 could not run.
+ */
+import { readFileSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import cliProgress from 'cli-progress';
+import type { Config } from '../runtime/config.ts';
+import { describeFailure, Failure, reasonOf } from '../runtime/errors.ts';
+import { counted, grouped } from '../runtime/wording.ts';
+import { classOf, exitCodeOf, type Finding, meaningOf } from '../verifier/findings.ts';
+import { folderSource } from '../verifier/folder-source.ts';
+import { s3Source } from '../verifier/s3-source.ts';
+import { type Verification, verify } from '../verifier/verify.ts';
+import { bucketOf, trustedKeys } from './prove.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface VerifyFlags {
+  key: string[];
+  keyFile: string[];
+  from: string[];
+  deep?: true;
+  rootMaxAge?: number;
+  maxFindings: number;
+  quiet?: true;
+  json?: true;
+}
+
+export const EXIT_FAILED = 3;
+/** Segments read at the same time. */
+const CONCURRENCY = 4;
+
+export async function runVerify(
+  place: string | undefined,
+  flags: VerifyFlags,
+  config: () => Config,
+  nowMs: number,
+  terminal: Terminal,
+): Promise<number> {
+  try {
+    return await verifyPlace(place, flags, config(), nowMs, terminal);
+  } catch (error) {
+    terminal.err(describeFailure('lakeseal verify', error));
+    return EXIT_FAILED;
+  }
+}
+
+async function verifyPlace(
+  place: string | undefined,
+  flags: VerifyFlags,
+  config: Config,
+  nowMs: number,
+  terminal: Terminal,
+): Promise<number> {
+  const verifiers = await trustedKeys(flags, () => config);
+  const storage =
+    place?.startsWith('s3://') === true
+      ? { ...config.storage, ...bucketOf(place) }
+      : config.storage;
+  const isBucket = place === undefined || place.startsWith('s3://');
+  const bucket = isBucket ? s3Source(storage) : null;
+  const source = bucket ?? folderSource(place!);
+  const kept = flags.from.map(readKept);
+  const findings: Finding[] = [];
+  const bar = progressBar(flags);
+  try {
+    const verification = await verify({
+      source,
+      prefix: storage.prefix,
+      verifiers,
+      kept,
+      deep: flags.deep === true,
+      nowMs,
+      rootAgeMsMax: flags.rootMaxAge === undefined ? null : flags.rootMaxAge * 1000,
+      concurrency: CONCURRENCY,
+      judgeStamp: null,
+      judgeWitness: null,
+      expectStamps: false,
+      breathe: () => setImmediate(),
+      progress: (log, bytes) => bar.update(log, bytes),
+      found: (finding) => findings.push(finding),
+    });
+    bar.stop();
+    const code = exitCodeOf(findings);
+    if (flags.json === true) terminal.out(asJson(source.name, verification, findings, code));
+    else tell(terminal, source.name, verification, findings, flags, code);
+    return code;
+  } finally {
+    bar.stop();
+    bucket?.close();
+  }
+}
+
+function readKept(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new Failure(`the checkpoint ${path} cannot be read: ${reasonOf(error)}`, {
+      code: 'NO_FILE',
+    });
+  }
+}
+
+/** On a screen, and not where the output is read by a program. */
+function progressBar({ quiet, json }: VerifyFlags) {
+  if (quiet === true || json === true || !process.stderr.isTTY) {
+    return { update: () => {}, stop: () => {} };
+  }
+  const bar = new cliProgress.SingleBar({
+    format: '{megabytes} MB of segments read, now {log}',
+    stream: process.stderr,
+    clearOnComplete: true,
+  });
+  bar.start(1, 0, { megabytes: '0', log: '' });
+  return {
+    update: (log: string, bytes: number) =>
+      bar.update(0, { megabytes: grouped(Math.round(bytes / 1e6)), log }),
+    stop: () => bar.stop(),
+  };
+}
+
+const VERDICTS: Record<number, string> = {
+  0: 'VERIFIED: every segment, manifest and checkpoint is as it was sealed.',
+  1: 'TAMPERED: what is listed above was changed after it was sealed.',
+  2: 'INCOMPLETE: nothing was tampered with, but not everything is proved yet.',
+};
+
+const UNKNOWABLE = [
+  'What no verification can know: events that were never produced to Kafka, or that Databricks left',
+  'out; and whether all keys and all copies of the roots were in one hand from the beginning.',
+].join('\n');
+
+function tell(
+  terminal: Terminal,
+  name: string,
+  { partitions, root, trusted }: Verification,
+  findings: readonly Finding[],
+  { maxFindings, deep }: VerifyFlags,
+  code: number,
+): void {
+  terminal.out(
+    `${name}, ${deep === true ? 'every record' : 'stored bytes'} against its evidence\n`,
+  );
+  for (const one of partitions) {
+    const [, cluster, topic, , partition] = one.log.split('/');
+    terminal.out(
+      `${topic}/${Number(partition)}  ${counted(one.segments, 'segment')}, ` +
+        `${counted(one.records, 'record')}, ${grouped(one.bytes)} bytes, offsets ${one.firstOffset ?? 0} to ` +
+        `${one.nextOffset ?? 0}, signed up to manifest ${one.signedSize} of ${one.size}  (cluster ${cluster})`,
+    );
+    for (const { from, to, reason } of one.gaps) {
+      terminal.out(`  gap: offsets ${from} to ${to} were not there to be sealed (${reason})`);
+    }
+  }
+  const roots = root.time === null ? 'no root' : `newest root of ${root.time}`;
+  terminal.out(
+    `\n${roots}, ${counted(root.size, 'root')}, ${counted(root.stamps, 'time stamp')} not judged`,
+  );
+  terminal.out(`trusted: ${trusted.map(({ vkey }) => vkey).join(', ')}\n`);
+  for (const { code: what, key, versionId, expected, found } of findings.slice(0, maxFindings)) {
+    const version = versionId === '' ? '' : ` (version ${versionId})`;
+    terminal.out(
+      `${classOf(what)}: ${what}: ${key}${version}\n  ${meaningOf(what)}\n` +
+        `  expected  ${expected}\n  found     ${found}`,
+    );
+  }
+  const more = findings.length - maxFindings;
+  if (more > 0) terminal.out(`and ${counted(more, 'finding')} more: --max-findings`);
+  terminal.out(`${findings.length > 0 ? '\n' : ''}${VERDICTS[code]}\n${UNKNOWABLE}`);
+}
+
+/** `schemas/evidence.md` names the codes; all sizes are numbers, offsets are text. */
+function asJson(
+  name: string,
+  { partitions, statements, root, trusted }: Verification,
+  findings: readonly Finding[],
+  exitCode: number,
+): string {
+  const plain = <Log extends { root: Buffer; signedBy: { vkey: string } | null }>(log: Log) => ({
+    ...log,
+    root: log.root.toString('base64'),
+    signedBy: log.signedBy?.vkey ?? null,
+  });
+  const report = {
+    archive: name,
+    exitCode,
+    trusted: trusted.map(({ vkey }) => vkey),
+    root: plain(root),
+    partitions: partitions.map(plain),
+    statements: statements.map(plain),
+    findings: findings.map((finding) => ({ ...finding, class: classOf(finding.code) })),
+  };
+  return JSON.stringify(report, null, 2);
+}

@@ -1,0 +1,132 @@
+/**
+ * Reads of a log what a proof needs, in a number of reads that grows with the square of the
+ * logarithm of its size: every leaf holds the roots of the subtrees before it, so no proof needs
+ * every leaf. What is read is believed only as far as the finished proof verifies.
+ */
+import type { LeafHead } from '../../schemas/evidence/leaf.ts';
+import { parseHead } from '../../schemas/evidence/leaf.ts';
+import { evidenceKey } from '../../schemas/evidence/log-layout.ts';
+import {
+  consistencyRanges,
+  type Frontier,
+  inclusionRanges,
+  leafHash,
+  nodeHash,
+} from '../../schemas/evidence/merkle.ts';
+import type { ObjectStore } from '../store/store.ts';
+import { countLeaves, endOf } from './log-writer.ts';
+
+type Reader = Pick<ObjectStore, 'get' | 'list' | 'versions'>;
+
+export class MissingEvidence extends Error {
+  readonly key: string;
+
+  constructor(key: string) {
+    super(`${key} is not there`);
+    this.name = 'MissingEvidence';
+    this.key = key;
+  }
+}
+
+export class LogReader {
+  readonly log: string;
+  readonly #store: Reader;
+  readonly #prefix: string;
+  readonly #leaves = new Map<number, Promise<Buffer>>();
+
+  constructor(store: Reader, prefix: string, log: string) {
+    this.log = log;
+    this.#store = store;
+    this.#prefix = prefix;
+  }
+
+  count(): Promise<number> {
+    return countLeaves(this.#store, this.#prefix, this.log);
+  }
+
+  /** @throws MissingEvidence */
+  leaf(sequence: number): Promise<Buffer> {
+    let leaf = this.#leaves.get(sequence);
+    if (leaf === undefined) {
+      leaf = this.#read('leaf', sequence).then((bytes) => {
+        if (bytes === null) throw new MissingEvidence(this.#key('leaf', sequence));
+        return bytes;
+      });
+      this.#leaves.set(sequence, leaf);
+    }
+    return leaf;
+  }
+
+  async head(sequence: number): Promise<LeafHead> {
+    return parseHead(await this.leaf(sequence));
+  }
+
+  /** The note that signs the first `size` leaves, or null. */
+  checkpoint(size: number): Promise<Buffer | null> {
+    return this.#read('note', size);
+  }
+
+  stamp(size: number): Promise<Buffer | null> {
+    return this.#read('tsr', size);
+  }
+
+  witness(size: number): Promise<Buffer | null> {
+    return this.#read('witness', size);
+  }
+
+  /** Of the tree of the first `size` leaves, from the leaf up. */
+  inclusion(index: number, size: number): Promise<Buffer[]> {
+    return this.#roots(inclusionRanges(index, size));
+  }
+
+  /** From the first `first` leaves to the first `second`. */
+  consistency(first: number, second: number): Promise<Buffer[]> {
+    return this.#roots(consistencyRanges(first, second));
+  }
+
+  /** The tree of the first `size` leaves. */
+  async frontier(size: number): Promise<Frontier> {
+    const { frontier } = await endOf(this.#store, this.#prefix, this.log, size - 1);
+    return frontier;
+  }
+
+  #roots(ranges: Array<[from: number, to: number]>): Promise<Buffer[]> {
+    return Promise.all(ranges.map(([from, to]) => this.#root(from, to)));
+  }
+
+  /** Root of the leaves [from, to), as RFC 6962 splits them. */
+  async #root(from: number, to: number): Promise<Buffer> {
+    const size = to - from;
+    if (size === 1) return leafHash(await this.leaf(from));
+    const isPerfect = Number.isInteger(Math.log2(size));
+    // A left child is the newest perfect subtree in the tree that ends with it.
+    if (isPerfect && (from / size) % 2 === 0) {
+      const next = await this.#headIfThere(to);
+      if (next !== null) return next.tree.at(-1)!;
+    }
+    let split = 1;
+    while (split * 2 < size) split *= 2;
+    const halves = [this.#root(from, from + split), this.#root(from + split, to)] as const;
+    const [left, right] = await Promise.all(halves);
+    return nodeHash(left, right);
+  }
+
+  /** Of the leaf behind the last one there is none. */
+  async #headIfThere(sequence: number): Promise<LeafHead | null> {
+    try {
+      return await this.head(sequence);
+    } catch (error) {
+      if (error instanceof MissingEvidence) return null;
+      throw error;
+    }
+  }
+
+  async #read(kind: 'leaf' | 'note' | 'tsr' | 'witness', number: number): Promise<Buffer | null> {
+    const object = await this.#store.get(this.#key(kind, number));
+    return object === null ? null : object.bytes;
+  }
+
+  #key(kind: 'leaf' | 'note' | 'tsr' | 'witness', number: number): string {
+    return evidenceKey(this.#prefix, { log: this.log, kind, number });
+  }
+}

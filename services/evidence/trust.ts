@@ -1,0 +1,98 @@
+/**
+ * Which keys are trusted: those the user names, and those that they handed over to in the log
+ * `keys`. Trust goes forward only: who trusts a key trusts its successors, not what came before it.
+ */
+import { readFileSync } from 'node:fs';
+import { originOf, parseCheckpoint } from '../../schemas/evidence/checkpoint.ts';
+import { KEYS_LOG, parseRotation } from '../../schemas/evidence/key-leaf.ts';
+import { LeafError } from '../../schemas/evidence/leaf.ts';
+import {
+  NoteError,
+  parseNote,
+  parseVkey,
+  type Verifier,
+  verifyNote,
+} from '../../schemas/evidence/note.ts';
+import { Failure, reasonOf } from '../runtime/errors.ts';
+import type { ObjectStore } from '../store/store.ts';
+import { LogReader } from './log-reader.ts';
+
+/** `keys`: vkeys as text; `files`: paths of files that hold one on each line. */
+export interface NamedKeys {
+  keys?: readonly string[];
+  files?: readonly string[];
+}
+
+/** @throws Failure `PUBLIC_KEY` that says which is wrong and why. */
+export function namedVerifiers({ keys = [], files = [] }: NamedKeys): Verifier[] {
+  const given = keys.map((text) => ({ text, where: 'the key that was given' }));
+  for (const path of files) given.push(...linesOf(path));
+  return given.map(({ text, where }) => {
+    try {
+      return parseVkey(text);
+    } catch (error) {
+      if (!(error instanceof NoteError)) throw error;
+      throw new Failure(`${where}: ${error.message}`, {
+        code: 'PUBLIC_KEY',
+        hint: '`lakeseal keys show` prints the public key of this installation.',
+      });
+    }
+  });
+}
+
+function linesOf(path: string): Array<{ text: string; where: string }> {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new Failure(`the file of public keys ${path} cannot be read: ${reasonOf(error)}`, {
+      code: 'PUBLIC_KEY',
+    });
+  }
+  return text
+    .split('\n')
+    .map((line, at) => ({ text: line.trim(), where: `${path}:${at + 1}` }))
+    .filter((line) => line.text !== '' && !line.text.startsWith('#'));
+}
+
+/**
+ * The keys given and their successors. A rotation that does not verify ends the search: it is for
+ * `verify` to say what is wrong with it.
+ */
+export async function withSuccessors(
+  store: Pick<ObjectStore, 'get' | 'list' | 'versions'>,
+  prefix: string,
+  given: readonly Verifier[],
+): Promise<Verifier[]> {
+  const trusted = [...given];
+  const log = new LogReader(store, prefix, KEYS_LOG);
+  const count = await log.count();
+  for (let sequence = 0; sequence < count; sequence++) {
+    try {
+      const { from, to } = parseRotation(await log.leaf(sequence)).body;
+      const handing = trusted.find(({ vkey }) => vkey === from.vkey);
+      if (handing === undefined) continue;
+      if (!(await coveredBy(log, sequence + 1, handing))) break;
+      if (!trusted.some(({ vkey }) => vkey === to.vkey)) trusted.push(to);
+    } catch (error) {
+      if (error instanceof LeafError || error instanceof NoteError) break;
+      throw error;
+    }
+  }
+  return trusted;
+}
+
+/** The checkpoint right behind the rotation is signed by the key that hands over. */
+async function coveredBy(log: LogReader, size: number, by: Verifier): Promise<boolean> {
+  const bytes = await log.checkpoint(size);
+  if (bytes === null) return false;
+  const note = parseNote(bytes);
+  const { origin, size: told, root } = parseCheckpoint(note);
+  const tree = await log.frontier(size);
+  return (
+    origin === originOf(by.name, log.log) &&
+    told === size &&
+    root.equals(tree.root()) &&
+    verifyNote(note, [by]).signed.length > 0
+  );
+}

@@ -1,0 +1,108 @@
+/**
+ * Finds the record of an event in the archive by the event's id. Manifests tell which segments can
+ * hold its time; in those, records are decoded only where their bytes show the id, or where the id
+ * is a hash that no byte shows. Reads only.
+ */
+
+import { readAuditEvent } from '../../schemas/audit-event.ts';
+import { EVIDENCE, parsePartitionLog } from '../../schemas/evidence/log-layout.ts';
+import { type ManifestBody, parseManifest } from '../../schemas/evidence/manifest.ts';
+import { type PartitionAddress, slotKey } from '../../schemas/layout.ts';
+import { readSegmentHeader, type SealedRecord, scanRecords } from '../../schemas/segment.ts';
+import { LogReader } from '../evidence/log-reader.ts';
+import { decodeJson } from '../ingest/decode.ts';
+import type { ProveOptions, RecordAddress } from './prove.ts';
+
+export interface EventSearch {
+  /** Event times that it can have, epoch ms. */
+  sinceMs: number;
+  untilMs: number;
+  /** Called before each segment is read: how many were looked at, and how many there are. */
+  progress?: (done: number, all: number) => void;
+}
+
+/** Hex of SHA-256: the id of an event that came without one, found only by decoding. */
+const CONTENT_HASH = /^[0-9a-f]{64}$/;
+
+/** Every record that holds the event: a duplicate is a record of its own. */
+export async function findEvent(
+  eventId: string,
+  search: EventSearch,
+  options: ProveOptions,
+): Promise<RecordAddress[]> {
+  const { store, prefix } = options;
+  const candidates: Array<{ address: PartitionAddress; manifest: ManifestBody }> = [];
+  for (const address of await partitionsOf(options)) {
+    const log = new LogReader(store, prefix, `partition/${pathOf(address)}`);
+    const count = await log.count();
+    for (let sequence = 0; sequence < count; sequence++) {
+      const { body } = parseManifest(await log.leaf(sequence));
+      if (canHold(body, search)) candidates.push({ address, manifest: body });
+    }
+  }
+  const found: RecordAddress[] = [];
+  for (const [done, { address, manifest }] of candidates.entries()) {
+    search.progress?.(done, candidates.length);
+    const { clusterId, topic, topicId, partition } = address;
+    for (const offset of await offsetsIn(eventId, address, manifest, options)) {
+      found.push({ clusterId, topic, topicId, partition, offset });
+    }
+  }
+  return found;
+}
+
+function pathOf({ clusterId, topic, topicId, partition }: PartitionAddress): string {
+  return `${clusterId}/${topic}/${topicId}/${String(partition).padStart(5, '0')}`;
+}
+
+/** Every partition the archive has evidence of: one call for each. */
+export async function partitionsOf({
+  store,
+  prefix,
+}: Pick<ProveOptions, 'store' | 'prefix'>): Promise<PartitionAddress[]> {
+  const found: PartitionAddress[] = [];
+  const folder = `${prefix}${EVIDENCE}partition/`;
+  for (let after: string | undefined; ; ) {
+    const [key] = await store.list(folder, after, 1);
+    if (key === undefined) return found;
+    const end = key.lastIndexOf('/');
+    const one = parsePartitionLog(key.slice(prefix.length + EVIDENCE.length, end));
+    if (one !== null) found.push(one);
+    // `0` follows `/`: behind everything of that log.
+    after = `${key.slice(0, end)}0`;
+  }
+}
+
+function canHold(manifest: ManifestBody, { sinceMs, untilMs }: EventSearch): boolean {
+  if (manifest.kind !== 'data' || manifest.records === 0) return false;
+  // Some of its records tell no time without being decoded.
+  if (manifest.eventTimes < manifest.records) return true;
+  return Number(manifest.eventTimeMin) <= untilMs && Number(manifest.eventTimeMax) >= sinceMs;
+}
+
+async function offsetsIn(
+  eventId: string,
+  address: PartitionAddress,
+  manifest: ManifestBody,
+  { store, prefix, open }: ProveOptions,
+): Promise<bigint[]> {
+  const firstOffset = BigInt(manifest.firstOffset);
+  const object = await store.get(slotKey(prefix, { ...address, firstOffset }));
+  if (object === null) return [];
+  const bytes = open === undefined ? object.bytes : await open(object.bytes, manifest);
+  const wanted = Buffer.from(eventId);
+  const found: bigint[] = [];
+  for (const record of scanRecords(bytes, readSegmentHeader(bytes))) {
+    if (holds(record, eventId, wanted)) found.push(record.offset);
+  }
+  return found;
+}
+
+function holds({ body, schemaId }: SealedRecord, eventId: string, wanted: Buffer): boolean {
+  if (body === null) return false;
+  const isShown = body.includes(wanted);
+  if (schemaId !== null) return isShown && readAuditEvent(body)?.eventId === eventId;
+  if (!isShown && !CONTENT_HASH.test(eventId)) return false;
+  const decoded = decodeJson(body);
+  return decoded.ok && decoded.events.some((event) => event.eventId === eventId);
+}

@@ -1,0 +1,69 @@
+/**
+ * What a verifier asks of an archive, wherever it lies: every version of every object, its bytes, and
+ * how it is protected. Nothing here can write.
+ */
+import type { Protection } from '../../schemas/evidence/manifest.ts';
+
+export interface SourceVersion {
+  key: string;
+  /** Empty where the source knows no versions. */
+  versionId: string;
+  isLatest: boolean;
+  isDeleteMarker: boolean;
+  /** Stored bytes; 0 for a delete marker. */
+  size: number;
+}
+
+export interface ArchiveSource {
+  /** What the report calls it. */
+  readonly name: string;
+  /** Every version and delete marker below the prefix, by the bytes of the key, newest first. */
+  versions(prefix: string): AsyncIterable<SourceVersion>;
+  /** The bytes of one version, or null where they are not there. @throws Failure */
+  read(version: SourceVersion): Promise<Buffer | null>;
+  /** Null where this source cannot tell: nothing of it is then judged. @throws Failure */
+  protection(version: SourceVersion): Promise<Protection | null>;
+}
+
+/** All versions of one key. */
+export interface KeyVersions {
+  key: string;
+  versions: readonly SourceVersion[];
+}
+
+/** The same, key by key. */
+export async function* byKey(versions: AsyncIterable<SourceVersion>): AsyncGenerator<KeyVersions> {
+  let open: SourceVersion[] = [];
+  for await (const version of versions) {
+    const [first] = open;
+    if (first !== undefined && first.key !== version.key) {
+      yield { key: first.key, versions: open };
+      open = [];
+    }
+    open.push(version);
+  }
+  const [first] = open;
+  if (first !== undefined) yield { key: first.key, versions: open };
+}
+
+/** A stream of which the next item can be looked at before it is taken. */
+export class Peekable<Item> {
+  readonly #items: AsyncIterator<Item>;
+  #next: Promise<IteratorResult<Item>> | null = null;
+
+  constructor(items: AsyncIterable<Item>) {
+    this.#items = items[Symbol.asyncIterator]();
+  }
+
+  async peek(): Promise<Item | null> {
+    this.#next ??= this.#items.next();
+    const next = await this.#next;
+    return next.done === true ? null : next.value;
+  }
+
+  async take(): Promise<Item | null> {
+    const item = await this.peek();
+    if (item !== null) this.#next = null;
+    return item;
+  }
+}

@@ -1,0 +1,291 @@
+/**
+ * A whole archive against its evidence (`schemas/evidence.md`): the keys first, then the roots, then
+ * every partition with its segments, then the other logs. One pass over the listing, in its order;
+ * memory grows with the number of partitions and of roots, not of segments.
+ *
+ * Nothing is believed but the keys that are given. What cannot be told from a source (versions and
+ * retention, of a plain copy) is said not to have been checked.
+ */
+import { originOf, parseCheckpoint } from '../../schemas/evidence/checkpoint.ts';
+import { KEYS_LOG, parseRotation } from '../../schemas/evidence/key-leaf.ts';
+import { LeafError, secondsOf } from '../../schemas/evidence/leaf.ts';
+import {
+  EVIDENCE,
+  logPrefix,
+  parseEvidenceKey,
+  parsePartitionLog,
+  STATEMENT_LOGS,
+} from '../../schemas/evidence/log-layout.ts';
+import { NoteError, parseNote, type Verifier, verifyNote } from '../../schemas/evidence/note.ts';
+import { ROOT_LOG } from '../../schemas/evidence/root-leaf.ts';
+import { parseSlotKey } from '../../schemas/layout.ts';
+import { Failure } from '../runtime/errors.ts';
+import { type Finding, type FindingCode, onlyOnce } from './findings.ts';
+import { type CheckedLog, checkLog, onlyVersion, type ToldSize } from './log-check.ts';
+import { checkPartition, type PartitionSummary, planted } from './partition-check.ts';
+import { checkRoots, type RootCheckOptions, type RootSummary } from './root-check.ts';
+import { type ArchiveSource, byKey, type KeyVersions, Peekable } from './source.ts';
+
+export interface VerifyOptions
+  extends Pick<RootCheckOptions, 'judgeStamp' | 'judgeWitness' | 'expectStamps'> {
+  source: ArchiveSource;
+  prefix: string;
+  /** Obtained by another way than the archive. */
+  verifiers: readonly Verifier[];
+  /** Signed notes that somebody kept elsewhere: what they tell must still hold. */
+  kept: readonly Buffer[];
+  /** Every record against its manifest. */
+  deep: boolean;
+  /** Findings `root_stale` and `root_behind` are judged at this time, epoch ms. */
+  nowMs: number;
+  /** Oldest that the newest root may be, ms; null: any. */
+  rootAgeMsMax: number | null;
+  concurrency: number;
+  breathe: () => Promise<void>;
+  /** A partition is being read, and how many stored bytes of segments were by now. */
+  progress: (log: string, bytes: number) => void;
+  found: (finding: Finding) => void;
+}
+
+export interface Verification {
+  partitions: PartitionSummary[];
+  /** Sizes of the logs that are of no partition. */
+  statements: Array<{ log: string } & CheckedLog>;
+  root: RootSummary;
+  /** Keys given, and those they handed over to. */
+  trusted: readonly Verifier[];
+}
+
+export async function verify(options: VerifyOptions): Promise<Verification> {
+  return new Run(options).run();
+}
+
+class Run {
+  readonly #options: VerifyOptions;
+  readonly #report: (finding: Finding) => void;
+  readonly #trusted: Verifier[];
+  readonly #rotated = new Map<string, number>();
+  readonly #told = new Map<string, ToldSize[]>();
+  /** A rotation whose consent was not met yet. */
+  #pending: { size: number; time: number; from: Verifier; to: Verifier } | null = null;
+  #bytes = 0;
+
+  constructor(options: VerifyOptions) {
+    this.#options = options;
+    this.#report = onlyOnce(options.found);
+    this.#trusted = [...options.verifiers];
+  }
+
+  async run(): Promise<Verification> {
+    for (const note of this.#options.kept) this.#keep(note);
+    const keys = await this.#statement(KEYS_LOG);
+    const root = await checkRoots(this.#keysOf(ROOT_LOG), this.#rootOptions(), (log, told) =>
+      this.#tell(log, told),
+    );
+    for (const told of this.#told.values()) told.sort((one, other) => one.size - other.size);
+    const partitions = await this.#partitions();
+    const statements = [{ log: KEYS_LOG, ...keys }];
+    for (const log of STATEMENT_LOGS) {
+      if (log === KEYS_LOG || log === ROOT_LOG) continue;
+      statements.push({ log, ...(await this.#statement(log)) });
+    }
+    await this.#strangers();
+    this.#judgeAge(root, [...partitions, ...statements]);
+    return { partitions, statements, root, trusted: this.#trusted };
+  }
+
+  /** @throws Failure `KEPT_NOTE` where it is no checkpoint that a trusted key signed. */
+  #keep(bytes: Buffer): void {
+    try {
+      const note = parseNote(bytes);
+      const checkpoint = parseCheckpoint(note);
+      const [by] = verifyNote(note, this.#trusted).signed;
+      const start = by === undefined ? null : originOf(by.name, '');
+      if (start === null || !checkpoint.origin.startsWith(start)) {
+        throw new NoteError('no trusted key signed it');
+      }
+      const { size, root, origin } = checkpoint;
+      this.#tell(origin.slice(start.length), { size, root, by: 'a checkpoint that was kept' });
+    } catch (error) {
+      if (!(error instanceof NoteError)) throw error;
+      throw new Failure(`a checkpoint that was given cannot be used: ${error.message}`, {
+        code: 'KEPT_NOTE',
+        hint: 'Is it the .note file itself, and is --key the key that signed it?',
+      });
+    }
+  }
+
+  #tell(log: string, told: ToldSize): void {
+    const known = this.#told.get(log);
+    if (known === undefined) this.#told.set(log, [told]);
+    else if (known.at(-1)?.size !== told.size || !known.at(-1)!.root.equals(told.root)) {
+      known.push(told);
+    }
+  }
+
+  #rootOptions(): RootCheckOptions {
+    const { judgeStamp, judgeWitness, expectStamps } = this.#options;
+    return {
+      ...this.#common(ROOT_LOG),
+      judgeStamp,
+      judgeWitness,
+      expectStamps,
+      rotated: this.#rotated,
+    };
+  }
+
+  #common(log: string) {
+    const { source, prefix } = this.#options;
+    const told = this.#told.get(log) ?? [];
+    return { source, prefix, log, told, report: this.#report, verifiers: this.#trusted };
+  }
+
+  #keysOf(log: string): Peekable<KeyVersions> {
+    const { source, prefix } = this.#options;
+    return new Peekable(byKey(source.versions(logPrefix(prefix, log))));
+  }
+
+  async #statement(log: string): Promise<CheckedLog> {
+    return checkLog(this.#keysOf(log), {
+      ...this.#common(log),
+      leaf: async (bytes, { sequence }, { key, versionId }) => {
+        if (log === KEYS_LOG) this.#rotation(bytes, sequence, key, versionId);
+      },
+      signed: async (size, _, by) => {
+        if (log === KEYS_LOG) this.#consented(size, by);
+      },
+    });
+  }
+
+  /** The new key is trusted once the old one has signed the checkpoint right behind the rotation. */
+  #consented(size: number, by: Verifier): void {
+    const pending = this.#pending;
+    if (pending === null || pending.size !== size || by.vkey !== pending.from.vkey) return;
+    this.#pending = null;
+    this.#rotated.set(pending.from.vkey, pending.time);
+    if (!this.#trusted.some(({ vkey }) => vkey === pending.to.vkey)) this.#trusted.push(pending.to);
+  }
+
+  #rotation(bytes: Buffer, sequence: number, key: string, versionId: string): void {
+    const find = (expected: string, found: string): void =>
+      this.#report({ code: 'key_rotation', key, versionId, expected, found });
+    if (this.#pending !== null) find('the consent of the key before', 'no checkpoint of it');
+    this.#pending = null;
+    try {
+      const { time, from, to } = parseRotation(bytes).body;
+      const inForce = this.#trusted.find(({ vkey }) => vkey === from.vkey);
+      if (inForce === undefined || this.#rotated.has(from.vkey)) {
+        find('the key in force', from.vkey);
+        return;
+      }
+      this.#pending = { size: sequence + 1, time: secondsOf(time)!, from, to };
+    } catch (error) {
+      if (!(error instanceof LeafError)) throw error;
+      find('a rotation', error.message);
+    }
+  }
+
+  async #partitions(): Promise<PartitionSummary[]> {
+    const { source, prefix, deep, concurrency, breathe, progress } = this.#options;
+    const keys = new Peekable(byKey(source.versions(`${prefix}${EVIDENCE}partition/`)));
+    const segments = new Peekable(byKey(source.versions(`${prefix}data/`)));
+    const summaries: PartitionSummary[] = [];
+    for (let next = await keys.peek(); next !== null; next = await keys.peek()) {
+      const log = parseEvidenceKey(prefix, next.key)?.log ?? null;
+      const address = log === null ? null : parsePartitionLog(log);
+      if (log === null || address === null) {
+        planted(next, this.#report);
+        await keys.take();
+        continue;
+      }
+      await this.#unsealedBefore(segments, `${prefix}data/${log.slice('partition/'.length)}/`);
+      const summary = await checkPartition(keys, segments, {
+        ...this.#common(log),
+        address,
+        deep,
+        concurrency,
+        breathe,
+        progress: (bytes) => {
+          this.#bytes += bytes;
+          progress(log, this.#bytes);
+        },
+      });
+      summaries.push(summary);
+    }
+    await this.#unsealedBefore(segments, null);
+    for (const [log, told] of this.#told) {
+      const isThere = log === ROOT_LOG || summaries.some((one) => one.log === log);
+      const largest = told.at(-1)?.size ?? 0;
+      if (isThere || largest === 0 || parsePartitionLog(log) === null) continue;
+      const expected = `${largest} leaves`;
+      this.#find(
+        'truncated',
+        logPrefix(prefix, log),
+        expected,
+        `nothing, but ${told.at(-1)!.by} tells of them`,
+      );
+    }
+    return summaries;
+  }
+
+  /** Segments of partitions that have no log at all. */
+  async #unsealedBefore(segments: Peekable<KeyVersions>, folder: string | null): Promise<void> {
+    const { prefix } = this.#options;
+    const unsealed = new Map<string, { first: string; count: number }>();
+    for (let next = await segments.peek(); next !== null; next = await segments.peek()) {
+      if (folder !== null && (next.key.startsWith(folder) || next.key > folder)) break;
+      await segments.take();
+      if (parseSlotKey(prefix, next.key) === null) {
+        planted(next, this.#report);
+        continue;
+      }
+      onlyVersion(next, this.#report);
+      const partition = next.key.slice(0, next.key.lastIndexOf('/'));
+      const known = unsealed.get(partition);
+      if (known === undefined) unsealed.set(partition, { first: next.key, count: 1 });
+      else known.count += 1;
+    }
+    for (const { first, count } of unsealed.values()) {
+      this.#find('segment_unsealed', first, 'a manifest of each', `${count} segments without`);
+    }
+  }
+
+  /** What lies below `evidence/` and is of no log. */
+  async #strangers(): Promise<void> {
+    const { source, prefix } = this.#options;
+    for await (const file of byKey(source.versions(`${prefix}${EVIDENCE}`))) {
+      if (file.key.startsWith(`${prefix}${EVIDENCE}partition/`)) continue;
+      if (parseEvidenceKey(prefix, file.key) === null) planted(file, this.#report);
+    }
+  }
+
+  #judgeAge(root: RootSummary, logs: ReadonlyArray<{ log: string; size: number }>): void {
+    const { nowMs, rootAgeMsMax, prefix } = this.#options;
+    const key = logPrefix(prefix, ROOT_LOG);
+    if (logs.every(({ size }) => size === 0) && root.size === 0) {
+      this.#find('nothing', `${prefix}${EVIDENCE}`, 'evidence', 'no leaf of any log');
+      return;
+    }
+    if (rootAgeMsMax === null) return;
+    const time = root.time === null ? null : secondsOf(root.time)! * 1000;
+    if (time === null || nowMs - time > rootAgeMsMax) {
+      const expected = `a root of the last ${Math.round(rootAgeMsMax / 1000)} s`;
+      this.#find('root_stale', key, expected, root.time ?? 'no root');
+    }
+    for (const { log, size } of logs) {
+      const covered = this.#told.get(log)?.findLast(({ by }) => by.startsWith('root '))?.size ?? 0;
+      if (covered < size) {
+        this.#find(
+          'root_behind',
+          logPrefix(prefix, log),
+          `${size} leaves in the newest root`,
+          `${covered}`,
+        );
+      }
+    }
+  }
+
+  #find(code: FindingCode, key: string, expected: string, found: string): void {
+    this.#report({ code, key, versionId: '', expected, found });
+  }
+}

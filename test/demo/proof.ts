@@ -1,0 +1,71 @@
+/**
+ * From an alert to a proof, as an investigator does it: one command against the archive, and the
+ * check of its file with nothing but the public key.
+ */
+import { mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { runLakeseal } from './pipeline.ts';
+import type { Story } from './story.ts';
+
+/** Makes the key that signs the evidence, and gives its file and its public half. */
+export async function makeKey(
+  story: Story,
+  folder: string,
+): Promise<{ keyFile: string; publicKey: string }> {
+  const keyFile = join(folder, 'signing.key');
+  let publicKey = '';
+  const args = ['keys', 'new', '--name', 'demo.example.com/lakeseal', '--out', keyFile];
+  const code = await runLakeseal(args, {}, (line) => {
+    publicKey = line;
+  });
+  if (code !== 0) throw new Error('lakeseal keys new failed, see above');
+  story.line(`  public key: ${publicKey}`);
+  return { keyFile, publicKey };
+}
+
+/** True where every record that the alert counted was proved, and each proof holds by itself. */
+export async function proveAlert(
+  story: Story,
+  env: Record<string, string>,
+  folder: string,
+  alert: { id: string; title: string },
+  publicKey: string,
+): Promise<boolean> {
+  const out = join(folder, 'proofs');
+  mkdirSync(out);
+  story.line(`  ${alert.title}`);
+  const tell = (line: string): void => story.line(`  ${line.replace(`${out}/`, '')}`);
+  const startedMs = performance.now();
+  const proved = await runLakeseal(['prove', '--alert', alert.id, '--out', out], env, tell);
+  story.line(`  proved in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+  const files = readdirSync(out);
+  let holding = 0;
+  for (const file of files) {
+    // No configuration and no server: only the file and the key.
+    const args = ['prove', '--check', join(out, file), '--key', publicKey];
+    if ((await runLakeseal(args, {}, () => {})) === 0) holding += 1;
+  }
+  return proved === 0 && files.length > 0 && holding === files.length;
+}
+
+/** What `lakeseal verify` says of the archive: its exit code and the codes of its findings. */
+export async function verifyArchive(
+  story: Story,
+  env: Record<string, string>,
+  publicKey: string,
+): Promise<{ exitCode: number; codes: Set<string> }> {
+  let output = '';
+  await runLakeseal(['verify', '--deep', '--json', '--key', publicKey], env, (line) => {
+    output += line;
+  });
+  const { exitCode, partitions, findings } = JSON.parse(output) as {
+    exitCode: number;
+    partitions: Array<{ segments: number; records: number }>;
+    findings: Array<{ code: string; key: string; found: string }>;
+  };
+  const sum = (of: 'segments' | 'records'): number =>
+    partitions.reduce((total, partition) => total + partition[of], 0);
+  story.line(`  ${sum('segments')} segments, ${sum('records')} records: exit code ${exitCode}`);
+  for (const { code, key, found } of findings) story.line(`  ${code}: ${key}: ${found}`);
+  return { exitCode, codes: new Set(findings.map(({ code }) => code)) };
+}

@@ -1,0 +1,118 @@
+/** A small archive on the store's double, as two partitions of an archiver would leave it. */
+import { setImmediate } from 'node:timers/promises';
+import { leafBytes, timeOf } from '../../schemas/evidence/leaf.ts';
+import { partitionLog } from '../../schemas/evidence/log-layout.ts';
+import { manifestBytes, manifestOf } from '../../schemas/evidence/manifest.ts';
+import { ed25519Signer } from '../../schemas/evidence/note.ts';
+import { HOUR_MS, type LogState, ROOT_LOG, rootBody } from '../../schemas/evidence/root-leaf.ts';
+import { digestSegment } from '../../schemas/evidence/segment-digest.ts';
+import { type PartitionAddress, slotKey } from '../../schemas/layout.ts';
+import { assembleSegment, BlockBuilder } from '../../schemas/segment-writer.ts';
+import { LogWriter } from '../../services/evidence/log-writer.ts';
+import { Bucket } from '../double/bucket.ts';
+import { FaultPlan } from '../double/faults.ts';
+import { doubleStore } from '../double/store.ts';
+
+export const NAME = 'audit.example.com/lakeseal';
+export const PREFIX = 'sealed/';
+export const START_MS = Date.UTC(2026, 10, 24);
+export const signer = ed25519Signer(NAME, Buffer.alloc(32, 11));
+
+export const ADDRESSES: PartitionAddress[] = [0, 1].map((partition) => ({
+  clusterId: 'cluster',
+  topic: 'databricks.audit',
+  topicId: 'topic-id',
+  partition,
+}));
+
+export interface SmallArchive {
+  bucket: Bucket;
+  store: ReturnType<typeof doubleStore>;
+  /** Signs what every log has, then writes a root of that hour. */
+  root(hour: number): Promise<void>;
+  /** Seals a segment of JSON records into each partition. */
+  seal(records: number, sign?: boolean): Promise<void>;
+}
+
+export function smallArchive(): SmallArchive {
+  const bucket = new Bucket({
+    nowMs: () => START_MS,
+    defaultRetention: { mode: 'COMPLIANCE', days: 365 },
+  });
+  const store = doubleStore(bucket, new FaultPlan());
+  const next = new Map(ADDRESSES.map((address) => [address.partition, 0n]));
+  const seal = async (records: number, sign = true): Promise<void> => {
+    for (const address of ADDRESSES) {
+      const firstOffset = next.get(address.partition)!;
+      const bytes = segmentOf(address, firstOffset, records);
+      next.set(address.partition, firstOffset + BigInt(records));
+      const key = slotKey(PREFIX, { ...address, firstOffset });
+      await store.putIfAbsent(key, bytes);
+      const log = await LogWriter.open(store, PREFIX, partitionLog(address));
+      const digest = await digestSegment(bytes, () => setImmediate());
+      const protection = (await store.protection(key))!;
+      await log.append((end) => manifestBytes(end, manifestOf(digest, protection)));
+      if (sign) await log.sign(signer);
+    }
+  };
+  const root = async (hour: number): Promise<void> => {
+    const states: LogState[] = [];
+    for (const address of ADDRESSES) {
+      const log = await LogWriter.open(store, PREFIX, partitionLog(address));
+      await log.sign(signer);
+      states.push([log.log, log.size, log.end.frontier.root().toString('base64')]);
+    }
+    const log = await LogWriter.open(store, PREFIX, ROOT_LOG);
+    const time = timeOf(START_MS + hour * HOUR_MS);
+    await log.append((end) => leafBytes(end, rootBody(time, states)));
+    await log.sign(signer);
+  };
+  return { bucket, store, root, seal };
+}
+
+/** The event id of a record of `segmentOf`. */
+export function eventIdOf(partition: number, offset: bigint): string {
+  return `event-${partition}-${offset}`;
+}
+
+function segmentOf(address: PartitionAddress, firstOffset: bigint, records: number): Buffer {
+  const block = new BlockBuilder();
+  const timeOfOffset = (offset: bigint): bigint => BigInt(START_MS) + offset * 1000n;
+  for (let at = 0; at < records; at++) {
+    const offset = firstOffset + BigInt(at);
+    const value = Buffer.from(
+      JSON.stringify({
+        event_id: eventIdOf(address.partition, offset),
+        event_time: new Date(Number(timeOfOffset(offset))).toISOString(),
+        service_name: 'unityCatalog',
+        action_name: 'getTable',
+        user_identity: { email: 'ada@example.com' },
+        source_ip_address: '192.0.2.7',
+        request_params: { full_name_arg: `main.sales.t${at}` },
+        version: '2.0',
+        workspace_id: '1234',
+        audit_level: 'WORKSPACE_LEVEL',
+      }),
+    );
+    const headers = at % 2 === 0 ? [] : [{ key: 'source', value: at % 3 === 0 ? null : value }];
+    const key = at % 5 === 0 ? null : Buffer.from(`key ${at}`);
+    block.add({ offset, timestamp: timeOfOffset(offset), key, value, headers }, null);
+  }
+  const lastOffset = firstOffset + BigInt(records) - 1n;
+  return assembleSegment({
+    header: {
+      ...address,
+      kind: 'data',
+      firstOffset,
+      nextOffset: lastOffset + 1n,
+      recordCount: records,
+      lastOffset,
+      timestampMin: timeOfOffset(firstOffset),
+      timestampMax: timeOfOffset(lastOffset),
+      schemaId: null,
+    },
+    codec: 'null',
+    writerSchema: null,
+    blocks: [block.take()],
+  });
+}
