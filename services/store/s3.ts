@@ -413,8 +413,8 @@ function byStatus(status: number | undefined, storage: Config['storage']): Diagn
       code: 'S3_ACCESS_DENIED',
       text: 'the store denies it',
       hint:
-        'The archiver needs PutObject, GetObject, GetObjectVersion, ListBucket and ' +
-        'ListBucketVersions; archive.retention: headers also needs PutObjectRetention.',
+        'The archiver needs PutObject, GetObject, GetObjectVersion, GetObjectRetention, ' +
+        'ListBucket and ListBucketVersions; archive.retention: headers also needs PutObjectRetention.',
     };
   }
   if (status === 301 || status === 307) {
