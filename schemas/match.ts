@@ -29,6 +29,15 @@ export function encodeMatchDatum(datum: MatchDatum): Buffer {
   return type.toBuffer(datum);
 }
 
+/**
+ * Writes the datum into `bytes` from `at` on.
+ *
+ * @returns where it ends, or, where it does not fit, minus the bytes that are missing.
+ */
+export function writeMatchDatum(datum: MatchDatum, bytes: Buffer, at: number): number {
+  return type.encode(datum, bytes, at);
+}
+
 /** @throws Error where the bytes are not exactly one datum. */
 export function decodeMatchDatum(bytes: Buffer): MatchDatum {
   const datum = type.fromBuffer(bytes) as MatchDatum;

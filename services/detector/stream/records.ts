@@ -11,7 +11,7 @@
  *
  * A byte that is not known is of a newer version, which must never be guessed at. Decoding is total.
  */
-import { decodeMatchDatum, encodeMatchDatum } from '../../../schemas/match.ts';
+import { decodeMatchDatum, writeMatchDatum } from '../../../schemas/match.ts';
 import { NO_RANK } from '../correlate/eager.ts';
 import type { Match } from '../correlate/types.ts';
 
@@ -52,9 +52,19 @@ const LENGTH_BYTES = 4;
 /** More partitions than any cluster gives one topic; bounds what a broken record can claim. */
 const PARTITIONS_MAX = 100_000;
 
+/** Where a match is written first; as large as the largest so far. */
+let scratch = Buffer.allocUnsafe(16 * 1024);
+
 /** @param plan fingerprint of the rule's meaning, as the plan has it. */
 export function encodeMatch(match: Match, plan: string): Buffer {
-  return Buffer.concat([Buffer.from([MATCH]), encodeMatchDatum({ rank: NO_RANK, ...match, plan })]);
+  const datum = { rank: NO_RANK, ...match, plan };
+  let end = writeMatchDatum(datum, scratch, 1);
+  if (end < 0) {
+    scratch = Buffer.allocUnsafe(scratch.length - end);
+    end = writeMatchDatum(datum, scratch, 1);
+  }
+  scratch[0] = MATCH;
+  return Buffer.from(scratch.subarray(0, end));
 }
 
 /**
