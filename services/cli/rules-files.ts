@@ -1,19 +1,21 @@
 /** The files that commands of `rules` read and write: events to explain, a new rule. */
-import { createReadStream, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createReadStream, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { DECODE_LIMITS } from '../ingest/decode.ts';
 import { decompress } from '../ingest/decompress.ts';
 import { isBlank, LineSplitter } from '../ingest/lines.ts';
 import { Failure, systemReason } from '../runtime/errors.ts';
 
-/** Throws `Failure` RULE_FILE_EXISTS or RULE_FILE_UNWRITABLE; never overwrites. */
+/** Throws `Failure` RULE_FILE_EXISTS or RULE_FILE_UNWRITABLE; makes its folder, never overwrites. */
 export function writeNewFile(path: string, text: string, nameInFolder: string): void {
   try {
+    const parent = dirname(path);
+    if (!existsSync(parent)) mkdirSync(parent, { recursive: true });
     writeFileSync(path, text, { flag: 'wx' });
   } catch (error) {
     const reason = systemReason(error);
     if (reason === 'EEXIST' || reason === 'EISDIR') {
-      const folder = statSync(path).isDirectory();
+      const folder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
       throw new Failure(`${path} is there already${folder ? ' and is a folder' : ''}`, {
         code: 'RULE_FILE_EXISTS',
         hint: folder
@@ -23,7 +25,7 @@ export function writeNewFile(path: string, text: string, nameInFolder: string): 
     }
     throw new Failure(`${path} cannot be written (${reason})`, {
       code: 'RULE_FILE_UNWRITABLE',
-      hint: reason === 'ENOENT' ? 'make its folder first' : 'check its path and permissions',
+      hint: 'check its path and permissions',
       cause: error,
     });
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -412,8 +412,13 @@ describe('rules new', () => {
     assert.equal(readFileSync(path, 'utf8'), 'mine');
     const folder = await run('new', 'At Night!', '--out', root);
     assert.match(folder.err, /is a folder .*\nhint: .*at_night\.yml/);
-    const absent = join(root, 'absent', 'x.yml');
-    assert.match((await run('new', 'Night', '--out', absent)).err, /RULE_FILE_UNWRITABLE/);
-    assert.ok(!existsSync(absent));
+    const below = join(path, 'deep', 'x.yml');
+    assert.match((await run('new', 'Night', '--out', below)).err, /RULE_FILE_UNWRITABLE/);
+  });
+
+  test('makes the folders of its file', async () => {
+    const absent = join(root, 'absent', 'deep', 'x.yml');
+    assert.equal((await run('new', 'Night', '--out', absent)).code, 0);
+    assert.match(readFileSync(absent, 'utf8'), /^title: Night\n/);
   });
 });
