@@ -2,8 +2,9 @@
  * The commands that make and check proofs, and look after the keys that sign: names, options and
  * help. What a command does is imported when it runs.
  */
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Config } from '../runtime/config.ts';
+import { collected, countOption, timeOption } from './options.ts';
 import type { ProveFlags } from './prove.ts';
 import type { Terminal } from './terminal.ts';
 import type { VerifyFlags } from './verify.ts';
@@ -23,7 +24,6 @@ export function addEvidence(program: Command, context: EvidenceContext): void {
 }
 
 const jsonOption = (): Option => new Option('--json', 'print JSON instead of text');
-const collect = (value: string, before: string[]): string[] => [...before, value];
 
 function addVerify(
   program: Command,
@@ -33,16 +33,16 @@ function addVerify(
     .command('verify')
     .description('check an archive against its evidence, wherever it lies')
     .argument('[place]', 's3://BUCKET/PREFIX or a copy in a folder; else the configured bucket')
-    .option('--key <vkey>', 'public key that is trusted (repeatable)', collect, [])
-    .option('--key-file <file>', 'file of public keys, one a line (repeatable)', collect, [])
+    .option('--key <vkey>', 'public key that is trusted (repeatable)', collected, [])
+    .option('--key-file <file>', 'file of public keys, one a line (repeatable)', collected, [])
     .option(
       '--from <note>',
       'a checkpoint kept elsewhere: it must still hold (repeatable)',
-      collect,
+      collected,
       [],
     )
     .option('--deep', 'read every record, not only the stored bytes')
-    .option('--root-max-age <seconds>', 'oldest that the newest root may be', secondsOption)
+    .option('--root-max-age <seconds>', 'oldest that the newest root may be', countOption)
     .option('--max-findings <n>', 'findings to print', countOption, 100)
     .option('--quiet', 'no progress')
     .addOption(jsonOption())
@@ -64,14 +64,6 @@ retention where the place tells of it. A copy in a folder may have a versions.js
 The public key must come by another way than the archive.
 Exit code 0 verified, 1 tampered with, 2 incomplete or nothing to verify, 3 could not run.`;
 
-function countOption(text: string): number {
-  const count = Number(text);
-  if (!Number.isSafeInteger(count) || count < 0) throw new InvalidArgumentError('not a number.');
-  return count;
-}
-
-const secondsOption = countOption;
-
 function addProve(program: Command, { terminal, finish, config, examples }: EvidenceContext): void {
   const command = program
     .command('prove')
@@ -85,8 +77,8 @@ function addProve(program: Command, { terminal, finish, config, examples }: Evid
     .option('--check <file>', 'check a proof; needs nothing but the file and a public key')
     .option('--topic-id <id>', 'Kafka topic id, where a name was used for several topics')
     .option('--archive <place>', 'a copy in a folder; else the bucket of the configuration')
-    .option('--key <vkey>', 'public key that is trusted (repeatable)', collect, [])
-    .option('--key-file <file>', 'file of public keys, one a line (repeatable)', collect, [])
+    .option('--key <vkey>', 'public key that is trusted (repeatable)', collected, [])
+    .option('--key-file <file>', 'file of public keys, one a line (repeatable)', collected, [])
     .option('--out <folder>', 'folder for the proofs', '.')
     .addOption(jsonOption())
     .addHelpText('after', PROVE_HELP)
@@ -148,10 +140,3 @@ const ROTATE_HELP = `
 Both keys have the same name. The statement goes into the archive, signed by the key of the
 configuration; then set evidence.keyFile to the new key and restart the archivers. Whoever trusts the
 old public key then trusts the new one too.`;
-
-/** Epoch ms of an ISO 8601 time. */
-function timeOption(text: string): number {
-  const time = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(time)) throw new InvalidArgumentError('write it as 2026-11-24T10:00:00Z.');
-  return time;
-}

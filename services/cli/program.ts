@@ -5,7 +5,7 @@
  * Exit codes: 0 done, 1 could not or failed a check; `scan` has 2 for input it could not read, and
  * `rules check --strict` for warnings.
  */
-import { Command, type CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, type CommanderError, Option } from 'commander';
 import { type Config, loadConfig, loadConfigWithPlaces } from '../runtime/config.ts';
 import { describeFailure } from '../runtime/errors.ts';
 import { runService } from '../runtime/lifecycle.ts';
@@ -15,6 +15,7 @@ import { version } from '../runtime/version.ts';
 import type { CollectFlags } from './collect.ts';
 import { printEffective, printReference } from './config-command.ts';
 import { addEvidence } from './evidence.ts';
+import { collected, timeOption } from './options.ts';
 import { addRules } from './rules.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 
@@ -259,9 +260,19 @@ function addScan(program: Command, { finish, config }: CommandContext): void {
     .command('scan')
     .description('judge files of audit events by the rules, without any server')
     .argument('<file...>', 'files of one event a line, plain, gzip or zstd; - for standard input')
-    .option('--rules <path...>', 'rule folders or files, each a layer above the shipped rules', [])
+    .option(
+      '--rules <path>',
+      'rule folder or file above the shipped rules (repeatable)',
+      collected,
+      [],
+    )
     .option('--no-shipped-rules', 'leave out the rules that come with lakeseal')
-    .option('--lists <folder...>', 'folders of list files beside the shipped ones', [])
+    .option(
+      '--lists <folder>',
+      'folder of list files beside the shipped ones (repeatable)',
+      collected,
+      [],
+    )
     .option('--until <time>', 'let event time go so far at the end (ISO 8601)', timeOption)
     .addOption(
       new Option('--format <format>', 'table for people, json for one alert a line')
@@ -289,13 +300,6 @@ function addScan(program: Command, { finish, config }: CommandContext): void {
     'zcat events.json.gz | lakeseal scan - --format json --rules my-rules',
     'lakeseal scan events.json.gz --until 2026-11-25T00:00:00Z',
   ]);
-}
-
-/** Epoch ms of an ISO 8601 time. */
-function timeOption(text: string): number {
-  const time = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(time)) throw new InvalidArgumentError('write it as 2026-11-24T10:00:00Z.');
-  return time;
 }
 
 const SCAN_HELP = `

@@ -10,6 +10,7 @@ import { LEVELS, type Level } from '../detector/sigma/rule.ts';
 import { type RuleSource, SOURCES } from '../detector/workbench/list.ts';
 import { SKELETON_KINDS, type SkeletonKind } from '../detector/workbench/skeleton.ts';
 import type { Config } from '../runtime/config.ts';
+import { collected } from './options.ts';
 import type { LayerFlags } from './rules-load.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -48,7 +49,11 @@ const jsonOption = (): Option => new Option('--json', 'print JSON instead of tex
 function withLayers(command: Command): Command {
   return command
     .option('--no-shipped-rules', 'leave out the rules that come with lakeseal')
-    .option('--lists <folder...>', 'folders of list files beside the shipped ones');
+    .option(
+      '--lists <folder>',
+      'folder of list files beside the shipped ones (repeatable)',
+      collected,
+    );
 }
 
 function addCheck(rules: Command, { terminal, finish, config, examples }: RulesContext): void {
@@ -131,7 +136,12 @@ function addExplain(rules: Command, { terminal, finish, config, examples }: Rule
       .description('show why a rule fires on an event, or why it does not')
       .argument('<rule>', 'its id, name or title, or the name of its file')
       .argument('<events>', 'a file of events, plain, gzip or zstd; FILE:LINE for one line of it')
-      .option('--rules <path...>', 'rule folders or files, each a layer above the one before', []),
+      .option(
+        '--rules <path>',
+        'rule folder or file above those before (repeatable)',
+        collected,
+        [],
+      ),
   )
     .addOption(jsonOption())
     .addHelpText('after', EXPLAIN_HELP)

@@ -1,0 +1,23 @@
+/** Values of options as commands want them, or commander's own error. */
+import { InvalidArgumentError } from 'commander';
+
+/** Of an option that may be given again. Each takes one value, so that no argument is swallowed. */
+export function collected(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
+
+/** Epoch ms of an ISO 8601 time. */
+export function timeOption(text: string): number {
+  const time = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(time)) throw new InvalidArgumentError('write it as 2026-11-24T10:00:00Z.');
+  return time;
+}
+
+/** A whole number from 0 on. */
+export function countOption(text: string): number {
+  const count = Number(text);
+  if (text === '' || !Number.isSafeInteger(count) || count < 0) {
+    throw new InvalidArgumentError('not a whole number.');
+  }
+  return count;
+}
