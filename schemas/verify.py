@@ -577,6 +577,7 @@ class Verification:
         self.archive, self.keys, self.deep = archive, list(keys), deep
         self.findings, self.seen = [], set()
         self.told, self.rotated, self.pending, self.sizes = {}, {}, None, {}
+        self.limits = {}
 
     def find(self, code, key, expected, found, version=""):
         fact = (code, key, version, str(found))
@@ -609,7 +610,7 @@ class Verification:
             raise CannotRun("a checkpoint that was given is not signed by a trusted key")
         self.told.setdefault(origin[len(key.name) + 1:], []).append((size, root, "a checkpoint that was kept"))
 
-    def run(self):
+    def run(self, kept):
         prefix, logs, segments = self.archive.prefix, {}, {}
         for key in self.archive.keys():
             if key.startswith(prefix + "evidence/"):
@@ -625,7 +626,10 @@ class Verification:
                 else:
                     segments.setdefault("partition/" + "/".join(match.groups()[:4]), {})[int(match[5])] = key
         self.log("keys", logs.get("keys", {}), self.rotation)
+        for data in kept:
+            self.keep(data)
         self.root(logs.get("root", {}))
+        self.log("keys", logs.get("keys", {}), lambda *_: None)
         for log in sorted(set(logs) | set(segments)):
             if log.startswith("partition/"):
                 self.partition(log, logs.get(log), segments.get(log, {}))
@@ -653,6 +657,8 @@ class Verification:
                     signed(count, kinds, key)
                     if log == "keys":
                         self.consented(count, key)
+                    elif log != "root" and key.vkey in self.limits and count > self.limits[key.vkey].get(log, 0):
+                        self.find("signed_after_rotation", kinds["note"], "%d leaves at most" % self.limits[key.vkey].get(log, 0), count)
             if "json" not in kinds:
                 continue
             any_leaf, path = True, kinds["json"]
@@ -766,6 +772,9 @@ class Verification:
                 if sizes.get(log, -1) < size:
                     self.find("root_order", path, "%s of %d at least" % (log, size), sizes.get(log, "not told"))
             state["sizes"] = sizes
+            for vkey, rotated in self.rotated.items():
+                if seconds(leaf["time"]) <= rotated + 86400:
+                    self.limits[vkey] = sizes
             for log, size, root in leaf["logs"]:
                 self.told.setdefault(log, []).append((size, unb64(root, 32), "root %d" % leaf["sequence"]))
 
@@ -944,10 +953,11 @@ def main():
         if options.folder is None:
             raise CannotRun("name a copy of the archive")
         verification = Verification(Archive(options.folder, options.prefix), keys, options.deep)
+        kept = []
         for path in options.kept:
             with open(path, "rb") as file:
-                verification.keep(file.read())
-        verification.run()
+                kept.append(file.read())
+        verification.run(kept)
     except (CannotRun, Bad, OSError) as error:
         print("verify.py: error: %s" % error, file=sys.stderr)
         return 3

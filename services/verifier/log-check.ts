@@ -4,7 +4,7 @@
  */
 import { originOf, parseCheckpoint } from '../../schemas/evidence/checkpoint.ts';
 import { LeafError, type LeafHead, parseHead } from '../../schemas/evidence/leaf.ts';
-import { evidenceKey, parseEvidenceKey } from '../../schemas/evidence/log-layout.ts';
+import { evidenceKey, logPrefix, parseEvidenceKey } from '../../schemas/evidence/log-layout.ts';
 import { Frontier, leafHash, sha256 } from '../../schemas/evidence/merkle.ts';
 import { NoteError, parseNote, type Verifier, verifyNote } from '../../schemas/evidence/note.ts';
 import type { FindingCode, Report } from './findings.ts';
@@ -64,11 +64,17 @@ export async function checkLog(
 
 async function takeNumbered(
   keys: Peekable<KeyVersions>,
-  { prefix, log }: LogCheckOptions,
+  { prefix, log, report }: LogCheckOptions,
 ): Promise<Numbered | null> {
   let numbered: Numbered | null = null;
   for (let next = await keys.peek(); next !== null; next = await keys.peek()) {
     const place = parseEvidenceKey(prefix, next.key);
+    if (place === null && next.key.startsWith(logPrefix(prefix, log))) {
+      // A stranger must not end the log for those who walk it.
+      planted(next, report);
+      await keys.take();
+      continue;
+    }
     if (place === null || place.log !== log) break;
     if (numbered !== null && numbered.number !== place.number) break;
     numbered ??= { number: place.number, files: new Map() };
@@ -269,4 +275,13 @@ export function onlyVersion({ key, versions }: KeyVersions, report: Report): Sou
     report({ code: 'extra_version', key, versionId: '', expected: 'one version', found });
   }
   return objects.at(-1) ?? null;
+}
+
+/** An object that nothing speaks of. A key with nothing but a marker is told as that. */
+export function planted(file: KeyVersions, report: Report): void {
+  const version = onlyVersion(file, report);
+  if (version === null) return;
+  const { key, versionId } = version;
+  const found = `${version.size} bytes`;
+  report({ code: 'planted_object', key, versionId, expected: 'no such object', found });
 }

@@ -5,8 +5,14 @@
 import { LeafError, type LeafHead } from '../../schemas/evidence/leaf.ts';
 import { type ManifestBody, parseManifest } from '../../schemas/evidence/manifest.ts';
 import { type PartitionAddress, parseSlotKey, slotKey } from '../../schemas/layout.ts';
-import type { FindingCode, Report } from './findings.ts';
-import { type CheckedLog, checkLog, type LogCheckOptions, onlyVersion } from './log-check.ts';
+import type { FindingCode } from './findings.ts';
+import {
+  type CheckedLog,
+  checkLog,
+  type LogCheckOptions,
+  onlyVersion,
+  planted,
+} from './log-check.ts';
 import { checkSegment, isProtectedLike } from './segment-check.ts';
 import type { KeyVersions, Peekable, SourceVersion } from './source.ts';
 
@@ -24,7 +30,7 @@ export interface PartitionSummary extends CheckedLog {
 }
 
 export interface PartitionCheckOptions
-  extends Pick<LogCheckOptions, 'source' | 'prefix' | 'report' | 'verifiers' | 'told'> {
+  extends Pick<LogCheckOptions, 'source' | 'prefix' | 'report' | 'verifiers' | 'told' | 'signed'> {
   log: string;
   address: PartitionAddress;
   deep: boolean;
@@ -202,13 +208,4 @@ class PartitionCheck {
   #find(code: FindingCode, key: string, expected: string, found: string, versionId: string): void {
     this.#options.report({ code, key, versionId, expected, found });
   }
-}
-
-/** An object that nothing speaks of. A key with nothing but a marker is told as that. */
-export function planted(file: KeyVersions, report: Report): void {
-  const version = onlyVersion(file, report);
-  if (version === null) return;
-  const { key, versionId } = version;
-  const found = `${version.size} bytes`;
-  report({ code: 'planted_object', key, versionId, expected: 'no such object', found });
 }

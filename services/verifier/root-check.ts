@@ -21,6 +21,8 @@ export interface RootCheckOptions
   expectStamps: boolean;
   /** Times at which keys were rotated away, seconds since the epoch, by vkey. */
   rotated: ReadonlyMap<string, number>;
+  /** Called for each root in order: its hour, seconds since the epoch, and the size of each log. */
+  sizesAt: (time: number, sizes: ReadonlyMap<string, number>) => void;
 }
 
 export interface RootSummary extends CheckedLog {
@@ -91,6 +93,7 @@ class RootCheck {
       if (!sizes.has(log)) this.#find('root_order', key, `${log} of ${size} at least`, 'not told');
     }
     this.#sizes = sizes;
+    this.#options.sizesAt(secondsOf(time)!, sizes);
   }
 
   signed(size: number, bytes: Buffer, vkey: string): void {

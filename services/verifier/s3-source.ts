@@ -4,6 +4,7 @@
  */
 import {
   GetObjectCommand,
+  GetObjectRetentionCommand,
   HeadObjectCommand,
   ListObjectVersionsCommand,
   S3Client,
@@ -36,6 +37,17 @@ export function s3Source(storage: Config['storage']): ArchiveSource & { close():
           'GetObjectRetention. Are storage.endpoint, bucket and credentials right?',
         cause: error,
       });
+    }
+  };
+  /** The headers of an object are silent where it has no retention, and where that is not ours to know. */
+  const mayKnow = async (version: SourceVersion): Promise<boolean> => {
+    try {
+      await client.send(new GetObjectRetentionCommand({ Bucket, ...idOf(version) }));
+      return true;
+    } catch (error) {
+      return (
+        (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode !== 403
+      );
     }
   };
   return {
@@ -71,7 +83,8 @@ export function s3Source(storage: Config['storage']): ArchiveSource & { close():
     async protection(version) {
       const command = new HeadObjectCommand({ Bucket, ...idOf(version) });
       try {
-        return protectionOf(await asked('ask about an object', () => client.send(command)));
+        const told = protectionOf(await asked('ask about an object', () => client.send(command)));
+        return told.retention !== null || (await mayKnow(version)) ? told : null;
       } catch (error) {
         if (MISSING.has((error as Error).name)) return null;
         throw error;

@@ -11,6 +11,7 @@ import { KEYS_LOG, parseRotation } from '../../schemas/evidence/key-leaf.ts';
 import { LeafError, secondsOf } from '../../schemas/evidence/leaf.ts';
 import {
   EVIDENCE,
+  evidenceKey,
   logPrefix,
   parseEvidenceKey,
   parsePartitionLog,
@@ -21,8 +22,8 @@ import { ROOT_LOG } from '../../schemas/evidence/root-leaf.ts';
 import { parseSlotKey } from '../../schemas/layout.ts';
 import { Failure } from '../runtime/errors.ts';
 import { type Finding, type FindingCode, onlyOnce } from './findings.ts';
-import { type CheckedLog, checkLog, onlyVersion, type ToldSize } from './log-check.ts';
-import { checkPartition, type PartitionSummary, planted } from './partition-check.ts';
+import { type CheckedLog, checkLog, onlyVersion, planted, type ToldSize } from './log-check.ts';
+import { checkPartition, type PartitionSummary } from './partition-check.ts';
 import { checkRoots, type RootCheckOptions, type RootSummary } from './root-check.ts';
 import { type ArchiveSource, byKey, type KeyVersions, Peekable } from './source.ts';
 
@@ -56,6 +57,8 @@ export interface Verification {
   trusted: readonly Verifier[];
 }
 
+const DAY_S = 86_400;
+
 export async function verify(options: VerifyOptions): Promise<Verification> {
   return new Run(options).run();
 }
@@ -68,6 +71,8 @@ class Run {
   readonly #told = new Map<string, ToldSize[]>();
   /** A rotation whose consent was not met yet. */
   #pending: { size: number; time: number; from: Verifier; to: Verifier } | null = null;
+  /** Of keys that were rotated away: what they may have signed of each log, by the roots. */
+  readonly #limits = new Map<string, ReadonlyMap<string, number>>();
   #bytes = 0;
 
   constructor(options: VerifyOptions) {
@@ -77,12 +82,15 @@ class Run {
   }
 
   async run(): Promise<Verification> {
-    for (const note of this.#options.kept) this.#keep(note);
     const keys = await this.#statement(KEYS_LOG);
+    for (const note of this.#options.kept) this.#keep(note);
+    this.#sortTold();
     const root = await checkRoots(this.#keysOf(ROOT_LOG), this.#rootOptions(), (log, told) =>
       this.#tell(log, told),
     );
-    for (const told of this.#told.values()) told.sort((one, other) => one.size - other.size);
+    this.#sortTold();
+    // What the roots and the notes that were kept tell of the keys: they were read before both.
+    await checkLog(this.#keysOf(KEYS_LOG), this.#common(KEYS_LOG));
     const partitions = await this.#partitions();
     const statements = [{ log: KEYS_LOG, ...keys }];
     for (const log of STATEMENT_LOGS) {
@@ -115,6 +123,10 @@ class Run {
     }
   }
 
+  #sortTold(): void {
+    for (const told of this.#told.values()) told.sort((one, other) => one.size - other.size);
+  }
+
   #tell(log: string, told: ToldSize): void {
     const known = this.#told.get(log);
     if (known === undefined) this.#told.set(log, [told]);
@@ -131,6 +143,11 @@ class Run {
       judgeWitness,
       expectStamps,
       rotated: this.#rotated,
+      sizesAt: (time, sizes) => {
+        for (const [vkey, rotated] of this.#rotated) {
+          if (time <= rotated + DAY_S) this.#limits.set(vkey, sizes);
+        }
+      },
     };
   }
 
@@ -153,8 +170,18 @@ class Run {
       },
       signed: async (size, _, by) => {
         if (log === KEYS_LOG) this.#consented(size, by);
+        else this.#inForce(log, size, by);
       },
     });
+  }
+
+  /** A key that was rotated away signs nothing that a day later no root told of yet. */
+  #inForce(log: string, size: number, by: Verifier): void {
+    const limit = this.#limits.get(by.vkey);
+    if (limit === undefined || size <= (limit.get(log) ?? 0)) return;
+    const key = evidenceKey(this.#options.prefix, { log, kind: 'note', number: size });
+    const expected = `${limit.get(log) ?? 0} leaves at most, by this key`;
+    this.#find('signed_after_rotation', key, expected, `${size} leaves, by ${by.vkey}`);
   }
 
   /** The new key is trusted once the old one has signed the checkpoint right behind the rotation. */
@@ -201,6 +228,7 @@ class Run {
       await this.#unsealedBefore(segments, `${prefix}data/${log.slice('partition/'.length)}/`);
       const summary = await checkPartition(keys, segments, {
         ...this.#common(log),
+        signed: async (size, _, by) => this.#inForce(log, size, by),
         address,
         deep,
         concurrency,

@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { leafBytes, timeOf } from '../../schemas/evidence/leaf.ts';
 import { partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { manifestBytes, manifestOf } from '../../schemas/evidence/manifest.ts';
-import { ed25519Signer } from '../../schemas/evidence/note.ts';
+import { ed25519Signer, type Signer } from '../../schemas/evidence/note.ts';
 import { HOUR_MS, type LogState, ROOT_LOG, rootBody } from '../../schemas/evidence/root-leaf.ts';
 import { digestSegment } from '../../schemas/evidence/segment-digest.ts';
 import { type PartitionAddress, slotKey } from '../../schemas/layout.ts';
@@ -29,7 +29,7 @@ export interface SmallArchive {
   bucket: Bucket;
   store: ReturnType<typeof doubleStore>;
   /** Signs what every log has, then writes a root of that hour. */
-  root(hour: number): Promise<void>;
+  root(hour: number, by?: Signer, more?: readonly LogState[]): Promise<void>;
   /** Seals a segment of JSON records into each partition. */
   seal(records: number, sign?: boolean): Promise<void>;
 }
@@ -55,17 +55,21 @@ export function smallArchive(): SmallArchive {
       if (sign) await log.sign(signer);
     }
   };
-  const root = async (hour: number): Promise<void> => {
-    const states: LogState[] = [];
+  const root = async (
+    hour: number,
+    by: Signer = signer,
+    more: readonly LogState[] = [],
+  ): Promise<void> => {
+    const states: LogState[] = [...more];
     for (const address of ADDRESSES) {
       const log = await LogWriter.open(store, PREFIX, partitionLog(address));
-      await log.sign(signer);
+      await log.sign(by);
       states.push([log.log, log.size, log.end.frontier.root().toString('base64')]);
     }
     const log = await LogWriter.open(store, PREFIX, ROOT_LOG);
     const time = timeOf(START_MS + hour * HOUR_MS);
     await log.append((end) => leafBytes(end, rootBody(time, states)));
-    await log.sign(signer);
+    await log.sign(by);
   };
   return { bucket, store, root, seal };
 }

@@ -9,7 +9,8 @@ import { leafBytes, timeOf } from '../../schemas/evidence/leaf.ts';
 import { evidenceKey, partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { anomalyOf, manifestBytes } from '../../schemas/evidence/manifest.ts';
 import { leafHash, rootOf } from '../../schemas/evidence/merkle.ts';
-import { ed25519Signer, signNote } from '../../schemas/evidence/note.ts';
+import { ed25519Signer, type Signer, signNote } from '../../schemas/evidence/note.ts';
+import type { LogState } from '../../schemas/evidence/root-leaf.ts';
 import { slotKey } from '../../schemas/layout.ts';
 import { LogWriter } from '../../services/evidence/log-writer.ts';
 import type { Bucket } from '../double/bucket.ts';
@@ -60,6 +61,16 @@ function changed(bucket: Bucket, key: string, from: string, to: string): void {
 }
 
 export type Tampering = (archive: SmallArchive) => Promise<void> | void;
+
+/** Hands over to another key at the start of the day. */
+async function rotated({ store }: SmallArchive): Promise<Signer> {
+  const next = ed25519Signer(NAME, Buffer.alloc(32, 42));
+  const log = await LogWriter.open(store, PREFIX, KEYS_LOG);
+  const body = await rotationBody(timeOf(START_MS), signer.verifier, next);
+  await log.append((end) => leafBytes(end, body));
+  await log.sign(signer);
+  return next;
+}
 
 export const TAMPERINGS: Array<[what: string, codes: string[], act: Tampering]> = [
   ['a deleted segment', ['delete_marker'], ({ bucket }) => void bucket.remove(dataKey(3n))],
@@ -313,5 +324,32 @@ export const TAMPERINGS: Array<[what: string, codes: string[], act: Tampering]> 
       await log.sign(signer);
       await archive.root(5);
     },
+  ],
+  [
+    'a new end signed by a key that was rotated away days before',
+    ['signed_after_rotation'],
+    async (archive) => {
+      const next = await rotated(archive);
+      await archive.root(30, next);
+      await archive.seal(1);
+      await archive.root(31, next);
+    },
+  ],
+  [
+    'the log of keys cut off',
+    ['truncated'],
+    async (archive) => {
+      const next = await rotated(archive);
+      const log = await LogWriter.open(archive.store, PREFIX, KEYS_LOG);
+      const state: LogState = [KEYS_LOG, log.size, log.end.frontier.root().toString('base64')];
+      await archive.root(2, next, [state]);
+      replace(archive.bucket, leafKey(0, KEYS_LOG), null);
+      replace(archive.bucket, noteKey(1, KEYS_LOG), null);
+    },
+  ],
+  [
+    'a stranger within a log',
+    ['planted_object'],
+    ({ bucket }) => void bucket.put(`${PREFIX}evidence/${LOG}/!`, Buffer.from('x')),
   ],
 ];
