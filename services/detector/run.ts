@@ -20,7 +20,7 @@ import type { Limits } from './correlate/limits.ts';
 import { Detector, rejectedLetter } from './detector.ts';
 import { type Enrichment, openEnrichment } from './enrich/enrichment.ts';
 import { enrichmentNeeds, unmetNeeds } from './enrich/needs.ts';
-import { boundHeapGrowth } from './heap.ts';
+import { watchHeap } from './heap.ts';
 import { type DetectorMetrics, detectorMetrics } from './metrics.ts';
 import { openSchemaSource } from './schema-source.ts';
 import { describeProblem } from './sigma/problem.ts';
@@ -50,7 +50,7 @@ const LOOPS_END_MS = 2_000;
  */
 export async function detect(context: ServiceContext): Promise<void> {
   const { config, log, health } = context;
-  boundHeapGrowth();
+  watchHeap();
   const metrics = detectorMetrics(context.metrics);
   const enrichment = openEnrichment(config.enrich);
   const rules = await rulesInForce(context, metrics, enrichment);
