@@ -3,7 +3,7 @@
  * their tree, as the text of a signed note. Pure.
  */
 import { HASH_BYTES } from './merkle.ts';
-import { type Note, NoteError } from './note.ts';
+import { type Note, NoteError, parseNote, type Verifier, verifyNote } from './note.ts';
 
 export interface Checkpoint {
   origin: string;
@@ -36,4 +36,33 @@ export function parseCheckpoint({ text }: Pick<Note, 'text'>): Checkpoint {
     throw new NoteError('the second line of a checkpoint is a number of leaves');
   }
   return { origin: origin!, size: count, root: hash };
+}
+
+/** A checkpoint that at least one trusted key signed. */
+export interface SignedCheckpoint extends Checkpoint {
+  /** The log of the signing key that it is of. */
+  log: string;
+  note: Note;
+  /** Not empty. */
+  signedBy: Verifier[];
+}
+
+/**
+ * The checkpoint of a note, of which nothing is believed before a key has vouched for it.
+ * @throws NoteError where it is none, no key of these signed it, a signature of one is wrong, or its
+ * origin is not one of that key.
+ */
+export function openCheckpoint(bytes: Buffer, verifiers: readonly Verifier[]): SignedCheckpoint {
+  const note = parseNote(bytes);
+  const checkpoint = parseCheckpoint(note);
+  const { signed, forged } = verifyNote(note, verifiers);
+  const by = signed[0];
+  if (by === undefined || forged.length > 0) {
+    throw new NoteError('the checkpoint is not signed by the key that was given');
+  }
+  const start = originOf(by.name, '');
+  if (!checkpoint.origin.startsWith(start)) {
+    throw new NoteError('the checkpoint is of another origin than its key');
+  }
+  return { ...checkpoint, log: checkpoint.origin.slice(start.length), note, signedBy: signed };
 }

@@ -6,7 +6,6 @@
  *                                                       └→ root leaf → log `root` → signed, stamped
  */
 import { z } from 'zod';
-import { originOf } from './checkpoint.ts';
 import { hashText, LeafError, longText } from './leaf.ts';
 import { parsePartitionLog, partitionLog } from './log-layout.ts';
 import { type ManifestBody, parseManifest } from './manifest.ts';
@@ -124,8 +123,7 @@ function follow(proof: RecordProof, verifiers: readonly Verifier[]): Proven {
 
   const hash = leafHash(manifestLeaf);
   const inLog = checkTlogProof(parseTlogProof(proof.partitionProof), hash, verifiers);
-  const [signer] = inLog.signedBy;
-  if (inLog.checkpoint.origin !== originOf(signer!.name, log)) {
+  if (inLog.log !== log) {
     throw new ProofError('the checkpoint is of another log than the manifest');
   }
   const root =
@@ -136,7 +134,7 @@ function follow(proof: RecordProof, verifiers: readonly Verifier[]): Proven {
     timestamp: record.timestamp,
     value: record.value,
     manifest: body,
-    partitionSize: inLog.checkpoint.size,
+    partitionSize: inLog.size,
     root,
     signedBy: inLog.signedBy,
   };
@@ -176,8 +174,8 @@ function checkRoot(
     throw new ProofError('the manifest is not in the tree that the root tells of');
   }
   const proof = parseTlogProof(root.proof);
-  const { checkpoint, signedBy } = checkTlogProof(proof, leafHash(leaf), verifiers);
-  if (checkpoint.origin !== originOf(signedBy[0]!.name, ROOT_LOG)) {
+  const checkpoint = checkTlogProof(proof, leafHash(leaf), verifiers);
+  if (checkpoint.log !== ROOT_LOG) {
     throw new ProofError('the checkpoint of the root is of another log');
   }
   const stamp = root.stamp === null ? null : Buffer.from(root.stamp, 'base64');

@@ -5,7 +5,7 @@
  */
 import type { LeafHead } from '../../schemas/evidence/leaf.ts';
 import { parseHead } from '../../schemas/evidence/leaf.ts';
-import { evidenceKey } from '../../schemas/evidence/log-layout.ts';
+import { EVIDENCE, evidenceKey, parsePartitionLog } from '../../schemas/evidence/log-layout.ts';
 import {
   consistencyRanges,
   type Frontier,
@@ -13,8 +13,9 @@ import {
   leafHash,
   nodeHash,
 } from '../../schemas/evidence/merkle.ts';
+import type { PartitionAddress } from '../../schemas/layout.ts';
 import type { ObjectStore } from '../store/store.ts';
-import { countLeaves, endOf } from './log-writer.ts';
+import { countLeaves, endOf, newestCheckpoint } from './log-writer.ts';
 
 type Reader = Pick<ObjectStore, 'get' | 'list' | 'versions'>;
 
@@ -59,6 +60,11 @@ export class LogReader {
 
   async head(sequence: number): Promise<LeafHead> {
     return parseHead(await this.leaf(sequence));
+  }
+
+  /** Size of the newest checkpoint; 0 where there is none. */
+  async newestCheckpoint(): Promise<number> {
+    return newestCheckpoint(this.#store, this.#prefix, this.log, await this.count(), Infinity);
   }
 
   /** The note that signs the first `size` leaves, or null. */
@@ -128,5 +134,23 @@ export class LogReader {
 
   #key(kind: 'leaf' | 'note' | 'tsr' | 'witness', number: number): string {
     return evidenceKey(this.#prefix, { log: this.log, kind, number });
+  }
+}
+
+/** Every partition that the archive has evidence of: one LIST for each. */
+export async function partitionsOf(
+  store: Pick<ObjectStore, 'list'>,
+  prefix: string,
+): Promise<PartitionAddress[]> {
+  const found: PartitionAddress[] = [];
+  const folder = `${prefix}${EVIDENCE}partition/`;
+  for (let after: string | undefined; ; ) {
+    const [key] = await store.list(folder, after, 1);
+    if (key === undefined) return found;
+    const end = key.lastIndexOf('/');
+    const one = parsePartitionLog(key.slice(prefix.length + EVIDENCE.length, end));
+    if (one !== null) found.push(one);
+    // `0` follows `/`: behind everything of that log.
+    after = `${key.slice(0, end)}0`;
   }
 }

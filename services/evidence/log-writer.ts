@@ -290,16 +290,17 @@ const LOOK_KEYS = 8;
 
 /**
  * Size of the newest checkpoint of a log of `size` leaves; 0 where none is found. Looked for among
- * the newest thousands of leaves only: a log that was not signed for longer counts as never signed.
+ * the newest `back` leaves only: a log that was not signed for longer counts as never signed.
  */
 export async function newestCheckpoint(
   store: Pick<ObjectStore, 'list'>,
   prefix: string,
   log: string,
   size: number,
+  back = LOOK_BACK_LEAVES,
 ): Promise<number> {
   let end = size + 1;
-  for (let leaves = 1; end > 0 && leaves <= LOOK_BACK_LEAVES; leaves *= LOOK_BACK_FACTOR) {
+  for (let leaves = 1; end > 0 && leaves <= back; leaves *= LOOK_BACK_FACTOR) {
     const start = Math.max(0, end - leaves);
     const found = await newestIn(store, prefix, log, start, end);
     if (found > 0) return found;

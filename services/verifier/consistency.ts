@@ -4,10 +4,10 @@
  * section 2.1.2. Making it reads the archive; checking it needs the keys alone.
  */
 import { z } from 'zod';
-import { originOf, parseCheckpoint } from '../../schemas/evidence/checkpoint.ts';
+import { openCheckpoint, type SignedCheckpoint } from '../../schemas/evidence/checkpoint.ts';
 import { hashText } from '../../schemas/evidence/leaf.ts';
 import { verifyConsistency } from '../../schemas/evidence/merkle.ts';
-import { NoteError, parseNote, type Verifier, verifyNote } from '../../schemas/evidence/note.ts';
+import { NoteError, type Verifier } from '../../schemas/evidence/note.ts';
 import { ProofError } from '../../schemas/evidence/proof.ts';
 import { LogReader } from '../evidence/log-reader.ts';
 import { Failure } from '../runtime/errors.ts';
@@ -87,20 +87,9 @@ export function parseConsistency(value: unknown): ConsistencyProof | null {
   throw new ProofError(`the file is no proof: ${issue!.path.join('.')}: ${issue!.message}`);
 }
 
-function opened(bytes: Buffer, verifiers: readonly Verifier[]) {
+function opened(bytes: Buffer, verifiers: readonly Verifier[]): SignedCheckpoint {
   try {
-    const note = parseNote(bytes);
-    const checkpoint = parseCheckpoint(note);
-    const { signed, forged } = verifyNote(note, verifiers);
-    const by = signed[0];
-    if (by === undefined || forged.length > 0) {
-      throw new ProofError('a checkpoint is not signed by the key that was given');
-    }
-    const start = originOf(by.name, '');
-    if (!checkpoint.origin.startsWith(start)) {
-      throw new ProofError('a checkpoint is of another origin than its key');
-    }
-    return { ...checkpoint, log: checkpoint.origin.slice(start.length) };
+    return openCheckpoint(bytes, verifiers);
   } catch (error) {
     if (error instanceof NoteError) throw new ProofError(error.message);
     throw error;

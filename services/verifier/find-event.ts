@@ -5,11 +5,11 @@
  */
 
 import { readAuditEvent } from '../../schemas/audit-event.ts';
-import { EVIDENCE, parsePartitionLog } from '../../schemas/evidence/log-layout.ts';
+import { partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { type ManifestBody, parseManifest } from '../../schemas/evidence/manifest.ts';
 import { type PartitionAddress, slotKey } from '../../schemas/layout.ts';
 import { readSegmentHeader, type SealedRecord, scanRecords } from '../../schemas/segment.ts';
-import { LogReader } from '../evidence/log-reader.ts';
+import { LogReader, partitionsOf } from '../evidence/log-reader.ts';
 import { decodeJson } from '../ingest/decode.ts';
 import type { ProveOptions, RecordAddress } from './prove.ts';
 
@@ -32,8 +32,8 @@ export async function findEvent(
 ): Promise<RecordAddress[]> {
   const { store, prefix } = options;
   const candidates: Array<{ address: PartitionAddress; manifest: ManifestBody }> = [];
-  for (const address of await partitionsOf(options)) {
-    const log = new LogReader(store, prefix, `partition/${pathOf(address)}`);
+  for (const address of await partitionsOf(store, prefix)) {
+    const log = new LogReader(store, prefix, partitionLog(address));
     const count = await log.count();
     for (let sequence = 0; sequence < count; sequence++) {
       const { body } = parseManifest(await log.leaf(sequence));
@@ -49,28 +49,6 @@ export async function findEvent(
     }
   }
   return found;
-}
-
-function pathOf({ clusterId, topic, topicId, partition }: PartitionAddress): string {
-  return `${clusterId}/${topic}/${topicId}/${String(partition).padStart(5, '0')}`;
-}
-
-/** Every partition the archive has evidence of: one call for each. */
-export async function partitionsOf({
-  store,
-  prefix,
-}: Pick<ProveOptions, 'store' | 'prefix'>): Promise<PartitionAddress[]> {
-  const found: PartitionAddress[] = [];
-  const folder = `${prefix}${EVIDENCE}partition/`;
-  for (let after: string | undefined; ; ) {
-    const [key] = await store.list(folder, after, 1);
-    if (key === undefined) return found;
-    const end = key.lastIndexOf('/');
-    const one = parsePartitionLog(key.slice(prefix.length + EVIDENCE.length, end));
-    if (one !== null) found.push(one);
-    // `0` follows `/`: behind everything of that log.
-    after = `${key.slice(0, end)}0`;
-  }
 }
 
 function canHold(manifest: ManifestBody, { sinceMs, untilMs }: EventSearch): boolean {

@@ -3,7 +3,7 @@
  * few leaves that the two proofs need. Reads only; nothing is believed that the finished proof does
  * not show, so an archive that was tampered with gives an error and no proof.
  */
-import { EVIDENCE, parsePartitionLog, partitionLog } from '../../schemas/evidence/log-layout.ts';
+import { partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { type ManifestBody, parseManifest } from '../../schemas/evidence/manifest.ts';
 import { inclusionProof, rootOf, sha256, subtreesOf } from '../../schemas/evidence/merkle.ts';
 import type { Verifier } from '../../schemas/evidence/note.ts';
@@ -24,7 +24,7 @@ import {
   SegmentError,
   scanRecords,
 } from '../../schemas/segment.ts';
-import { LogReader, MissingEvidence } from '../evidence/log-reader.ts';
+import { LogReader, MissingEvidence, partitionsOf } from '../evidence/log-reader.ts';
 import { Failure } from '../runtime/errors.ts';
 import type { ObjectStore } from '../store/store.ts';
 
@@ -49,7 +49,6 @@ export interface RecordAddress {
 
 /** Roots looked at, from the newest, for one that covers the record. */
 const ROOTS_MAX = 3;
-const PAGE_KEYS = 1000;
 
 /**
  * @throws Failure `NOT_ARCHIVED` (no such record in the archive), `NOT_PROVABLE` (sealed, but not
@@ -64,7 +63,7 @@ export async function prove(
   try {
     const { sequence, manifest, leaf } = await findManifest(log, address.offset);
     const record = await findRecord(partition, address.offset, manifest, options);
-    const partitionProof = await proveManifest(log, sequence, options);
+    const partitionProof = await proveManifest(log, sequence);
     const proof: RecordProof = {
       kind: PROOF_KIND,
       format: 1,
@@ -105,17 +104,7 @@ async function findPartition(
   address: RecordAddress,
   { store, prefix }: ProveOptions,
 ): Promise<PartitionAddress> {
-  const found: PartitionAddress[] = [];
-  const folder = `${prefix}${EVIDENCE}partition/`;
-  // Each step goes behind everything of one log, so this is one call for each log.
-  for (let after: string | undefined; ; ) {
-    const [key] = await store.list(folder, after, 1);
-    if (key === undefined) break;
-    const log = key.slice(prefix.length + EVIDENCE.length, key.lastIndexOf('/'));
-    const one = parsePartitionLog(log);
-    if (one !== null && isMeant(one, address)) found.push(one);
-    after = `${key.slice(0, key.lastIndexOf('/'))}0`;
-  }
+  const found = (await partitionsOf(store, prefix)).filter((one) => isMeant(one, address));
   const [only, ...others] = found;
   const place = `${address.topic}/${address.partition}`;
   if (only === undefined) {
@@ -234,47 +223,17 @@ function shown(record: SealedRecord): RecordProof['record'] {
 
 // --- the logs ------------------------------------------------------------------------------------
 
-async function proveManifest(
-  log: LogReader,
-  sequence: number,
-  { store, prefix }: ProveOptions,
-): Promise<string> {
-  const newest = await newestCheckpoint(log, sequence, store, prefix);
-  if (newest === null) {
+async function proveManifest(log: LogReader, sequence: number): Promise<string> {
+  const size = await log.newestCheckpoint();
+  const checkpoint = size > sequence ? await log.checkpoint(size) : null;
+  if (checkpoint === null) {
     throw new Failure(`${log.log}: no checkpoint covers manifest ${sequence} yet`, {
       code: 'NOT_PROVABLE',
-      hint: 'Does the archiver have its signing key (evidence.keyFile)? See `lakeseal status`.',
+      hint: 'Is evidence.keyFile set, and does /readyz of the archiver say that its key works?',
     });
   }
-  const { size, note } = newest;
   const hashes = await log.inclusion(sequence, size);
-  return formatTlogProof({ index: sequence, hashes, checkpoint: note });
-}
-
-/** The checkpoint of the greatest size, where that is beyond the leaf. */
-async function newestCheckpoint(
-  log: LogReader,
-  sequence: number,
-  store: ProofStore,
-  prefix: string,
-): Promise<{ size: number; note: Buffer } | null> {
-  const count = await log.count();
-  const atEnd = await log.checkpoint(count);
-  if (atEnd !== null) return { size: count, note: atEnd };
-  // Some sizes have none: the newest one is looked for among the keys behind the leaf.
-  const folder = `${prefix}${EVIDENCE}${log.log}/`;
-  let after = `${folder}${String(sequence + 1).padStart(20, '0')}`;
-  let newest: number | null = null;
-  for (;;) {
-    const keys = await store.list(folder, after, PAGE_KEYS);
-    for (const key of keys) {
-      if (key.endsWith('.note')) newest = Number(key.slice(folder.length, -'.note'.length));
-    }
-    if (keys.length < PAGE_KEYS) break;
-    after = keys.at(-1)!;
-  }
-  const note = newest === null ? null : await log.checkpoint(newest);
-  return note === null ? null : { size: newest!, note };
+  return formatTlogProof({ index: sequence, hashes, checkpoint });
 }
 
 /** Null where no signed root covers the manifest yet: at most an hour after it was sealed. */

@@ -6,7 +6,7 @@
  * Nothing is believed but the keys that are given. What cannot be told from a source (versions and
  * retention, of a plain copy) is said not to have been checked.
  */
-import { originOf, parseCheckpoint } from '../../schemas/evidence/checkpoint.ts';
+import { openCheckpoint } from '../../schemas/evidence/checkpoint.ts';
 import { KEYS_LOG, parseRotation } from '../../schemas/evidence/key-leaf.ts';
 import { LeafError, secondsOf } from '../../schemas/evidence/leaf.ts';
 import {
@@ -17,7 +17,7 @@ import {
   parsePartitionLog,
   STATEMENT_LOGS,
 } from '../../schemas/evidence/log-layout.ts';
-import { NoteError, parseNote, type Verifier, verifyNote } from '../../schemas/evidence/note.ts';
+import { NoteError, type Verifier } from '../../schemas/evidence/note.ts';
 import { ROOT_LOG } from '../../schemas/evidence/root-leaf.ts';
 import { parseSlotKey } from '../../schemas/layout.ts';
 import { Failure } from '../runtime/errors.ts';
@@ -105,15 +105,8 @@ class Run {
   /** @throws Failure `KEPT_NOTE` where it is no checkpoint that a trusted key signed. */
   #keep(bytes: Buffer): void {
     try {
-      const note = parseNote(bytes);
-      const checkpoint = parseCheckpoint(note);
-      const [by] = verifyNote(note, this.#trusted).signed;
-      const start = by === undefined ? null : originOf(by.name, '');
-      if (start === null || !checkpoint.origin.startsWith(start)) {
-        throw new NoteError('no trusted key signed it');
-      }
-      const { size, root, origin } = checkpoint;
-      this.#tell(origin.slice(start.length), { size, root, by: 'a checkpoint that was kept' });
+      const { log, size, root } = openCheckpoint(bytes, this.#trusted);
+      this.#tell(log, { size, root, by: 'a checkpoint that was kept' });
     } catch (error) {
       if (!(error instanceof NoteError)) throw error;
       throw new Failure(`a checkpoint that was given cannot be used: ${error.message}`, {
