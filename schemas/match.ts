@@ -25,10 +25,6 @@ export interface MatchDatum {
 const FILE = new URL('./match.avsc', import.meta.url);
 const type = parseAvroSchema(JSON.parse(readFileSync(FILE, 'utf8')));
 
-export function encodeMatchDatum(datum: MatchDatum): Buffer {
-  return type.toBuffer(datum);
-}
-
 /**
  * Writes the datum into `bytes` from `at` on.
  *

@@ -970,6 +970,8 @@ def main():
         for one in findings:
             print("%(class)s: %(code)s: %(key)s %(versionId)s\n  expected  %(expected)s\n  found     %(found)s" % one)
         print(["VERIFIED", "TAMPERED", "INCOMPLETE"][code])
+        if not verification.archive.listed:
+            print("Not checked: versions, markers, retention and encryption, of which there is no versions.jsonl")
     return code
 
 

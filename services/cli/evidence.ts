@@ -2,9 +2,9 @@
  * The commands that make and check proofs, and look after the keys that sign: names, options and
  * help. What a command does is imported when it runs.
  */
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { Config } from '../runtime/config.ts';
-import { collected, countOption, timeOption } from './options.ts';
+import { collected, countOption, jsonOption, timeOption } from './options.ts';
 import type { ProveFlags } from './prove.ts';
 import type { Terminal } from './terminal.ts';
 import type { VerifyFlags } from './verify.ts';
@@ -22,8 +22,6 @@ export function addEvidence(program: Command, context: EvidenceContext): void {
   addProve(program, context);
   addKeys(program, context);
 }
-
-const jsonOption = (): Option => new Option('--json', 'print JSON instead of text');
 
 function addVerify(
   program: Command,

@@ -1,5 +1,5 @@
 /** Values of options as commands want them, or commander's own error. */
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 
 /** Of an option that may be given again. Each takes one value, so that no argument is swallowed. */
 export function collected(value: string, before: string[] = []): string[] {
@@ -20,4 +20,8 @@ export function countOption(text: string): number {
     throw new InvalidArgumentError('not a whole number.');
   }
   return count;
+}
+
+export function jsonOption(): Option {
+  return new Option('--json', 'print JSON instead of text');
 }

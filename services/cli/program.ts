@@ -15,7 +15,7 @@ import { version } from '../runtime/version.ts';
 import type { CollectFlags } from './collect.ts';
 import { printEffective, printReference } from './config-command.ts';
 import { addEvidence } from './evidence.ts';
-import { collected, timeOption } from './options.ts';
+import { collected, jsonOption, timeOption } from './options.ts';
 import { addRules } from './rules.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 
@@ -150,8 +150,6 @@ function examples(command: Command, lines: string[]): Command {
     `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`,
   );
 }
-
-const jsonOption = (): Option => new Option('--json', 'print JSON instead of text');
 
 /** For commands that ask servers and end: a client library's own chatter only when debugging. */
 function commandLog(name: string, config: Config): Log {

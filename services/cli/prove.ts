@@ -8,8 +8,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Verifier } from '../../schemas/evidence/note.ts';
 import { checkProof, ProofError, type Proven, parseProof } from '../../schemas/evidence/proof.ts';
-import { configuredSigner } from '../evidence/signer.ts';
-import { namedVerifiers, withSuccessors } from '../evidence/trust.ts';
+import { withSuccessors } from '../evidence/trust.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped } from '../runtime/wording.ts';
@@ -19,9 +18,10 @@ import { checkConsistency, parseConsistency, proveConsistency } from '../verifie
 import { findEvent } from '../verifier/find-event.ts';
 import { type ProofStore, prove, type RecordAddress } from '../verifier/prove.ts';
 import { recordsOfAlert, recordsOfAlertedEvent } from './alert-records.ts';
+import { archivePlace, type KeyFlags, trustedKeys } from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
-export interface ProveFlags {
+export interface ProveFlags extends KeyFlags {
   alert?: string;
   event?: string;
   since?: number;
@@ -30,8 +30,6 @@ export interface ProveFlags {
   check?: string;
   topicId?: string;
   archive?: string;
-  key: string[];
-  keyFile: string[];
   out: string;
   json?: true;
 }
@@ -70,38 +68,14 @@ export async function runProve(
 // --- what is meant -----------------------------------------------------------------------------
 
 function openArchive(config: Config, archive: string | undefined) {
-  if (archive === undefined || archive.startsWith('s3://')) {
-    const where =
-      archive === undefined ? config.storage : { ...config.storage, ...bucketOf(archive) };
-    const store = createS3Store(where, config.archive);
-    return { store: store as ProofStore, prefix: where.prefix, close: () => store.close() };
+  const { storage, folder } = archivePlace(config, archive);
+  const { prefix } = storage;
+  if (folder !== null) {
+    const store: ProofStore = folderStore(folder);
+    return { store, prefix, close: () => {} };
   }
-  const store: ProofStore = folderStore(archive);
-  return { store, prefix: config.storage.prefix, close: () => {} };
-}
-
-export function bucketOf(url: string): { bucket: string; prefix: string } {
-  const [, bucket, prefix = ''] = /^s3:\/\/([^/]+)\/?(.*)$/.exec(url) ?? [];
-  if (bucket === undefined) throw new Failure(`not s3://BUCKET/PREFIX: ${url}`, { code: 'USAGE' });
-  return { bucket, prefix: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/` };
-}
-
-/** Keys of the command line, else of the configuration, else that of the signing key. */
-export async function trustedKeys(
-  { key, keyFile }: Pick<ProveFlags, 'key' | 'keyFile'>,
-  config: () => Config,
-): Promise<Verifier[]> {
-  if (key.length + keyFile.length > 0) return namedVerifiers({ keys: key, files: keyFile });
-  const settings = config();
-  if (settings.evidence.publicKeys.length > 0) {
-    return namedVerifiers({ keys: settings.evidence.publicKeys });
-  }
-  const signer = await configuredSigner(settings);
-  if (signer !== null) return [signer.verifier];
-  throw new Failure('no public key was given', {
-    code: 'NO_KEY',
-    hint: 'Pass --key (`lakeseal keys show` prints it), or set evidence.publicKeys.',
-  });
+  const store = createS3Store(storage, config.archive);
+  return { store: store as ProofStore, prefix, close: () => store.close() };
 }
 
 const RECORD = /^([A-Za-z0-9._-]+)\/(\d+)\/(\d+)$/;

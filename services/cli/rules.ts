@@ -10,7 +10,7 @@ import { LEVELS, type Level } from '../detector/sigma/rule.ts';
 import { type RuleSource, SOURCES } from '../detector/workbench/list.ts';
 import { SKELETON_KINDS, type SkeletonKind } from '../detector/workbench/skeleton.ts';
 import type { Config } from '../runtime/config.ts';
-import { collected } from './options.ts';
+import { collected, jsonOption } from './options.ts';
 import type { LayerFlags } from './rules-load.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -43,8 +43,6 @@ const RULES_HELP = `
 Rules come in layers: those that lakeseal ships, then each path in order; a later layer replaces,
 changes or switches off rules of an earlier one. Where no path is given, the layers are those of the
 configuration (detect.rules, detect.lists, detect.shippedRules).`;
-
-const jsonOption = (): Option => new Option('--json', 'print JSON instead of text');
 
 function withLayers(command: Command): Command {
   return command

@@ -13,13 +13,12 @@ import { counted, grouped } from '../runtime/wording.ts';
 import { classOf, exitCodeOf, type Finding, meaningOf } from '../verifier/findings.ts';
 import { folderSource } from '../verifier/folder-source.ts';
 import { s3Source } from '../verifier/s3-source.ts';
+import type { ArchiveSource } from '../verifier/source.ts';
 import { type Verification, verify } from '../verifier/verify.ts';
-import { bucketOf, trustedKeys } from './prove.ts';
+import { archivePlace, type KeyFlags, trustedKeys } from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
-export interface VerifyFlags {
-  key: string[];
-  keyFile: string[];
+export interface VerifyFlags extends KeyFlags {
   from: string[];
   deep?: true;
   rootMaxAge?: number;
@@ -55,13 +54,9 @@ async function verifyPlace(
   terminal: Terminal,
 ): Promise<number> {
   const verifiers = await trustedKeys(flags, () => config);
-  const storage =
-    place?.startsWith('s3://') === true
-      ? { ...config.storage, ...bucketOf(place) }
-      : config.storage;
-  const isBucket = place === undefined || place.startsWith('s3://');
-  const bucket = isBucket ? s3Source(storage) : null;
-  const source = bucket ?? folderSource(place!);
+  const { storage, folder } = archivePlace(config, place);
+  const bucket = folder === null ? s3Source(storage) : null;
+  const source = bucket ?? folderSource(folder!);
   const kept = flags.from.map(readKept);
   const findings: Finding[] = [];
   const bar = progressBar(flags);
@@ -84,8 +79,8 @@ async function verifyPlace(
     });
     bar.stop();
     const code = exitCodeOf(findings);
-    if (flags.json === true) terminal.out(asJson(source.name, verification, findings, code));
-    else tell(terminal, source.name, verification, findings, flags, code);
+    if (flags.json === true) terminal.out(asJson(source, verification, findings, code));
+    else tell(terminal, source, verification, findings, flags, code);
     return code;
   } finally {
     bar.stop();
@@ -127,6 +122,11 @@ const VERDICTS: Record<number, string> = {
   2: 'INCOMPLETE: nothing was tampered with, but not everything is proved yet.',
 };
 
+const UNCHECKED = [
+  'Not checked here: delete markers, further versions, retention and encryption. A plain folder does',
+  'not tell of them; the bucket does, and so does its listing in versions.jsonl.',
+].join('\n');
+
 const UNKNOWABLE = [
   'What no verification can know: events that were never produced to Kafka, or that Databricks left',
   'out; and whether all keys and all copies of the roots were in one hand from the beginning.',
@@ -134,14 +134,14 @@ const UNKNOWABLE = [
 
 function tell(
   terminal: Terminal,
-  name: string,
+  source: ArchiveSource,
   { partitions, root, trusted }: Verification,
   findings: readonly Finding[],
   { maxFindings, deep }: VerifyFlags,
   code: number,
 ): void {
   terminal.out(
-    `${name}, ${deep === true ? 'every record' : 'stored bytes'} against its evidence\n`,
+    `${source.name}, ${deep === true ? 'every record' : 'stored bytes'} against its evidence\n`,
   );
   for (const one of partitions) {
     const [, cluster, topic, , partition] = one.log.split('/');
@@ -168,12 +168,13 @@ function tell(
   }
   const more = findings.length - maxFindings;
   if (more > 0) terminal.out(`and ${counted(more, 'finding')} more: --max-findings`);
-  terminal.out(`${findings.length > 0 ? '\n' : ''}${VERDICTS[code]}\n${UNKNOWABLE}`);
+  const unchecked = source.tellsVersions ? '' : `\n${UNCHECKED}`;
+  terminal.out(`${findings.length > 0 ? '\n' : ''}${VERDICTS[code]}${unchecked}\n${UNKNOWABLE}`);
 }
 
 /** `schemas/evidence.md` names the codes; all sizes are numbers, offsets are text. */
 function asJson(
-  name: string,
+  { name, tellsVersions }: ArchiveSource,
   { partitions, statements, root, trusted }: Verification,
   findings: readonly Finding[],
   exitCode: number,
@@ -186,6 +187,8 @@ function asJson(
   const report = {
     archive: name,
     exitCode,
+    /** Whether versions, markers, retention and encryption were judged too. */
+    versionsChecked: tellsVersions,
     trusted: trusted.map(({ vkey }) => vkey),
     root: plain(root),
     partitions: partitions.map(plain),

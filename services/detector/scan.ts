@@ -177,7 +177,9 @@ class Scan {
   async #line(file: string, line: Line, found: string[]): Promise<void> {
     this.#totals.lines += 1;
     if (line.oversizedBytes === null && isBlank(line.bytes)) return;
-    if (line.oversizedBytes === null && this.#judge.passes(this.#viewer.json(line.bytes))) {
+    const isWhole = line.oversizedBytes === null;
+    const fired = isWhole ? this.#judge.fired(this.#viewer.json(line.bytes)) : null;
+    if (fired?.length === 0) {
       this.#totals.events += 1;
       return;
     }
@@ -195,7 +197,7 @@ class Scan {
     for (const event of decoded.events) {
       this.#totals.events += 1;
       const at = { topic: file, partition: 0, offset: BigInt(line.number) };
-      for (const hit of this.#judge.event(event, at)) {
+      for (const hit of this.#judge.event(event, at, fired)) {
         if (this.#seen.has(hit.id)) continue;
         this.#seen.add(hit.id);
         this.#show(scanAlert(hit, event, file, line.number), event.sourceIp ?? '-', found);

@@ -2,22 +2,30 @@
  * A copy of an archive in a folder, read as a store: keys are paths. Nothing is written, and a
  * folder knows no versions: each key has the one that is there.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join, posix, sep } from 'node:path';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import type { ObjectStore } from './store.ts';
 
+/** Where a copy has the store's listing, and versions that are not the latest (`evidence.md`). */
+export const VERSIONS_FILE = 'versions.jsonl';
+export const VERSIONS_FOLDER = 'versions';
+
+/** @throws Failure `NO_FOLDER` */
+export function assertFolder(folder: string): void {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  throw new Failure(`${folder} is not a folder`, {
+    code: 'NO_FOLDER',
+    hint: 'Name a copy of the archive, or s3://BUCKET/PREFIX.',
+  });
+}
+
 /** @throws Failure `NO_FOLDER` */
 export function folderStore(folder: string): Pick<ObjectStore, 'get' | 'list' | 'versions'> {
-  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw new Failure(`${folder} is not a folder`, {
-      code: 'NO_FOLDER',
-      hint: 'Name a copy of the archive, or s3://BUCKET/PREFIX.',
-    });
-  }
+  assertFolder(folder);
   let keys: string[] | null = null;
   const all = (): string[] => {
-    keys ??= keysUnder(folder);
+    keys ??= [...keysBelow(folder)];
     return keys;
   };
   return {
@@ -46,14 +54,22 @@ export function folderStore(folder: string): Pick<ObjectStore, 'get' | 'list' | 
   };
 }
 
-/** Keys are plain ASCII, so that the order of their units is that of their bytes. */
-function keysUnder(folder: string): string[] {
-  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile());
-  const paths = files.map(({ parentPath, name }) => join(parentPath, name).slice(folder.length));
-  return paths.map((path) => path.split(sep).join(posix.sep).replace(/^\/+/, '')).sort();
+/** The keys at a path of the folder, which ends with a slash or is empty, by their bytes. */
+export function* keysBelow(folder: string, at = ''): Generator<string> {
+  const path = join(folder, ...at.split('/'));
+  if (!existsSync(path)) return;
+  const entries = readdirSync(path, { withFileTypes: true })
+    .filter(({ name }) => at !== '' || (name !== VERSIONS_FOLDER && name !== VERSIONS_FILE))
+    // A folder's keys all have its name and a slash, which sorts otherwise than its name alone.
+    .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name))
+    .sort((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)));
+  for (const name of entries) {
+    if (name.endsWith('/')) yield* keysBelow(folder, `${at}${name}`);
+    else yield `${at}${name}`;
+  }
 }
 
+/** Keys of an archive are plain ASCII, so that the order of their units is that of their bytes. */
 function lowerBound(keys: readonly string[], from: string): number {
   let low = 0;
   let high = keys.length;

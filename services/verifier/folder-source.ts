@@ -3,16 +3,13 @@
  * every version, marker and retention that the store had when the copy was made; without it a folder
  * has one version of each file, and nothing is known of how it was protected.
  */
-import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import type { Protection } from '../../schemas/evidence/manifest.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
+import { assertFolder, keysBelow, VERSIONS_FILE, VERSIONS_FOLDER } from '../store/folder.ts';
 import type { ArchiveSource, SourceVersion } from './source.ts';
-
-export const VERSIONS_FILE = 'versions.jsonl';
-export const VERSIONS_FOLDER = 'versions';
 
 const line = z.looseObject({
   key: z.string(),
@@ -27,32 +24,25 @@ const line = z.looseObject({
   encryption: z.looseObject({ kind: z.string() }).nullable().default(null),
 });
 
-/** @throws Failure `NO_FOLDER` */
+/** @throws Failure `NO_FOLDER`; `NO_LISTING` where `versions.jsonl` cannot be read. */
 export function folderSource(folder: string): ArchiveSource {
-  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw new Failure(`${folder} is not a folder`, {
-      code: 'NO_FOLDER',
-      hint: 'Name a copy of the archive, or s3://BUCKET/PREFIX.',
-    });
-  }
-  const listing = join(folder, VERSIONS_FILE);
-  const known = new Map<string, Protection>();
-  const listed = existsSync(listing);
-  const place = ({ key, versionId, isLatest }: SourceVersion): string => {
-    const current = join(folder, ...safe(key));
-    return isLatest ? current : join(folder, VERSIONS_FOLDER, ...safe(key), ...safe(versionId));
+  assertFolder(folder);
+  const path = join(folder, VERSIONS_FILE);
+  const listed = existsSync(path) ? readListing(path) : null;
+  const known = new Map(listed?.map((one) => [placeOf(one.version), one.protection]));
+  const fileOf = (version: SourceVersion): string => {
+    const { key, versionId, isLatest } = version;
+    if (isLatest) return join(folder, ...safe(key));
+    return join(folder, VERSIONS_FOLDER, ...safe(key), ...safe(versionId));
   };
   return {
     name: folder,
-    async *versions(prefix) {
-      if (!listed) {
-        yield* filesBelow(folder, prefix);
-        return;
-      }
-      const files = filesBelow(folder, prefix)[Symbol.iterator]();
+    tellsVersions: listed !== null,
+    async *versions(prefix, after = '') {
+      const files = filesBelow(folder, prefix, after);
       let file = files.next();
-      for await (const { version, protection } of linesOf(listing, prefix)) {
-        known.set(`${version.key}\n${version.versionId}`, protection);
+      for (const { version } of listed ?? []) {
+        if (!version.key.startsWith(prefix) || version.key <= after) continue;
         // What lies in the folder beside what was listed came later.
         for (; file.done !== true && file.value.key < version.key; file = files.next()) {
           yield file.value;
@@ -64,7 +54,7 @@ export function folderSource(folder: string): ArchiveSource {
     },
     async read(version) {
       try {
-        return readFileSync(place(version));
+        return readFileSync(fileOf(version));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
         throw new Failure(`${version.key} cannot be read: ${reasonOf(error)}`, {
@@ -72,7 +62,7 @@ export function folderSource(folder: string): ArchiveSource {
         });
       }
     },
-    protection: async ({ key, versionId }) => known.get(`${key}\n${versionId}`) ?? null,
+    protection: async (version) => known.get(placeOf(version)) ?? null,
   };
 }
 
@@ -82,52 +72,38 @@ function safe(key: string): string[] {
   throw new Failure(`a key that is no path: ${JSON.stringify(key)}`, { code: 'NO_FOLDER' });
 }
 
-async function* linesOf(
-  path: string,
-  prefix: string,
-): AsyncGenerator<{ version: SourceVersion; protection: Protection }> {
-  let number = 0;
-  for await (const text of createInterface({ input: createReadStream(path) })) {
-    number += 1;
-    if (text === '') continue;
+const placeOf = ({ key, versionId }: SourceVersion): string => `${key}\n${versionId}`;
+
+interface Listed {
+  version: SourceVersion;
+  protection: Protection;
+}
+
+/** In the order of the file, which is that of the keys. */
+function readListing(path: string): Listed[] {
+  const lines = readFileSync(path, 'utf8').split('\n');
+  return lines.flatMap((text, index): Listed[] => {
+    if (text === '') return [];
     let parsed: z.infer<typeof line>;
     try {
       parsed = line.parse(JSON.parse(text));
     } catch (error) {
-      throw new Failure(`${path}:${number}: not a line of a listing: ${reasonOf(error)}`, {
+      throw new Failure(`${path}:${index + 1}: not a line of a listing: ${reasonOf(error)}`, {
         code: 'NO_LISTING',
+        hint: 'Copy it anew from the store, or leave it out: versions are then not checked.',
       });
     }
     const { key, versionId, isLatest, isDeleteMarker, size, retention, encryption } = parsed;
-    if (!key.startsWith(prefix)) continue;
-    const version = { key, versionId, isLatest, isDeleteMarker, size };
-    yield {
-      version,
-      protection: { retention, encryption: encryption as Protection['encryption'] },
-    };
-  }
+    const protection = { retention, encryption: encryption as Protection['encryption'] };
+    return [{ version: { key, versionId, isLatest, isDeleteMarker, size }, protection }];
+  });
 }
 
-/** Files below a prefix by the bytes of their keys. */
-function* filesBelow(folder: string, prefix: string): Generator<SourceVersion> {
-  const start = prefix.slice(0, prefix.lastIndexOf('/') + 1);
-  for (const key of keysBelow(folder, start)) {
-    if (!key.startsWith(prefix)) continue;
+/** Files below a prefix and behind a key, by the bytes of their keys. */
+function* filesBelow(folder: string, prefix: string, after: string): Generator<SourceVersion> {
+  for (const key of keysBelow(folder, prefix.slice(0, prefix.lastIndexOf('/') + 1))) {
+    if (!key.startsWith(prefix) || key <= after) continue;
     const { size } = statSync(join(folder, ...key.split('/')));
     yield { key, versionId: '', isLatest: true, isDeleteMarker: false, size };
-  }
-}
-
-function* keysBelow(folder: string, at: string): Generator<string> {
-  const path = join(folder, ...at.split('/'));
-  if (!existsSync(path)) return;
-  const entries = readdirSync(path, { withFileTypes: true })
-    .filter(({ name }) => at !== '' || (name !== VERSIONS_FOLDER && name !== VERSIONS_FILE))
-    // A folder's keys all have its name and a slash, which sorts otherwise than its name alone.
-    .map((entry) => ({ name: entry.isDirectory() ? `${entry.name}/` : entry.name }))
-    .sort((one, other) => Buffer.compare(Buffer.from(one.name), Buffer.from(other.name)));
-  for (const { name } of entries) {
-    if (name.endsWith('/')) yield* keysBelow(folder, `${at}${name}`);
-    else yield `${at}${name}`;
   }
 }

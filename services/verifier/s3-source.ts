@@ -7,6 +7,7 @@ import {
   GetObjectRetentionCommand,
   HeadObjectCommand,
   ListObjectVersionsCommand,
+  type ListObjectVersionsCommandInput,
   S3Client,
 } from '@aws-sdk/client-s3';
 import type { Config } from '../runtime/config.ts';
@@ -52,8 +53,11 @@ export function s3Source(storage: Config['storage']): ArchiveSource & { close():
   };
   return {
     name: `s3://${Bucket}/${storage.prefix}`,
-    async *versions(prefix) {
-      let markers = {};
+    tellsVersions: true,
+    async *versions(prefix, after) {
+      let markers: Pick<ListObjectVersionsCommandInput, 'KeyMarker' | 'VersionIdMarker'> = {
+        KeyMarker: after,
+      };
       for (;;) {
         const command = new ListObjectVersionsCommand({ Bucket, Prefix: prefix, ...markers });
         const page = await asked('list versions', () => client.send(command));

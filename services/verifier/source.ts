@@ -17,8 +17,13 @@ export interface SourceVersion {
 export interface ArchiveSource {
   /** What the report calls it. */
   readonly name: string;
-  /** Every version and delete marker below the prefix, by the bytes of the key, newest first. */
-  versions(prefix: string): AsyncIterable<SourceVersion>;
+  /** False where neither versions and markers nor protection can be told: they are not judged. */
+  readonly tellsVersions: boolean;
+  /**
+   * Every version and delete marker below the prefix, by the bytes of the key, newest first; only of
+   * keys behind `after`, where that is given.
+   */
+  versions(prefix: string, after?: string): AsyncIterable<SourceVersion>;
   /** The bytes of one version, or null where they are not there. @throws Failure */
   read(version: SourceVersion): Promise<Buffer | null>;
   /** Null where this source cannot tell: nothing of it is then judged. @throws Failure */

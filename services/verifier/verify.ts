@@ -25,7 +25,13 @@ import { type Finding, type FindingCode, onlyOnce } from './findings.ts';
 import { type CheckedLog, checkLog, onlyVersion, planted, type ToldSize } from './log-check.ts';
 import { checkPartition, type PartitionSummary } from './partition-check.ts';
 import { checkRoots, type RootCheckOptions, type RootSummary } from './root-check.ts';
-import { type ArchiveSource, byKey, type KeyVersions, Peekable } from './source.ts';
+import {
+  type ArchiveSource,
+  byKey,
+  type KeyVersions,
+  Peekable,
+  type SourceVersion,
+} from './source.ts';
 
 export interface VerifyOptions
   extends Pick<RootCheckOptions, 'judgeStamp' | 'judgeWitness' | 'expectStamps'> {
@@ -58,6 +64,8 @@ export interface Verification {
 }
 
 const DAY_S = 86_400;
+/** What lies below `evidence/`, by the first part of its path. */
+const WALKED: ReadonlySet<string> = new Set(['partition', ...STATEMENT_LOGS]);
 
 export async function verify(options: VerifyOptions): Promise<Verification> {
   return new Run(options).run();
@@ -271,13 +279,29 @@ class Run {
     }
   }
 
-  /** What lies below `evidence/` and is of no log. */
+  /** What lies below `evidence/` and is of no log. Logs have been walked, and are stepped over. */
   async #strangers(): Promise<void> {
     const { source, prefix } = this.#options;
-    for await (const file of byKey(source.versions(`${prefix}${EVIDENCE}`))) {
-      if (file.key.startsWith(`${prefix}${EVIDENCE}partition/`)) continue;
-      if (parseEvidenceKey(prefix, file.key) === null) planted(file, this.#report);
+    const folder = `${prefix}${EVIDENCE}`;
+    for (let after: string | undefined; ; ) {
+      const walked = await this.#strangersTo(source.versions(folder, after), folder);
+      if (walked === null) return;
+      // `0` follows `/`.
+      after = `${walked}0`;
     }
+  }
+
+  /** Up to the next folder that was walked, which is given without its slash; null at the end. */
+  async #strangersTo(
+    versions: AsyncIterable<SourceVersion>,
+    folder: string,
+  ): Promise<string | null> {
+    for await (const file of byKey(versions)) {
+      const [name] = file.key.slice(folder.length).split('/');
+      if (WALKED.has(name!) && file.key.startsWith(`${folder}${name}/`)) return `${folder}${name}`;
+      planted(file, this.#report);
+    }
+    return null;
   }
 
   #judgeAge(root: RootSummary, logs: ReadonlyArray<{ log: string; size: number }>): void {

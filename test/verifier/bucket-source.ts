@@ -8,8 +8,10 @@ export function bucketSource(bucket: Bucket): ArchiveSource {
     bucket.versions(key).find((one) => one.key === key && one.versionId === versionId);
   return {
     name: 'the double',
-    async *versions(prefix) {
+    tellsVersions: true,
+    async *versions(prefix, after = '') {
       for (const { key, versionId, isLatest, bytes } of bucket.versions(prefix)) {
+        if (key <= after) continue;
         const isDeleteMarker = bytes === null;
         yield { key, versionId, isLatest, isDeleteMarker, size: bytes?.length ?? 0 };
       }

@@ -84,12 +84,16 @@ export class Judge {
     this.#eager = new Set(eager.map(({ ruleId }) => ruleId));
   }
 
-  /** True where the event was judged in its bytes and no rule fired; else it is to be decoded. */
-  passes(view: EventView | null): boolean {
-    if (view === null || this.#engine.matcher.match(view).length > 0 || view.isDoubtful)
-      return false;
+  /**
+   * The rules that fire on an event, judged in its bytes; null where only decoding tells. Where there
+   * are none the event needs nothing more; else it is to be decoded and given to `event` with them.
+   */
+  fired(view: EventView | null): readonly Rule[] | null {
+    if (view === null) return null;
+    const fired = this.#engine.matcher.match(view);
+    if (view.isDoubtful) return null;
     this.#see(view.eventTime);
-    return true;
+    return fired;
   }
 
   #see(eventTime: number): void {
@@ -98,11 +102,15 @@ export class Judge {
     }
   }
 
-  /** Alerts of single-event rules. One event given twice gives the same ids twice. */
-  event(event: AuditEvent, address: Address): Hit[] {
+  /**
+   * Alerts of single-event rules. One event given twice gives the same ids twice.
+   *
+   * @param known what `fired` gave of the same event
+   */
+  event(event: AuditEvent, address: Address, known: readonly Rule[] | null = null): Hit[] {
     const { matcher } = this.#engine;
     this.#see(event.eventTime);
-    const fired = matcher.match(event);
+    const fired = known ?? matcher.match(event);
     if (fired.length === 0) return [];
     for (const match of this.#engine.matchesOf(fired, event, address)) {
       if (this.#eager.has(match.ruleId)) this.#fold(match);
