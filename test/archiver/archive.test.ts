@@ -291,15 +291,7 @@ describe('fencing', () => {
   });
 
   test('another object with other records halts the partition and says so', async () => {
-    const bucket = new Bucket({ nowMs: () => 0 });
-    const rival = new Harness({ bucket });
-    const harness = new Harness({ bucket });
-    await harness.assign();
-    await harness.passing(harness.give(records(0, 6)));
-    await rival.assign();
-    await rival.passing(rival.give(records(0, 6, Buffer.from('forged'))));
-    await rival.age();
-    await harness.age();
+    const harness = await contested(records(0, 6, Buffer.from('forged')));
     assert.match(harness.unready.get('partitions') ?? '', /mismatch/);
     assert.deepEqual(harness.paused, [0]);
     const halted = await harness.registry.getSingleMetricAsString('lakeseal_archiver_halted');
@@ -328,15 +320,7 @@ describe('fencing', () => {
   });
 
   test('a seek that Kafka’s side did not hear is repeated', async () => {
-    const bucket = new Bucket({ nowMs: () => 0 });
-    const rival = new Harness({ bucket });
-    const harness = new Harness({ bucket });
-    await harness.assign();
-    await harness.passing(harness.give(records(0, 6)));
-    await rival.assign();
-    await rival.passing(rival.give(records(0, 4)));
-    await rival.age();
-    await harness.age();
+    const harness = await contested(records(0, 4));
     const before = harness.seeks.length;
     // The consumer went on behind what was dropped: taking this in would leave a hole.
     await harness.passing(harness.give(records(6, 3)));
@@ -589,23 +573,15 @@ describe('evidence', () => {
   });
 
   test('a halt is an anomaly in the log, signed, and told once', async () => {
-    const bucket = new Bucket({ nowMs: () => 0 });
-    const rival = new Harness({ bucket });
-    const harness = new Harness({ bucket });
-    await harness.assign();
-    await harness.passing(harness.give(records(0, 6)));
-    await rival.assign();
-    await rival.passing(rival.give(records(0, 6, Buffer.from('forged'))));
-    await rival.age();
-    await harness.age();
+    const harness = await contested(records(0, 6, Buffer.from('forged')));
     await harness.passing(harness.archive.stop());
     const told = bodies(harness).flatMap(({ anomaly }) => anomaly ?? []);
     assert.deepEqual(
       told.map(({ reason, key }) => [reason, key]),
       [['mismatch', slot(0n)]],
     );
-    const evidence = await judgeEvidence(bucket, 'p/', signer.verifier);
-    judgeComplete(bucket, 'p/', evidence);
+    const evidence = await judgeEvidence(harness.bucket, 'p/', signer.verifier);
+    judgeComplete(harness.bucket, 'p/', evidence);
   });
 
   test('that stops makes the process unready, with the reason; sealing goes on', async () => {
@@ -628,6 +604,20 @@ describe('evidence', () => {
     assert.equal(harness.unready.has('evidence'), false);
   });
 });
+
+/** One that took six records in, after a rival has sealed others in their place. */
+async function contested(theirs: ReturnType<typeof records>): Promise<Harness> {
+  const bucket = new Bucket({ nowMs: () => 0 });
+  const rival = new Harness({ bucket });
+  const harness = new Harness({ bucket });
+  await harness.assign();
+  await harness.passing(harness.give(records(0, 6)));
+  await rival.assign();
+  await rival.passing(rival.give(theirs));
+  await rival.age();
+  await harness.age();
+  return harness;
+}
 
 /** PUTs answer as a store in trouble. */
 function failing(store: ObjectStore, isAway: () => boolean): ObjectStore {

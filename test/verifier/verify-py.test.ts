@@ -8,12 +8,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
 import { exitCodeOf, type Finding } from '../../services/verifier/findings.ts';
 import { folderSource } from '../../services/verifier/folder-source.ts';
 import { prove } from '../../services/verifier/prove.ts';
-import { verify } from '../../services/verifier/verify.ts';
-import { PREFIX, type SmallArchive, START_MS, signer } from './proof-archive.ts';
+import { findingsIn } from './findings-in.ts';
+import { PREFIX, type SmallArchive, signer } from './proof-archive.ts';
 import { dataKey, replace, scene, TAMPERINGS } from './tamperings.ts';
 import { writeFolder } from './write-folder.ts';
 
@@ -36,23 +35,7 @@ async function both(archive: SmallArchive, deep: boolean): Promise<[string[], st
   folders += 1;
   const folder = join(root, String(folders));
   await writeFolder(archive.bucket, folder);
-  const found: Finding[] = [];
-  await verify({
-    source: folderSource(folder),
-    prefix: PREFIX,
-    verifiers: [signer.verifier],
-    kept: [],
-    deep,
-    nowMs: START_MS,
-    rootAgeMsMax: null,
-    concurrency: 2,
-    judgeStamp: null,
-    judgeWitness: null,
-    expectStamps: false,
-    breathe: () => setImmediate(),
-    progress: () => {},
-    found: (finding) => found.push(finding),
-  });
+  const found = await findingsIn(folderSource(folder), { deep });
   const args = [folder, '--prefix', PREFIX, '--key', KEY, '--json', ...(deep ? ['--deep'] : [])];
   const { status, stdout, stderr } = python(...args);
   assert.equal(stderr, '');

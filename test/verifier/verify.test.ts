@@ -4,15 +4,15 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
 import { KEYS_LOG, rotationBody } from '../../schemas/evidence/key-leaf.ts';
 import { leafBytes, timeOf } from '../../schemas/evidence/leaf.ts';
 import { ed25519Signer } from '../../schemas/evidence/note.ts';
 import { LogWriter } from '../../services/evidence/log-writer.ts';
 import { exitCodeOf, type Finding } from '../../services/verifier/findings.ts';
-import { type VerifyOptions, verify } from '../../services/verifier/verify.ts';
+import type { VerifyOptions } from '../../services/verifier/verify.ts';
 import { Bucket } from '../double/bucket.ts';
 import { bucketSource } from './bucket-source.ts';
+import { findingsIn } from './findings-in.ts';
 import {
   NAME,
   PREFIX,
@@ -23,30 +23,10 @@ import {
 } from './proof-archive.ts';
 import { dataKey, LOG, leafKey, noteKey, replace, scene, TAMPERINGS } from './tamperings.ts';
 
-async function findings(
-  archive: Pick<SmallArchive, 'bucket'>,
+const findings = (
+  { bucket }: Pick<SmallArchive, 'bucket'>,
   changes: Partial<VerifyOptions> = {},
-): Promise<Finding[]> {
-  const found: Finding[] = [];
-  await verify({
-    source: bucketSource(archive.bucket),
-    prefix: PREFIX,
-    verifiers: [signer.verifier],
-    kept: [],
-    deep: true,
-    nowMs: START_MS,
-    rootAgeMsMax: null,
-    concurrency: 2,
-    judgeStamp: null,
-    judgeWitness: null,
-    expectStamps: false,
-    breathe: () => setImmediate(),
-    progress: () => {},
-    found: (finding) => found.push(finding),
-    ...changes,
-  });
-  return found;
-}
+): Promise<Finding[]> => findingsIn(bucketSource(bucket), changes);
 
 describe('verify', () => {
   test('finds nothing in an archive that nobody touched', async () => {

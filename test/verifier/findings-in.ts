@@ -1,0 +1,31 @@
+/** What a verification of a small archive finds, with the settings that tests share. */
+import { setImmediate } from 'node:timers/promises';
+import type { Finding } from '../../services/verifier/findings.ts';
+import type { ArchiveSource } from '../../services/verifier/source.ts';
+import { type VerifyOptions, verify } from '../../services/verifier/verify.ts';
+import { PREFIX, START_MS, signer } from './proof-archive.ts';
+
+export async function findingsIn(
+  source: ArchiveSource,
+  changes: Partial<VerifyOptions> = {},
+): Promise<Finding[]> {
+  const found: Finding[] = [];
+  await verify({
+    source,
+    prefix: PREFIX,
+    verifiers: [signer.verifier],
+    kept: [],
+    deep: true,
+    nowMs: START_MS,
+    rootAgeMsMax: null,
+    concurrency: 2,
+    judgeStamp: null,
+    judgeWitness: null,
+    expectStamps: false,
+    breathe: () => setImmediate(),
+    progress: () => {},
+    found: (finding) => found.push(finding),
+    ...changes,
+  });
+  return found;
+}
