@@ -6,8 +6,8 @@ import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
 
 export interface KeyFlags {
-  key: string[];
-  keyFile: string[];
+  key?: string[];
+  keyFile?: string[];
 }
 
 /** A bucket, or a copy in a folder; `storage.prefix` counts for both. */
@@ -31,7 +31,7 @@ export function archivePlace({ storage }: Config, place: string | undefined): Ar
 
 /** Keys of the command line, else of the configuration, else that of the signing key. @throws Failure */
 export async function trustedKeys(
-  { key, keyFile }: KeyFlags,
+  { key = [], keyFile = [] }: KeyFlags,
   config: () => Config,
 ): Promise<Verifier[]> {
   if (key.length + keyFile.length > 0) return namedVerifiers({ keys: key, files: keyFile });

@@ -4,7 +4,7 @@
  */
 import type { Command } from 'commander';
 import type { Config } from '../runtime/config.ts';
-import { collected, countOption, jsonOption, timeOption } from './options.ts';
+import { countOption, jsonOption, repeatable, timeOption } from './options.ts';
 import type { ProveFlags } from './prove.ts';
 import type { Terminal } from './terminal.ts';
 import type { VerifyFlags } from './verify.ts';
@@ -31,14 +31,9 @@ function addVerify(
     .command('verify')
     .description('check an archive against its evidence, wherever it lies')
     .argument('[place]', 's3://BUCKET/PREFIX or a copy in a folder; else the configured bucket')
-    .option('--key <vkey>', 'public key that is trusted (repeatable)', collected, [])
-    .option('--key-file <file>', 'file of public keys, one a line (repeatable)', collected, [])
-    .option(
-      '--from <note>',
-      'a checkpoint kept elsewhere: it must still hold (repeatable)',
-      collected,
-      [],
-    )
+    .addOption(repeatable('--key <vkey>', 'public key that is trusted'))
+    .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'))
+    .addOption(repeatable('--from <note>', 'a checkpoint kept elsewhere: it must still hold'))
     .option('--deep', 'read every record, not only the stored bytes')
     .option('--root-max-age <seconds>', 'oldest that the newest root may be', countOption)
     .option('--max-findings <n>', 'findings to print', countOption, 100)
@@ -75,8 +70,8 @@ function addProve(program: Command, { terminal, finish, config, examples }: Evid
     .option('--check <file>', 'check a proof; needs nothing but the file and a public key')
     .option('--topic-id <id>', 'Kafka topic id, where a name was used for several topics')
     .option('--archive <place>', 'a copy in a folder; else the bucket of the configuration')
-    .option('--key <vkey>', 'public key that is trusted (repeatable)', collected, [])
-    .option('--key-file <file>', 'file of public keys, one a line (repeatable)', collected, [])
+    .addOption(repeatable('--key <vkey>', 'public key that is trusted'))
+    .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'))
     .option('--out <folder>', 'folder for the proofs', '.')
     .addOption(jsonOption())
     .addHelpText('after', PROVE_HELP)

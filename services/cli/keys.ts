@@ -35,7 +35,7 @@ export function newKey(name: string, out: string, terminal: Terminal): number {
   terminal.err(
     [
       `The signing key is in ${out}: set evidence.keyFile to it, and keep a copy where the archive is not.`,
-      'The line above is its public key: give it to whoever verifies, by another way than the bucket.',
+      'On standard output is its public key: give it to whoever verifies, by another way than the bucket.',
     ].join('\n'),
   );
   return 0;

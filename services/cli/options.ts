@@ -1,9 +1,13 @@
 /** Values of options as commands want them, or commander's own error. */
 import { InvalidArgumentError, Option } from 'commander';
 
-/** Of an option that may be given again. Each takes one value, so that no argument is swallowed. */
-export function collected(value: string, before: string[] = []): string[] {
-  return [...before, value];
+/**
+ * An option that may be given again; undefined where it was not. Each takes one value, so that no
+ * argument is swallowed.
+ */
+export function repeatable(flags: string, description: string): Option {
+  const collected = (value: string, before: string[] = []): string[] => [...before, value];
+  return new Option(flags, `${description} (repeatable)`).argParser(collected);
 }
 
 /** Epoch ms of an ISO 8601 time. */

@@ -15,7 +15,7 @@ import { version } from '../runtime/version.ts';
 import type { CollectFlags } from './collect.ts';
 import { printEffective, printReference } from './config-command.ts';
 import { addEvidence } from './evidence.ts';
-import { collected, jsonOption, timeOption } from './options.ts';
+import { jsonOption, repeatable, timeOption } from './options.ts';
 import { addRules } from './rules.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 
@@ -246,8 +246,8 @@ function asService(run: (context: ServiceContext) => Promise<void>) {
 }
 
 interface ScanFlags {
-  rules: string[];
-  lists: string[];
+  rules?: string[];
+  lists?: string[];
   until?: number;
   shippedRules: boolean;
   format: 'table' | 'json';
@@ -258,19 +258,9 @@ function addScan(program: Command, { finish, config }: CommandContext): void {
     .command('scan')
     .description('judge files of audit events by the rules, without any server')
     .argument('<file...>', 'files of one event a line, plain, gzip or zstd; - for standard input')
-    .option(
-      '--rules <path>',
-      'rule folder or file above the shipped rules (repeatable)',
-      collected,
-      [],
-    )
+    .addOption(repeatable('--rules <path>', 'rule folder or file above the shipped rules'))
     .option('--no-shipped-rules', 'leave out the rules that come with lakeseal')
-    .option(
-      '--lists <folder>',
-      'folder of list files beside the shipped ones (repeatable)',
-      collected,
-      [],
-    )
+    .addOption(repeatable('--lists <folder>', 'folder of list files beside the shipped ones'))
     .option('--until <time>', 'let event time go so far at the end (ISO 8601)', timeOption)
     .addOption(
       new Option('--format <format>', 'table for people, json for one alert a line')
@@ -284,8 +274,9 @@ function addScan(program: Command, { finish, config }: CommandContext): void {
       const { openEnrichment } = await import('../detector/enrich/enrichment.ts');
       const { scan } = await import('../detector/scan.ts');
       const { SHIPPED_RULES } = await import('../detector/sigma/rules.ts');
-      const { lists, format, until } = flags;
-      const rules = flags.shippedRules ? [SHIPPED_RULES, ...flags.rules] : flags.rules;
+      const { lists = [], format, until } = flags;
+      const { rules: own = [] } = flags;
+      const rules = flags.shippedRules ? [SHIPPED_RULES, ...own] : own;
       const limits = { ...DEFAULT_LIMITS, groupEntriesMax: detect.groupEntriesMax };
       const places = openEnrichment(enrich);
       const options = { files, rules, lists, format, places, limits };

@@ -10,7 +10,7 @@ import { LEVELS, type Level } from '../detector/sigma/rule.ts';
 import { type RuleSource, SOURCES } from '../detector/workbench/list.ts';
 import { SKELETON_KINDS, type SkeletonKind } from '../detector/workbench/skeleton.ts';
 import type { Config } from '../runtime/config.ts';
-import { collected, jsonOption } from './options.ts';
+import { jsonOption, repeatable } from './options.ts';
 import type { LayerFlags } from './rules-load.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -47,11 +47,7 @@ configuration (detect.rules, detect.lists, detect.shippedRules).`;
 function withLayers(command: Command): Command {
   return command
     .option('--no-shipped-rules', 'leave out the rules that come with lakeseal')
-    .option(
-      '--lists <folder>',
-      'folder of list files beside the shipped ones (repeatable)',
-      collected,
-    );
+    .addOption(repeatable('--lists <folder>', 'folder of list files beside the shipped ones'));
 }
 
 function addCheck(rules: Command, { terminal, finish, config, examples }: RulesContext): void {
@@ -134,12 +130,7 @@ function addExplain(rules: Command, { terminal, finish, config, examples }: Rule
       .description('show why a rule fires on an event, or why it does not')
       .argument('<rule>', 'its id, name or title, or the name of its file')
       .argument('<events>', 'a file of events, plain, gzip or zstd; FILE:LINE for one line of it')
-      .option(
-        '--rules <path>',
-        'rule folder or file above those before (repeatable)',
-        collected,
-        [],
-      ),
+      .addOption(repeatable('--rules <path>', 'rule folder or file above those before')),
   )
     .addOption(jsonOption())
     .addHelpText('after', EXPLAIN_HELP)
@@ -147,7 +138,7 @@ function addExplain(rules: Command, { terminal, finish, config, examples }: Rule
       async (
         rule: string,
         events: string,
-        { rules: paths, ...flags }: LayerFlags & { rules: string[]; json?: true },
+        { rules: paths = [], ...flags }: LayerFlags & { rules?: string[]; json?: true },
       ) => {
         const { explainRule } = await import('./rules-explain.ts');
         finish(await explainRule(terminal, { rule, events, paths }, flags, config, Date.now()));

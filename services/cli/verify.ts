@@ -19,7 +19,7 @@ import { archivePlace, type KeyFlags, trustedKeys } from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface VerifyFlags extends KeyFlags {
-  from: string[];
+  from?: string[];
   deep?: true;
   rootMaxAge?: number;
   maxFindings: number;
@@ -57,7 +57,7 @@ async function verifyPlace(
   const { storage, folder } = archivePlace(config, place);
   const bucket = folder === null ? s3Source(storage) : null;
   const source = bucket ?? folderSource(folder!);
-  const kept = flags.from.map(readKept);
+  const kept = (flags.from ?? []).map(readKept);
   const findings: Finding[] = [];
   const bar = progressBar(flags);
   try {
@@ -154,10 +154,10 @@ function tell(
       terminal.out(`  gap: offsets ${from} to ${to} were not there to be sealed (${reason})`);
     }
   }
-  const roots = root.time === null ? 'no root' : `newest root of ${root.time}`;
-  terminal.out(
-    `\n${roots}, ${counted(root.size, 'root')}, ${counted(root.stamps, 'time stamp')} not judged`,
-  );
+  const roots =
+    root.time === null ? 'no root' : `${counted(root.size, 'root')}, the newest of ${root.time}`;
+  const stamps = root.stamps === 0 ? '' : `, ${counted(root.stamps, 'time stamp')} not judged`;
+  terminal.out(`${partitions.length > 0 ? '\n' : ''}${roots}${stamps}`);
   terminal.out(`trusted: ${trusted.map(({ vkey }) => vkey).join(', ')}\n`);
   for (const { code: what, key, versionId, expected, found } of findings.slice(0, maxFindings)) {
     const version = versionId === '' ? '' : ` (version ${versionId})`;

@@ -442,7 +442,8 @@ interface SdkError {
   $metadata?: { httpStatusCode?: number };
 }
 
-function toFailure(what: string, error: unknown, storage: Config['storage']): Failure {
+/** What an error of the SDK means. `what` completes "cannot …": `read an object`. */
+export function toFailure(what: string, error: unknown, storage: Config['storage']): Failure {
   const { name, code, Code, $metadata } = (error ?? {}) as SdkError;
   const isBroken = typeof code === 'string' && CONNECTION.test(code);
   const names = [Code, name].filter((text): text is string => typeof text === 'string');

@@ -11,11 +11,14 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import type { Config } from '../runtime/config.ts';
-import { Failure, reasonOf } from '../runtime/errors.ts';
-import { protectionOf, storeAddress } from '../store/s3.ts';
+import { Failure } from '../runtime/errors.ts';
+import { protectionOf, storeAddress, toFailure } from '../store/s3.ts';
 import type { ArchiveSource, SourceVersion } from './source.ts';
 
 const ATTEMPTS_MAX = 4;
+/** What verifying needs; the last to judge retention. */
+const RIGHTS =
+  'Verifying needs s3:ListBucketVersions, s3:GetObjectVersion and s3:GetObjectRetention.';
 const MISSING = new Set(['NoSuchKey', 'NoSuchVersion', 'NotFound']);
 
 /** The caller closes it. */
@@ -31,13 +34,11 @@ export function s3Source(storage: Config['storage']): ArchiveSource & { close():
       return await run();
     } catch (error) {
       if (MISSING.has((error as Error).name)) throw error;
-      throw new Failure(`cannot ${what} in ${Bucket}: ${reasonOf(error)}`, {
-        code: 'ARCHIVE_UNREADABLE',
-        hint:
-          'Verifying needs s3:ListBucketVersions, GetObjectVersion and, to judge retention, ' +
-          'GetObjectRetention. Are storage.endpoint, bucket and credentials right?',
-        cause: error,
-      });
+      const failure = toFailure(what, error, storage);
+      if (failure.code !== 'S3_ACCESS_DENIED') throw failure;
+      // Its hint tells the archiver's rights.
+      const { code, message } = failure;
+      throw new Failure(message, { code, hint: RIGHTS, cause: error });
     }
   };
   /** The headers of an object are silent where it has no retention, and where that is not ours to know. */
