@@ -3,21 +3,27 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { auditEventSchema, encodeAuditEvent, frame } from '../../schemas/audit-event.ts';
 import { parseAvroSchema } from '../../schemas/avro.ts';
+import { alertId } from '../../services/detector/alert/alert.ts';
 import type { OutgoingAlert } from '../../services/detector/alert/send.ts';
 import { Detector, type DetectorParts, rejectedLetter } from '../../services/detector/detector.ts';
 import type { StatefulRule } from '../../services/detector/sigma/rule.ts';
+import { movesTime } from '../../services/detector/stream/announce.ts';
 import { Engine } from '../../services/detector/stream/engine.ts';
 import type { OutgoingMatch } from '../../services/detector/stream/outbox.ts';
 import { decodeStreamRecord } from '../../services/detector/stream/records.ts';
+import { Judge } from '../../services/detector/workbench/judge.ts';
 import type { RecordBatch } from '../../services/ingest/consume-types.ts';
 import type { DeadLetter } from '../../services/ingest/dead-letter.ts';
-import { DECODE_LIMITS } from '../../services/ingest/decode.ts';
+import { DECODE_LIMITS, decodeJson, decodeRecord } from '../../services/ingest/decode.ts';
 import type { KafkaRecord } from '../../services/ingest/record.ts';
+import { RecordViewer } from '../../services/ingest/record-view.ts';
 import { auditEvent, rulesOf, ruleText } from './events.ts';
+import { anyLine, Dice, damaged, linesLike } from './match/mutate.ts';
 
 const rules = rulesOf(ruleText('sel:\n  actionName: setAdmin\ncondition: sel'));
 const engine = new Engine({ rules, stateful: [], exceptions: [], disabled: [] });
 const type = parseAvroSchema(auditEventSchema);
+const NOW_MS = 1_795_512_700_000;
 
 interface Scene {
   detector: Detector;
@@ -37,7 +43,7 @@ function scene(changes: Partial<DetectorParts> = {}): Scene {
   const count = (name: string, by = 1): void => {
     counts[name] = (counts[name] ?? 0) + by;
   };
-  let time = 1_795_512_700_000;
+  let time = NOW_MS;
   const detector = new Detector({
     engine: () => engine,
     outbox: { add: async (match) => void matches.push(match) },
@@ -122,6 +128,96 @@ function line(requestId: string, actionName = 'setAdmin'): string {
 
 const offsets = (detector: Detector): bigint[] =>
   detector.committable().offsets.map(({ offset }) => offset);
+
+describe('detector, of what it judges without decoding', () => {
+  const detections = [
+    'sel: { actionName: login }',
+    'sel: { requestParams.user|contains: a }',
+    'sel: { requestParams.path.a: 1 }',
+    'sel: { userIdentity.email|endswith: example.com }',
+    'sel: { response.statusCode|gte: 400 }',
+  ];
+  const judging = new Engine({
+    rules: detections.flatMap((detection, n) =>
+      rulesOf(ruleText(`${detection}\ncondition: sel`)).map((rule) => ({
+        ...rule,
+        id: `00000000-0000-4000-8000-00000000000${n}`,
+      })),
+    ),
+    stateful: [],
+    exceptions: [],
+    disabled: [],
+  });
+
+  /** What there must be of these values, by decoding each of them. */
+  function expectedOf(values: readonly Buffer[]) {
+    const told = { alerts: [] as string[], events: 0, letters: 0, newest: null as number | null };
+    for (const value of values) {
+      const decoded = decodeRecord(value, () => type, DECODE_LIMITS);
+      told.letters += decoded.ok ? decoded.refused.length : 1;
+      for (const event of decoded.ok ? decoded.events : []) {
+        told.events += 1;
+        for (const { id } of judging.matcher.match(event))
+          told.alerts.push(alertId(id, event.eventId));
+        const { eventTime } = event;
+        if (movesTime(eventTime, NOW_MS)) told.newest = Math.max(told.newest ?? 0, eventTime);
+      }
+    }
+    return told;
+  }
+
+  async function judged(values: Buffer[]) {
+    const { detector, alerts, letters, counts } = scene({ engine: () => judging });
+    await assign(detector);
+    await detector.batch(batchOf(values));
+    const [source] = detector.sources();
+    return {
+      alerts: alerts.map(({ id }) => id),
+      events: counts.events ?? 0,
+      letters: letters.length,
+      newest: source!.announced.newest,
+    };
+  }
+
+  it('finds what decoding every record finds, whatever the bytes (D1, I1)', async () => {
+    const dice = new Dice(20_261_128);
+    let alerts = 0;
+    let letters = 0;
+    for (let round = 0; round < 60; round += 1) {
+      const values: Buffer[] = [];
+      for (let n = 0; n < 50; n += 1) {
+        values.push(...linesLike(dice, anyLine(dice), 4));
+        values.push(damaged(dice, frame(1, encodeAuditEvent(auditEvent({ eventId: `${n}` })))));
+      }
+      const expected = expectedOf(values);
+      assert.deepEqual(await judged(values), expected);
+      alerts += expected.alerts.length;
+      letters += expected.letters;
+    }
+    assert.ok(alerts > 1_000 && letters > 1_000, JSON.stringify({ alerts, letters }));
+  });
+
+  it('decodes where a rule asks for what bytes do not tell', async () => {
+    const values = ['["admin"]', '{"a":1}', '"a"', '"\\u0061"'].map((user, n) => {
+      const head = `{"timestamp":1795512600000,"serviceName":"accounts","actionName":"x"`;
+      return Buffer.from(`${head},"requestId":"${n}","requestParams":{"user":${user}}}`);
+    });
+    const expected = expectedOf(values);
+    assert.equal(expected.alerts.length, 4);
+    assert.deepEqual(await judged(values), expected);
+    const judge = new Judge(judging);
+    const viewer = new RecordViewer();
+    const found = values.flatMap((bytes) => {
+      const fired = judge.fired(viewer.json(bytes));
+      if (fired?.length === 0) return [];
+      const decoded = decodeJson(bytes);
+      assert.ok(decoded.ok);
+      const at = { topic: 'f', partition: 0, offset: 1n };
+      return judge.event(decoded.events[0]!, at, fired).map(({ id }) => id);
+    });
+    assert.deepEqual(found, expected.alerts);
+  });
+});
 
 describe('detector', () => {
   it('commits past records without alerts at once, and past alerts when they are settled', async () => {

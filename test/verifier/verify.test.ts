@@ -21,7 +21,16 @@ import {
   signer,
   smallArchive,
 } from './proof-archive.ts';
-import { dataKey, LOG, leafKey, noteKey, replace, scene, TAMPERINGS } from './tamperings.ts';
+import {
+  dataKey,
+  LOG,
+  leafKey,
+  noteKey,
+  replace,
+  scene,
+  stranger,
+  TAMPERINGS,
+} from './tamperings.ts';
 
 const findings = (
   { bucket }: Pick<SmallArchive, 'bucket'>,
@@ -55,6 +64,19 @@ describe('verify', () => {
       onlyNew.some(({ code }) => code === 'checkpoint_signature'),
       'trust goes forward only',
     );
+  });
+
+  test('a key takes over only with the consent of the key it follows, though another is trusted', async () => {
+    const archive = await scene();
+    const witness = ed25519Signer(NAME, Buffer.alloc(32, 43));
+    const log = await LogWriter.open(archive.store, PREFIX, KEYS_LOG);
+    const body = await rotationBody(timeOf(START_MS), signer.verifier, stranger);
+    await log.append((end) => leafBytes(end, body));
+    await log.sign(witness);
+    await archive.root(2, stranger);
+    const verifiers = [signer.verifier, witness.verifier];
+    const codes = new Set((await findings(archive, { verifiers })).map(({ code }) => code));
+    assert.ok(codes.has('checkpoint_signature'), [...codes].join());
   });
 
   for (const [what, codes, act] of TAMPERINGS) {

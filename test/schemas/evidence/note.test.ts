@@ -5,7 +5,11 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { checkpointText, parseCheckpoint } from '../../../schemas/evidence/checkpoint.ts';
+import {
+  checkpointText,
+  openCheckpoint,
+  parseCheckpoint,
+} from '../../../schemas/evidence/checkpoint.ts';
 import {
   ed25519Signer,
   formatPrivateKey,
@@ -122,6 +126,32 @@ describe('signed note', () => {
 function signatureLine(note: Buffer): Buffer {
   return note.subarray(note.lastIndexOf('\n\n') + 2);
 }
+
+describe('a signed checkpoint', () => {
+  const one = ed25519Signer(NAME, Buffer.alloc(32, 1));
+  const other = ed25519Signer('audit.example.com/other', Buffer.alloc(32, 2));
+  const text = (origin: string): string =>
+    checkpointText({ origin, size: 3, root: Buffer.alloc(32, 9) });
+
+  test('is opened by a key that signed it, with the log it is of', async () => {
+    const { log, size, signedBy } = openCheckpoint(await signNote(text(`${NAME}/root`), one), [
+      other.verifier,
+      one.verifier,
+    ]);
+    assert.deepEqual([log, size, signedBy], ['root', 3, [one.verifier]]);
+  });
+
+  test('is not opened without one, with a wrong signature beside it, or under another origin', async () => {
+    const good = await signNote(text(`${NAME}/root`), one);
+    assert.throws(() => openCheckpoint(good, [other.verifier]), /not signed/);
+    const wrong = signatureLine(await signNote(text('else'), other));
+    const both = Buffer.concat([good, wrong]);
+    assert.equal(openCheckpoint(both, [one.verifier]).log, 'root');
+    assert.throws(() => openCheckpoint(both, [one.verifier, other.verifier]), /not signed/);
+    const elsewhere = await signNote(text('else.example.com/root'), one);
+    assert.throws(() => openCheckpoint(elsewhere, [one.verifier]), /another origin/);
+  });
+});
 
 describe('specification examples', () => {
   test('a checkpoint with a cosignature', () => {
