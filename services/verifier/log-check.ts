@@ -25,7 +25,6 @@ export interface LogCheckOptions {
   report: Report;
   /** May grow while the log `keys` is checked. */
   verifiers: readonly Verifier[];
-  /** Ascending by size. */
   told: readonly ToldSize[];
   /** Called for every leaf that is whole, in order; its problems are its own. */
   leaf?: (bytes: Buffer, head: LeafHead, version: SourceVersion) => Promise<void>;
@@ -92,11 +91,14 @@ class LogCheck {
   #broken = false;
   #signedSize = 0;
   #signedBy: Verifier | null = null;
-  #told = 0;
+  /** What others know, by size, and how much of it was compared. */
+  readonly #told: readonly ToldSize[];
+  #compared = 0;
   #lastLeaf: string | null = null;
 
   constructor(options: LogCheckOptions) {
     this.#options = options;
+    this.#told = options.told.toSorted((one, other) => one.size - other.size);
   }
 
   async number({ number, files }: Numbered): Promise<void> {
@@ -165,10 +167,8 @@ class LogCheck {
 
   /** With what others told of this size. */
   #compare(size: number): void {
-    const { told } = this.#options;
-    while (this.#told < told.length && told[this.#told]!.size <= size) {
-      const { size: toldSize, root, by } = told[this.#told]!;
-      this.#told += 1;
+    for (; (this.#told[this.#compared]?.size ?? Infinity) <= size; this.#compared += 1) {
+      const { size: toldSize, root, by } = this.#told[this.#compared]!;
       if (toldSize !== size || root.equals(this.#frontier.root())) continue;
       const mine = this.#frontier.root().toString('base64');
       const found = `${mine}, but ${by} tells ${root.toString('base64')}`;
@@ -220,13 +220,12 @@ class LogCheck {
 
   end(): CheckedLog {
     const size = this.#frontier.size;
-    const { told, log } = this.#options;
-    for (const { size: toldSize, by } of told.slice(this.#told)) {
-      if (this.#broken) break;
-      const found = `${size}, but ${by} tells of ${toldSize}`;
-      this.#find('truncated', this.#key('leaf', size), `${toldSize} leaves`, found, '');
-      // The rest says the same of the same cut.
-      break;
+    const { log } = this.#options;
+    const beyond = this.#told[this.#compared];
+    if (!this.#broken && beyond !== undefined) {
+      // What is told of larger sizes says the same of the same cut.
+      const found = `${size}, but ${beyond.by} tells of ${beyond.size}`;
+      this.#find('truncated', this.#key('leaf', size), `${beyond.size} leaves`, found, '');
     }
     if (!this.#broken && this.#signedSize < size && this.#lastLeaf !== null) {
       const expected = `a checkpoint of ${size} leaves of ${log}`;

@@ -92,11 +92,9 @@ class Run {
   async run(): Promise<Verification> {
     const keys = await this.#statement(KEYS_LOG);
     for (const note of this.#options.kept) this.#keep(note);
-    this.#sortTold();
     const root = await checkRoots(this.#keysOf(ROOT_LOG), this.#rootOptions(), (log, told) =>
       this.#tell(log, told),
     );
-    this.#sortTold();
     // What the roots and the notes that were kept tell of the keys: they were read before both.
     await checkLog(this.#keysOf(KEYS_LOG), this.#common(KEYS_LOG));
     const partitions = await this.#partitions();
@@ -122,10 +120,6 @@ class Run {
         hint: 'Is it the .note file itself, and is --key the key that signed it?',
       });
     }
-  }
-
-  #sortTold(): void {
-    for (const told of this.#told.values()) told.sort((one, other) => one.size - other.size);
   }
 
   #tell(log: string, told: ToldSize): void {
@@ -244,15 +238,10 @@ class Run {
     await this.#unsealedBefore(segments, null);
     for (const [log, told] of this.#told) {
       const isThere = log === ROOT_LOG || summaries.some((one) => one.log === log);
-      const largest = told.at(-1)?.size ?? 0;
-      if (isThere || largest === 0 || parsePartitionLog(log) === null) continue;
-      const expected = `${largest} leaves`;
-      this.#find(
-        'truncated',
-        logPrefix(prefix, log),
-        expected,
-        `nothing, but ${told.at(-1)!.by} tells of them`,
-      );
+      const largest = told.reduce((one, other) => (other.size > one.size ? other : one));
+      if (isThere || largest.size === 0 || parsePartitionLog(log) === null) continue;
+      const found = `nothing, but ${largest.by} tells of them`;
+      this.#find('truncated', logPrefix(prefix, log), `${largest.size} leaves`, found);
     }
     return summaries;
   }

@@ -112,6 +112,15 @@ describe('verify', () => {
       forked.map(({ code }) => code),
       ['fork'],
     );
+    const newest = other.bucket.current(noteKey(2, 'root'))!.bytes!;
+    const earlier = (await scene()).bucket.current(noteKey(1, 'root'))!.bytes!;
+    for (const notes of [
+      [newest, earlier],
+      [earlier, newest],
+    ]) {
+      const codes = (await findings(other, { kept: notes })).map(({ code }) => code);
+      assert.deepEqual(codes, ['fork'], 'in whatever order they are given');
+    }
   });
 
   test('tells what is not proved yet from what was tampered with', async () => {
