@@ -30,7 +30,7 @@ export interface Scene {
   readonly alertIndexPrefix: string;
   readonly folder: string;
   readonly rootS3: S3Client;
-  /** The archiver runs with the credentials that hold five rights. */
+  /** The archiver runs with the credentials that hold six rights. */
   archiver(settings?: Record<string, Setting>, name?: string): ServiceProcess;
   detector(settings?: Record<string, Setting>, name?: string): ServiceProcess;
   /** LAKESEAL_* of this scene, for other commands. */

@@ -1,4 +1,4 @@
-/** The contract suite on MinIO, with the archiver's five rights. */
+/** The contract suite on MinIO, with the archiver's six rights. */
 import { after, before } from 'node:test';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { loadConfig } from '../../services/runtime/config.ts';

@@ -22,7 +22,7 @@ export interface ContractTarget {
   /** How the store under test reaches a bucket with Object Lock and a COMPLIANCE default. */
   storage: Config['storage'];
   archive: Config['archive'];
-  /** Somebody with all rights, and his credentials: retention headers are beyond the five rights. */
+  /** Somebody with all rights, and his credentials: retention headers are beyond the six rights. */
   admin: S3Client;
   adminStorage: Partial<Config['storage']>;
   /** Days of the bucket's default retention. */

@@ -220,7 +220,7 @@ describe('MinIO', () => {
     assert.equal(versions.Versions?.length, 1);
   });
 
-  test('the archiver has its five rights and no other', async () => {
+  test('the archiver has its six rights and no other', async () => {
     const { VersionId } = await put('mine');
     const object = { Bucket, Key: 'mine' };
     const version = { ...object, VersionId };

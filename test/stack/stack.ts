@@ -67,7 +67,7 @@ export interface Stack {
   unique(name: string): string;
   /** A client with all rights; the caller destroys it. */
   rootS3(): S3Client;
-  /** A client with the archiver's five rights; the caller destroys it. */
+  /** A client with the archiver's six rights; the caller destroys it. */
   archiverS3(): S3Client;
   /**
    * Makes a bucket with Object Lock and a default retention (COMPLIANCE, one day, unless told), and

@@ -49,7 +49,7 @@ export interface StackState {
     region: string;
     kmsKeyId: string;
     root: Credentials;
-    /** Holds five rights on buckets named `BUCKET_PREFIX…` and no other right. */
+    /** Holds six rights on buckets named `BUCKET_PREFIX…` and no other right. */
     archiver: Credentials;
     /** What `archiver` may reach: buckets whose name starts so. */
     bucketPrefix: string;
