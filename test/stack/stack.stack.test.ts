@@ -11,6 +11,7 @@ import { after, before, describe, test } from 'node:test';
 import {
   DeleteObjectCommand,
   GetObjectCommand,
+  GetObjectRetentionCommand,
   HeadObjectCommand,
   ListObjectVersionsCommand,
   PutBucketPolicyCommand,
@@ -226,6 +227,7 @@ describe('MinIO', () => {
     const version = { ...object, VersionId };
     await archiver.send(new GetObjectCommand(version));
     await archiver.send(new ListObjectVersionsCommand({ Bucket }));
+    await archiver.send(new GetObjectRetentionCommand(version));
 
     const RetainUntilDate = new Date(Date.now() + 7 * 86_400_000);
     const Retention = { Mode: 'COMPLIANCE', RetainUntilDate } as const;
