@@ -22,6 +22,7 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3';
 import type { Config } from '../runtime/config.ts';
+import { errorNames, statusOf } from '../store/sdk-errors.ts';
 import {
   decideEncryption,
   decidePolicy,
@@ -33,13 +34,7 @@ import {
   wantedEncryption,
 } from './bucket-plan.ts';
 import { carryOut, type Decision, failedItem, type SetupItem } from './setup-items.ts';
-import {
-  errorNames,
-  type StoreLogin,
-  statusOf,
-  storeClient,
-  storeFailure,
-} from './store-client.ts';
+import { type StoreLogin, storeClient, storeFailure } from './store-client.ts';
 
 interface BucketContext {
   client: S3Client;
