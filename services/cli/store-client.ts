@@ -22,6 +22,11 @@ export function storeClient(config: Config, login: StoreLogin): S3Client {
   });
 }
 
+/** Who looks at the bucket's settings: the administrator where one is configured, else the archiver. */
+export function configReader(config: Config): S3Client {
+  return storeClient(config, config.setup.accessKeyId === undefined ? 'archiver' : 'administrator');
+}
+
 const KEYS: Record<StoreLogin, string> = {
   administrator: 'setup.accessKeyId and setup.secretAccessKey (LAKESEAL_SETUP_…)',
   archiver: 'storage.accessKeyId and storage.secretAccessKey (LAKESEAL_STORAGE_…)',

@@ -117,7 +117,7 @@ export function comparePosture(before: Posture, now: Posture, target: ArchiveTar
     const unknown = compareUnknown(item, before[item], now[item]);
     if (unknown !== null) return unknown;
     if (item === 'policy') {
-      return comparePolicies(valueOf(before.policy), valueOf(now.policy), target);
+      return comparePolicies(known(before.policy), known(now.policy), target);
     }
     return compareItem(item, before, now);
   });
@@ -131,7 +131,7 @@ function joined(parts: readonly Comparison[]): Comparison {
   };
 }
 
-function valueOf<Value>(told: Told<Value>): Value | null {
+function known<Value>(told: Told<Value>): Value | null {
   return told.state === 'set' ? told.value : null;
 }
 
@@ -161,8 +161,8 @@ function compareItem<Item extends Exclude<PostureItem, 'policy'>>(
   { [item]: is }: Posture,
 ): Comparison {
   const rule = RULES[item] as Rule<Item>;
-  const before = valueOf(was as Told<ValueOf<Item>>);
-  const now = valueOf(is as Told<ValueOf<Item>>);
+  const before = known(was as Told<ValueOf<Item>>);
+  const now = known(is as Told<ValueOf<Item>>);
   if (JSON.stringify(before) === JSON.stringify(now)) return { findings: [], notes: [] };
   const findings = rule
     .worse(before, now)
@@ -178,7 +178,12 @@ export function compareRights(before: TriedRights, now: TriedRights | null): Com
   const item: PostureSubject = 'rights';
   if (now === null) return { findings: [], notes: [{ item, text: 'not tried' }] };
   const recorded = new Map(before);
-  return joined(now.map(([right, state]) => compareRight(right, recorded.get(right), state)));
+  const tried = new Set(now.map(([right]) => right));
+  const left = before.filter(([right]) => !tried.has(right)).map(([right]) => right);
+  const text = `${left.join(', ')}: tried by preflight alone, where it cannot do harm`;
+  const notes = left.length === 0 ? [] : [{ item, text }];
+  const all = now.map(([right, state]) => compareRight(right, recorded.get(right), state));
+  return joined([...all, { findings: [], notes }]);
 }
 
 function compareRight(right: string, was: RightState | undefined, is: RightState): Comparison {

@@ -139,7 +139,7 @@ function readAcl(place: Place): Promise<Posture['acl']> {
   return told(place, 'ACL', NOTHING, async () => {
     const { Owner, Grants = [] } = await client.send(new GetBucketAclCommand({ Bucket }));
     const grants = Grants.map(({ Grantee, Permission }): [string, string] => [
-      granteeOf(Grantee ?? {}),
+      Grantee === undefined ? '' : granteeOf(Grantee),
       Permission ?? '',
     ]);
     return { owner: Owner?.ID ?? '', grants: grants.sort(byJson) };
