@@ -142,6 +142,7 @@ function texts(value: unknown, place: string): string[] {
 export function canonicalStatements(statements: readonly object[]): string {
   const plain = statements.map((one) => {
     const fields = Object.entries(one).map(([name, value]) => {
+      if (name === 'Sid' || name === 'Effect') return [name, value];
       return [name, /Principal$/.test(name) ? principals(value) : sorted(value)];
     });
     return Object.fromEntries(fields.sort(byName));
