@@ -76,7 +76,7 @@ export async function readBaseline(
     if (size === 0) return { baseline: null, leaves, told };
     await checkSigned(log, size, verifiers);
     const { body } = parseBaseline(await log.leaf(size - 1));
-    return { baseline: { ...body, sequence: size - 1 }, leaves, told };
+    return { baseline: { ...baselineBody(body), sequence: size - 1 }, leaves, told };
   } catch (error) {
     throw explained(error);
   }
