@@ -108,7 +108,7 @@ function addPosture(
     .addHelpText('after', POSTURE_HELP)
     .action(async (flags: PostureFlags) => {
       const { runPosture } = await import('./posture.ts');
-      finish(await runPosture(flags, config, Date.now(), terminal));
+      finish(await runPosture(flags, config, terminal));
     });
   examples(command, [
     'lakeseal posture',

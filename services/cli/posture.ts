@@ -4,7 +4,7 @@
  *
  * Exit codes: 0 as recorded, 1 widened, 2 cannot be checked or no baseline, 3 could not run.
  */
-import { POSTURE_ITEMS } from '../../schemas/evidence/baseline-leaf.ts';
+import { POSTURE_ITEMS, type TriedRights } from '../../schemas/evidence/baseline-leaf.ts';
 import {
   classOfPosture,
   EXIT_AS_RECORDED,
@@ -32,12 +32,11 @@ export interface PostureFlags extends KeyFlags {
 export async function runPosture(
   flags: PostureFlags,
   config: () => Config,
-  nowMs: number,
   terminal: Terminal,
 ): Promise<number> {
   try {
     const settings = config();
-    const verdict = await judge(flags, settings, nowMs);
+    const verdict = await judge(flags, settings);
     const { bucket, prefix } = settings.storage;
     const place = `s3://${bucket}/${prefix}`;
     if (flags.json === true) terminal.out(asJson(place, verdict));
@@ -49,21 +48,25 @@ export async function runPosture(
   }
 }
 
-async function judge(flags: PostureFlags, config: Config, nowMs: number): Promise<PostureVerdict> {
+async function judge(flags: PostureFlags, config: Config): Promise<PostureVerdict> {
   const verifiers = await trustedKeys(flags, () => config);
   const { storage, archive } = config;
   const { bucket, prefix } = storage;
   const store = createS3Store(storage, archive);
   const reader = configReader(config);
   const archiver = storeClient(config, 'archiver');
-  const place = { bucket, prefix, mode: archive.retentionMode };
+  const place = { bucket, prefix };
+  const rights = async (key: string): Promise<TriedRights> => {
+    const retention = (await store.protection(key))?.retention ?? null;
+    return tryRights(archiver, place, { key, retention });
+  };
   try {
     return await judgePosture({
       store,
-      target: { bucket, prefix },
+      target: place,
       verifiers,
       read: () => readPosture(reader, storage),
-      rights: flags.rights ? () => tryRights(archiver, place, nowMs) : null,
+      rights: flags.rights ? rights : null,
     });
   } finally {
     store.close();

@@ -327,7 +327,7 @@ function forbidden({ archiver, bucket, key, config, clock, store }: StoreContext
   const { retentionDays, retentionMode: mode } = config.archive;
   const until = new Date(clock.now() + (retentionDays + 1) * DAY_MS);
   const versionId = async (): Promise<string> => (await store.versions(key))[0]?.versionId ?? '';
-  return attempts({ archiver, bucket, key, versionId, mode, until });
+  return attempts({ archiver, bucket, key, versionId, retained: { key, mode, until } });
 }
 
 async function checkForbidden(attempt: Attempt, { archive }: Config): Promise<Finding> {

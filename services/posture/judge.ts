@@ -2,7 +2,12 @@
  * The posture of an archive: its bucket as it is, against the newest baseline that a trusted key
  * signed. Whatever reads the store is given; nothing here can write.
  */
-import type { Posture, TriedRights } from '../../schemas/evidence/baseline-leaf.ts';
+import {
+  BASELINE_LOG,
+  type Posture,
+  type TriedRights,
+} from '../../schemas/evidence/baseline-leaf.ts';
+import { evidenceKey } from '../../schemas/evidence/log-layout.ts';
 import type { Verifier } from '../../schemas/evidence/note.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { type FoundBaseline, type ReadBaseline, readBaseline } from './baseline.ts';
@@ -18,8 +23,8 @@ export interface JudgePostureOptions {
   verifiers: readonly Verifier[];
   /** Reads the bucket's configuration (`readPosture`). */
   read: () => Promise<Posture>;
-  /** Tries the archiver's rights (`tryRights`); null: they are not judged. */
-  rights: (() => Promise<TriedRights>) | null;
+  /** Tries the archiver's rights (`tryRights`), given a sealed key; null: they are not judged. */
+  rights: ((sealed: string) => Promise<TriedRights>) | null;
 }
 
 export interface PostureVerdict extends Comparison {
@@ -41,7 +46,9 @@ export async function judgePosture(options: JudgePostureOptions): Promise<Postur
   const parts: Comparison[] = [{ findings: record, notes: [] }];
   if (baseline !== null && baseline.bucket === target.bucket) {
     parts.push(comparePosture(baseline.posture, posture, target));
-    parts.push(compareRights(baseline.rights, rights === null ? null : await rights()));
+    const number = baseline.sequence;
+    const sealed = evidenceKey(target.prefix, { log: BASELINE_LOG, kind: 'leaf', number });
+    parts.push(compareRights(baseline.rights, rights === null ? null : await rights(sealed)));
   }
   const findings = parts.flatMap((part) => part.findings);
   const notes = parts.flatMap((part) => part.notes);

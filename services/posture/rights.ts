@@ -8,6 +8,7 @@
  */
 import {
   DeleteObjectCommand,
+  type ObjectLockRetentionMode,
   PutBucketLifecycleConfigurationCommand,
   PutBucketPolicyCommand,
   PutBucketVersioningCommand,
@@ -17,6 +18,7 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3';
 import type { TriedRights } from '../../schemas/evidence/baseline-leaf.ts';
+import type { Protection } from '../../schemas/evidence/manifest.ts';
 import { Failure } from '../runtime/errors.ts';
 import { errorNames, statusOf } from '../store/sdk-errors.ts';
 
@@ -26,9 +28,8 @@ export interface RightsTarget {
   /** A throwaway object that was written for it, or a key and version that do not exist. */
   key: string;
   versionId: () => Promise<string>;
-  mode: 'COMPLIANCE' | 'GOVERNANCE';
-  /** End of a retention to ask for, longer than that of the object. */
-  until: Date;
+  /** An object that is there, and a retention to ask for that is no less than what it has. */
+  retained: { key: string; mode: ObjectLockRetentionMode; until: Date };
 }
 
 export interface Attempt {
@@ -46,16 +47,9 @@ export function attempts(target: RightsTarget): Attempt[] {
   return [...objectAttempts(target), ...bucketAttempts(target), markerAttempt(target)];
 }
 
-function objectAttempts({
-  archiver,
-  bucket,
-  key,
-  versionId,
-  mode,
-  until,
-}: RightsTarget): Attempt[] {
+function objectAttempts(target: RightsTarget): Attempt[] {
+  const { archiver, bucket, key, versionId, retained } = target;
   const object = { Bucket: bucket, Key: key };
-  const retention = { Mode: mode, RetainUntilDate: until };
   return [
     {
       what: 'delete a version',
@@ -66,7 +60,14 @@ function objectAttempts({
     {
       what: 'change a retention',
       right: RETENTION_RIGHT,
-      run: () => archiver.send(new PutObjectRetentionCommand({ ...object, Retention: retention })),
+      run: () =>
+        archiver.send(
+          new PutObjectRetentionCommand({
+            Bucket: bucket,
+            Key: retained.key,
+            Retention: { Mode: retained.mode, RetainUntilDate: retained.until },
+          }),
+        ),
     },
     {
       what: 'change a legal hold',
@@ -77,9 +78,9 @@ function objectAttempts({
   ];
 }
 
-function bucketAttempts({ archiver, bucket, mode }: RightsTarget): Attempt[] {
+function bucketAttempts({ archiver, bucket, retained }: RightsTarget): Attempt[] {
   const Bucket = bucket;
-  const noDays = { DefaultRetention: { Mode: mode, Days: 0 } };
+  const noDays = { DefaultRetention: { Mode: retained.mode, Days: 0 } };
   return [
     {
       what: 'change the bucket policy',
@@ -153,29 +154,36 @@ export async function tryRight({ run }: Attempt): Promise<Tried> {
 const NO_VERSION = '00000000-0000-4000-8000-000000000000';
 /** Below the prefix; nothing is ever written there. */
 const NO_KEY = 'preflight/nothing';
+/** Retentions are read in whole seconds, rounded down: with this, none is asked to be shortened. */
+const SECOND_MS = 1_000;
 
 /**
- * The rights that can be tried without an object: nothing is written and nothing changed, whatever
- * the credential may do. Without the one of `MARKER_RIGHT`.
+ * The rights that can be tried without an object to throw away: without that of `MARKER_RIGHT`. The
+ * one about retentions asks for what `sealed` has already, because MinIO looks for the object before
+ * the right. Whatever the credential may do, nothing is written, and no retention becomes longer than
+ * by a second.
+ * @param sealed an object of the archive, and its retention as it is; null where that is not known.
  * @throws Failure `S3_NETWORK` where the store does not answer at all.
  */
 export async function tryRights(
   archiver: S3Client,
-  place: { bucket: string; prefix: string; mode: RightsTarget['mode'] },
-  nowMs: number,
+  place: { bucket: string; prefix: string },
+  sealed: { key: string; retention: Protection['retention'] },
 ): Promise<TriedRights> {
-  const { bucket, prefix, mode } = place;
+  const { bucket, prefix } = place;
+  const { key, retention } = sealed;
+  const until = new Date((retention === null ? 0 : Date.parse(retention.until)) + SECOND_MS);
   const target: RightsTarget = {
     archiver,
     bucket,
-    mode,
     key: `${prefix}${NO_KEY}`,
     versionId: () => Promise.resolve(NO_VERSION),
-    until: new Date(nowMs + 60_000),
+    retained: { key, mode: retention?.mode ?? 'COMPLIANCE', until },
   };
   const rights: TriedRights = [];
   for (const attempt of [...objectAttempts(target), ...bucketAttempts(target)]) {
-    rights.push([attempt.right, (await tryRight(attempt)).state]);
+    const isKnown = attempt.right !== RETENTION_RIGHT || retention !== null;
+    rights.push([attempt.right, isKnown ? (await tryRight(attempt)).state : 'unknown']);
   }
   if (rights.every(([, state]) => state === 'unknown')) {
     throw new Failure(`the rights in ${bucket} cannot be tried: the store does not answer`, {
