@@ -21,6 +21,7 @@ import {
   PutPublicAccessBlockCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
+import { retentionDays } from '../posture/read-posture.ts';
 import type { Config } from '../runtime/config.ts';
 import { errorNames, statusOf } from '../store/sdk-errors.ts';
 import {
@@ -206,7 +207,7 @@ function ensureRetention(context: BucketContext): Promise<SetupItem> {
       client.send(new GetObjectLockConfigurationCommand({ Bucket: bucket })),
     );
     const rule = lock?.ObjectLockConfiguration?.Rule?.DefaultRetention;
-    const found = rule?.Mode === undefined ? null : retentionOf(rule.Mode, rule.Days, rule.Years);
+    const found = rule?.Mode === undefined ? null : { mode: rule.Mode, days: retentionDays(rule) };
     const { retention, ...decision } = decideRetention(found, wantedRetention(config.archive));
     const DefaultRetention = { Mode: retention.mode, Days: retention.days };
     return {
@@ -220,12 +221,6 @@ function ensureRetention(context: BucketContext): Promise<SetupItem> {
         ),
     };
   });
-}
-
-const DAYS_OF_YEAR = 365;
-
-function retentionOf(mode: Retention['mode'], days = 0, years = 0): Retention {
-  return { mode, days: days + years * DAYS_OF_YEAR };
 }
 
 function ensureEncryption(context: BucketContext): Promise<SetupItem> {

@@ -105,12 +105,24 @@ function tell(terminal: Terminal, place: string, verdict: PostureVerdict): void 
     terminal.out(`${head}: ${item}\n  ${meaningOfPosture(code)}\n${printable(facts)}`);
   }
   for (const { item, text } of notes) terminal.out(printable(`note: ${item}: ${text}`));
+  tellPowers(terminal, verdict);
   const told = POSTURE_ITEMS.filter((item) => posture[item].state !== 'unknown').length;
-  const gap = findings.length + notes.length > 0 ? '\n' : '';
-  terminal.out(`${gap}${told} of ${POSTURE_ITEMS.length} settings could be read.`);
+  terminal.out(`\n${told} of ${POSTURE_ITEMS.length} settings could be read.`);
   terminal.out(VERDICTS[exitCode]!);
   if (exitCode !== EXIT_AS_RECORDED) terminal.out(MEND);
   terminal.out(UNKNOWABLE);
+}
+
+function tellPowers(terminal: Terminal, { powers, findings, notes }: PostureVerdict): void {
+  if (powers === null) return;
+  if (findings.length + notes.length > 0) terminal.out('');
+  const allowed = powers.filter((one) => one.allowed.length > 0);
+  const denied = powers.filter((one) => one.denied.some((text) => !text.includes(' if ')));
+  terminal.out(`denied by the policy: ${denied.map(({ power }) => power).join(', ') || 'nothing'}`);
+  terminal.out(`allowed by the policy: ${allowed.length === 0 ? 'nothing' : ''}`.trimEnd());
+  for (const { power, allowed: grants } of allowed) {
+    for (const grant of grants) terminal.out(printable(`  ${power}: ${grant}`));
+  }
 }
 
 /** `schemas/evidence.md` has the form of the baseline and of the posture. */

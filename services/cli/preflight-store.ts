@@ -14,6 +14,7 @@ import {
   PutObjectCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
+import { retentionDays } from '../posture/read-posture.ts';
 import { type Attempt, attempts, RETENTION_RIGHT, tryRight } from '../posture/rights.ts';
 import { backoffMs } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -155,8 +156,7 @@ async function checkObjectLock({ administrator, bucket, config }: StoreContext):
     if (lock?.ObjectLockEnabled !== 'Enabled') return failed('it is not enabled', NO_LOCK_HINT);
     const rule = lock.Rule?.DefaultRetention;
     if (rule?.Mode !== undefined) {
-      const days = rule.Days ?? (rule.Years ?? 0) * 365;
-      return ok(`default ${describeRetention({ mode: rule.Mode, days })}`);
+      return ok(`default ${describeRetention({ mode: rule.Mode, days: retentionDays(rule) })}`);
     }
     if (config.archive.retention === 'headers') return ok('no default; the archiver sends headers');
     return failed('enabled, but without default retention', 'run lakeseal setup');

@@ -8,6 +8,7 @@ import {
   describeGrant,
   type Grant,
   judgePolicy,
+  namesNoMore,
   otherActions,
   type PolicyVerdict,
   publicGrants,
@@ -30,7 +31,9 @@ export function comparePolicies(
   const judged = (some: readonly PolicyStatement[]): PolicyVerdict =>
     judgePolicy(some, target, more);
   const [was, is] = [judged(old.statements), judged(current.statements)];
-  const findings = [...nowPublic(was, is), ...wider(was, is, target), ...lost(was, is, target)];
+  const denials = lost(was, is, target);
+  const isDenied = denials.length === 0;
+  const findings = [...nowPublic(was, is), ...wider(was, is, target, isDenied), ...denials];
   const text = `changed, and allows no more than recorded: ${statementsOf(current.statements)}`;
   const notes = findings.length === 0 ? [{ item: 'policy' as const, text }] : [];
   return { findings, notes };
@@ -55,10 +58,16 @@ function nowPublic(was: PolicyVerdict, is: PolicyVerdict): PostureFinding[] {
   return [{ code: 'policy_public', item: 'policy', expected: 'not public', found }];
 }
 
-function wider(was: PolicyVerdict, is: PolicyVerdict, target: ArchiveTarget): PostureFinding[] {
-  const more = is.grants.filter(
-    (now) => !was.grants.some((before) => allowsNoMore(before, now, target)),
-  );
+/** @param isDenied whether everything is still denied that was: then names alone can be compared. */
+function wider(
+  was: PolicyVerdict,
+  is: PolicyVerdict,
+  target: ArchiveTarget,
+  isDenied: boolean,
+): PostureFinding[] {
+  const covers = (before: Grant, now: Grant): boolean =>
+    allowsNoMore(before, now, target) || (isDenied && namesNoMore(before, now, target));
+  const more = is.grants.filter((now) => !was.grants.some((before) => covers(before, now)));
   return byPower(more).map(([power, grants]) => {
     const before = was.grants.filter((one) => one.power === power);
     const expected = `who may ${power}: ${before.length === 0 ? 'nobody by the policy' : listed(before)}`;

@@ -13,7 +13,8 @@ import type { ObjectStore } from '../store/store.ts';
 import { type FoundBaseline, type ReadBaseline, readBaseline } from './baseline.ts';
 import { comparePosture, compareRights } from './compare.ts';
 import { type Comparison, type PostureFinding, postureExitCode } from './findings.ts';
-import type { ArchiveTarget } from './policy-judge.ts';
+import { readPolicy } from './policy-document.ts';
+import { type ArchiveTarget, type ToldPower, toldPowers } from './policy-judge.ts';
 
 export interface JudgePostureOptions {
   /** Where the evidence lies. */
@@ -32,6 +33,8 @@ export interface PostureVerdict extends Comparison {
   baseline: FoundBaseline | null;
   /** The bucket as it is. */
   posture: Posture;
+  /** Who may do what by its policy; null where that cannot be told. */
+  powers: ToldPower[] | null;
   /** 0 as recorded, 1 widened, 2 cannot be checked. */
   exitCode: number;
 }
@@ -52,7 +55,14 @@ export async function judgePosture(options: JudgePostureOptions): Promise<Postur
   }
   const findings = parts.flatMap((part) => part.findings);
   const notes = parts.flatMap((part) => part.notes);
-  return { baseline, posture, findings, notes, exitCode: postureExitCode(findings) };
+  const powers = powersOf(posture, target);
+  return { baseline, posture, powers, findings, notes, exitCode: postureExitCode(findings) };
+}
+
+function powersOf({ policy }: Posture, target: ArchiveTarget): ToldPower[] | null {
+  if (policy.state === 'unknown') return null;
+  const read = readPolicy(policy.state === 'set' ? policy.value : null);
+  return 'problem' in read ? null : toldPowers(read.statements, target);
 }
 
 /** Whether there is a baseline to compare with, and the newest one. */

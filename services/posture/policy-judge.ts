@@ -102,6 +102,8 @@ export interface Grant {
   power: string;
   action: string;
   who: Who;
+  /** Whom the statement names: without those to whom another denies it. */
+  named: Who;
   resources: Patterns;
   /** All of them have to hold; empty: always. */
   conditions: readonly Condition[];
@@ -193,6 +195,7 @@ function grantsOf(
       power,
       action,
       who: single,
+      named: single,
       resources: one,
       conditions,
       statement: name,
@@ -241,9 +244,17 @@ function coversArn({ not, patterns }: Patterns, arn: string): boolean {
 
 /** Whether `before` allowed all that `now` allows. */
 export function allowsNoMore(before: Grant, now: Grant, target: ArchiveTarget): boolean {
+  return allowsAll(before.who, now.who) && reachesNoMore(before, now, target);
+}
+
+/** Whether the statement of `before` named all that the one of `now` names, denials aside. */
+export function namesNoMore(before: Grant, now: Grant, target: ArchiveTarget): boolean {
+  return allowsAll(before.named, now.named) && reachesNoMore(before, now, target);
+}
+
+function reachesNoMore(before: Grant, now: Grant, target: ArchiveTarget): boolean {
   return (
     before.action === now.action &&
-    allowsAll(before.who, now.who) &&
     reachesAll(before.resources, now.resources, arnsOfAction(before, target)) &&
     holdsWherever(before.conditions, now.conditions)
   );
@@ -267,4 +278,30 @@ export function describeGrant({ action, who, resources, conditions, statement }:
   const where = `${resources.not ? 'all but ' : ''}${resources.patterns.join(', ')}`;
   const when = conditions.length === 0 ? '' : ` if ${describeConditions(conditions)}`;
   return `${describeWho(who)}: ${action} on ${where}${when} (statement ${statement})`;
+}
+
+/** What the policy says of one power, in words. */
+export interface ToldPower {
+  power: string;
+  allowed: string[];
+  denied: string[];
+}
+
+/** Who may do what by the policy, worst first; what it does not speak of is left out. */
+export function toldPowers(
+  statements: readonly PolicyStatement[],
+  target: ArchiveTarget,
+): ToldPower[] {
+  const { grants, denials } = judgePolicy(statements, target, otherActions(statements));
+  const told = (some: readonly Grant[], power: string): string[] =>
+    some.filter((one) => one.power === power).map(describeGrant);
+  const powers = new Set([...grants, ...denials].map(({ power }) => power));
+  return [...powers]
+    .sort((one, other) => rankOf(one) - rankOf(other))
+    .map((power) => ({ power, allowed: told(grants, power), denied: told(denials, power) }));
+}
+
+function rankOf(power: string): number {
+  const at = POWERS.findIndex((one) => one.power === power);
+  return at < 0 ? POWERS.length : at;
 }

@@ -11,12 +11,13 @@ export interface Who {
 
 export const EVERYONE: Who = { kind: 'except', ids: [] };
 
-const ACCOUNT = /^arn:aws[\w-]*:(?:iam|sts)::(\d{12}):/;
+const ACCOUNT = /^arn:aws:(?:iam|sts)::(\d{12}):/;
 
-/** `123456789012` is short for the account's root. */
+/** `123456789012` is short for the account's root; in whatever cloud of AWS, a user is one user. */
 export function principalId(kind: string, name: string): string {
   if (kind !== 'AWS') return `${kind}:${name}`;
-  return /^\d{12}$/.test(name) ? `arn:aws:iam::${name}:root` : name;
+  if (/^\d{12}$/.test(name)) return `arn:aws:iam::${name}:root`;
+  return name.replace(/^arn:aws[\w-]*:/, 'arn:aws:');
 }
 
 /** Of the account that the principal belongs to, which stands for everybody in it. */
@@ -69,10 +70,11 @@ export function allowsAll(who: Who, other: Who): boolean {
 
 /** The same, as far as denying goes: what is denied to an account is denied to its users. */
 export function deniesAll(who: Who, other: Who): boolean {
-  if (who.kind === 'only' && other.kind === 'only') {
-    return other.ids.every((id) => names(who.ids, id));
-  }
-  return allowsAll(who, other);
+  if (other.kind === 'except') return allowsAll(who, other);
+  if (who.kind === 'only') return other.ids.every((id) => names(who.ids, id));
+  const isSpared = (id: string): boolean =>
+    mayExempt(who.ids, id) || who.ids.some((one) => rootOf(one) === id);
+  return !other.ids.some(isSpared);
 }
 
 export function describeWho({ kind, ids }: Who): string {

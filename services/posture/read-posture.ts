@@ -4,6 +4,7 @@
  * whether it is good is judged elsewhere.
  */
 import {
+  type DefaultRetention,
   GetBucketAclCommand,
   GetBucketEncryptionCommand,
   GetBucketLifecycleConfigurationCommand,
@@ -61,8 +62,8 @@ const FATAL = new Set([
   ...['S3_CLOCK', 'S3_CREDENTIALS', 'S3_NETWORK', 'S3_NO_BUCKET', 'S3_REDIRECT'],
   ...['S3_SERVER', 'S3_SLOW_DOWN', 'S3_TIMEOUT'],
 ]);
-/** Answers of a store that has no such thing. */
-const NOT_OFFERED = /^(NotImplemented|MethodNotAllowed|UnsupportedOperation)$/;
+/** What a store answers that has no such thing. Others (405) are also answers to who may not ask. */
+const NOT_IMPLEMENTED = 501;
 /** Matches no error: the question always has an answer. */
 const NOTHING = /$^/;
 
@@ -81,7 +82,7 @@ async function told<Value>(
     if (names.some((name) => none.test(name))) return { state: 'absent' };
     const failure = toFailure(`read the ${what}`, error, storage);
     const status = statusOf(error);
-    const isOffered = status !== 501 && !names.some((name) => NOT_OFFERED.test(name));
+    const isOffered = status !== NOT_IMPLEMENTED;
     if (isOffered && FATAL.has(failure.code)) throw failure;
     const detail = `${names[0] ?? 'no name'} (status ${status})`;
     const why = !isOffered ? 'not_offered' : status === 403 ? 'denied' : 'failed';
@@ -91,7 +92,11 @@ async function told<Value>(
 
 const DAYS_OF_YEAR = 365;
 
-/** A year counts as 365 days, as `setup` counts it. */
+/** Of a default retention, which is told in either; a year counts as 365 days. */
+export function retentionDays({ Days = 0, Years = 0 }: DefaultRetention): number {
+  return Days + Years * DAYS_OF_YEAR;
+}
+
 async function readLock(place: Place): Promise<Pick<Posture, 'objectLock' | 'defaultRetention'>> {
   const { client, Bucket } = place;
   const found = await told(
@@ -105,11 +110,13 @@ async function readLock(place: Place): Promise<Pick<Posture, 'objectLock' | 'def
   );
   if (found.state !== 'set') return { objectLock: found, defaultRetention: found };
   const { ObjectLockEnabled, Rule } = found.value;
-  const { Mode, Days = 0, Years = 0 } = Rule?.DefaultRetention ?? {};
-  const days = Days + Years * DAYS_OF_YEAR;
+  const retention = Rule?.DefaultRetention ?? {};
+  const { Mode } = retention;
   return {
     objectLock: orAbsent(ObjectLockEnabled ?? null),
-    defaultRetention: orAbsent(Mode === undefined ? null : { mode: Mode, days }),
+    defaultRetention: orAbsent(
+      Mode === undefined ? null : { mode: Mode, days: retentionDays(retention) },
+    ),
   };
 }
 
