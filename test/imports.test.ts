@@ -1,8 +1,8 @@
 /**
  * The architecture as a test: `schemas ← runtime ← {ingest, store} ← evidence ← {collector, archiver,
- * detector, posture} ← {verifier, replay} ← cli`. Siblings never import each other, nothing goes in a circle, and only
- * the files named here touch the outside world: everything else is a decision that can be tested
- * with values.
+ * detector, posture} ← {verifier, replay} ← cli`. Siblings never import each other, nothing goes in a
+ * circle, and only the files named here touch the outside world: everything else is a decision that
+ * can be tested with values.
  */
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';

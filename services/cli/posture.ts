@@ -117,9 +117,9 @@ function tellPowers(terminal: Terminal, { powers, findings, notes }: PostureVerd
   if (powers === null) return;
   if (findings.length + notes.length > 0) terminal.out('');
   const allowed = powers.filter((one) => one.allowed.length > 0);
-  const denied = powers.filter((one) => one.denied.some((text) => !text.includes(' if ')));
-  terminal.out(`denied by the policy: ${denied.map(({ power }) => power).join(', ') || 'nothing'}`);
-  terminal.out(`allowed by the policy: ${allowed.length === 0 ? 'nothing' : ''}`.trimEnd());
+  const denied = powers.filter(({ deniedToAll }) => deniedToAll).map(({ power }) => power);
+  terminal.out(`denied to everyone by the policy: ${denied.join(', ') || 'nothing'}`);
+  terminal.out(`allowed by the policy:${allowed.length === 0 ? ' nothing' : ''}`);
   for (const { power, allowed: grants } of allowed) {
     for (const grant of grants) terminal.out(printable(`  ${power}: ${grant}`));
   }

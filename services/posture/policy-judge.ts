@@ -23,6 +23,7 @@ import {
   allowsAll,
   deniesAll,
   describeWho,
+  EVERYONE,
   isNobody,
   isOpen,
   type Who,
@@ -126,8 +127,7 @@ export function judgePolicy(
 ): PolicyVerdict {
   const grants: Grant[] = [];
   const denials: Grant[] = [];
-  const others: Power = { power: 'do something else', on: 'either', actions: more };
-  for (const { power, on, actions } of [...POWERS, others]) {
+  for (const { power, on, actions } of [...POWERS, otherPower(more)]) {
     const arns = arnsOf(target, on);
     for (const action of actions) {
       const about = statements.filter((one) => speaksOf(one, action.toLowerCase()));
@@ -283,6 +283,8 @@ export function describeGrant({ action, who, resources, conditions, statement }:
 /** What the policy says of one power, in words. */
 export interface ToldPower {
   power: string;
+  /** True where each action of it is denied to everyone, on the whole archive, always. */
+  deniedToAll: boolean;
   allowed: string[];
   denied: string[];
 }
@@ -292,16 +294,28 @@ export function toldPowers(
   statements: readonly PolicyStatement[],
   target: ArchiveTarget,
 ): ToldPower[] {
-  const { grants, denials } = judgePolicy(statements, target, otherActions(statements));
-  const told = (some: readonly Grant[], power: string): string[] =>
-    some.filter((one) => one.power === power).map(describeGrant);
-  const powers = new Set([...grants, ...denials].map(({ power }) => power));
-  return [...powers]
-    .sort((one, other) => rankOf(one) - rankOf(other))
-    .map((power) => ({ power, allowed: told(grants, power), denied: told(denials, power) }));
+  const more = otherActions(statements);
+  const { grants, denials } = judgePolicy(statements, target, more);
+  const all = [...POWERS, otherPower(more)].map(({ power, on, actions }) => {
+    const arns = arnsOf(target, on);
+    const [can, cannot] = [grants, denials].map((some) =>
+      some.filter((one) => one.power === power),
+    );
+    const isDenied = (action: string): boolean =>
+      cannot!.some(
+        (one) =>
+          one.action === action &&
+          deniesAll(one.who, EVERYONE) &&
+          one.conditions.length === 0 &&
+          arns.every((arn) => coversArn(one.resources, arn)),
+      );
+    const deniedToAll = actions.every(isDenied);
+    const [allowed, denied] = [can!.map(describeGrant), cannot!.map(describeGrant)];
+    return { power, deniedToAll, allowed, denied };
+  });
+  return all.filter(({ allowed, denied }) => allowed.length + denied.length > 0);
 }
 
-function rankOf(power: string): number {
-  const at = POWERS.findIndex((one) => one.power === power);
-  return at < 0 ? POWERS.length : at;
+function otherPower(actions: readonly string[]): Power {
+  return { power: 'do something else', on: 'either', actions };
 }
