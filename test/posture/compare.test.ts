@@ -282,6 +282,33 @@ describe('the policy', () => {
     assert.ok(codes(absent as never).every((code) => code === 'policy_denial'));
   });
 
+  test('values that must not be met: fewer of them are a grant, more a note', () => {
+    const but = (...vpcs: string[]): Told<string> =>
+      policy(limited(AUDITOR, { StringNotEquals: { 'aws:SourceVpc': vpcs } }));
+    const before = { policy: but('vpc-1', 'vpc-2') };
+    const codesOf = (...vpcs: string[]) => found({ policy: but(...vpcs) }, before).findings;
+    assert.deepEqual(
+      codesOf('vpc-1').map(({ code }) => code),
+      ['policy_grant'],
+    );
+    assert.deepEqual(codesOf('vpc-1', 'vpc-2', 'vpc-3'), []);
+  });
+
+  test('a Deny to an account is lost where one of its users is spared', () => {
+    const denies = (who: object): Told<string> => {
+      const { Principal: _, ...rest } = reads('*', { Sid: 'Denies', Effect: 'Deny' }) as {
+        Principal: unknown;
+      };
+      return policy({ ...rest, ...who });
+    };
+    const before = { policy: denies({ Principal: { AWS: '111122223333' } }) };
+    const codesOf = (who: object) =>
+      found({ policy: denies(who) }, before).findings.map(({ code }) => code);
+    assert.deepEqual(codesOf({ NotPrincipal: AUDITOR }), ['policy_denial']);
+    assert.deepEqual(codesOf({ NotPrincipal: { AWS: '444455556666' } }), []);
+    assert.deepEqual(codesOf({ Principal: '*' }), []);
+  });
+
   test('that cannot be judged is not fine', () => {
     const { findings } = found({ policy: set('{"Statement":[{"Effect":"Maybe"}]}') });
     assert.deepEqual(

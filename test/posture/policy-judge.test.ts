@@ -242,6 +242,10 @@ describe('who may do what', () => {
     const tagging = allow({ Action: ['s3:*Tagging', 's3:GetObject'] });
     assert.deepEqual(mayDo('s3:*tagging', tagging), ['everyone']);
     assert.deepEqual(mayDo('s3:*tagging', tagging, deny({ Action: 's3:*' })), []);
+    const allButOne = deny({ NotAction: 's3:GetObjectTagging' });
+    assert.deepEqual(mayDo('s3:*tagging', tagging, allButOne), ['everyone']);
+    const allButOther = deny({ NotAction: 's3:GetObject' });
+    assert.deepEqual(mayDo('s3:*tagging', tagging, allButOther), []);
     assert.deepEqual(mayDo('s3:*tagging', tagging, deny({ Action: 's3:GetObjectTagging' })), [
       'everyone',
     ]);
