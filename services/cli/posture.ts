@@ -40,7 +40,7 @@ export async function runPosture(
     const { bucket, prefix } = settings.storage;
     const place = `s3://${bucket}/${prefix}`;
     if (flags.json === true) terminal.out(asJson(place, verdict));
-    else tell(terminal, place, verdict);
+    else tellPosture(terminal, place, verdict);
     return verdict.exitCode;
   } catch (error) {
     terminal.err(describeFailure('lakeseal posture', error));
@@ -89,7 +89,8 @@ const UNKNOWABLE = [
 const MEND =
   'If a change was intended: lakeseal preflight --record-baseline --reason "…" --approved-by …';
 
-function tell(terminal: Terminal, place: string, verdict: PostureVerdict): void {
+/** @param place what is judged, as `s3://BUCKET/PREFIX`. */
+export function tellPosture(terminal: Terminal, place: string, verdict: PostureVerdict): void {
   const { baseline, posture, findings, notes, exitCode } = verdict;
   terminal.out(`${place}, what protects it against its signed baseline\n`);
   if (baseline !== null) {

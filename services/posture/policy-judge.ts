@@ -45,8 +45,9 @@ interface Power {
 
 /** Worst first. */
 const POWERS: readonly Power[] = [
-  { power: 'delete objects', on: 'objects', actions: ['s3:DeleteObject', 's3:ReplicateDelete'] },
+  { power: 'delete objects', on: 'objects', actions: ['s3:DeleteObject'] },
   { power: 'delete versions', on: 'objects', actions: ['s3:DeleteObjectVersion'] },
+  { power: 'copy deletions here', on: 'objects', actions: ['s3:ReplicateDelete'] },
   { power: 'delete the bucket', on: 'bucket', actions: ['s3:DeleteBucket'] },
   {
     power: 'bypass governance retention',
