@@ -43,6 +43,8 @@ const RSA_BITS_MIN = 2048;
 const CHAIN_MAX = 8;
 /** Certificates that a stamp may bring along. */
 export const CERTIFICATES_MAX = 20;
+/** Issuers tried for one chain: certificates that all issued each other make endlessly many. */
+const TRIES_MAX = 100;
 
 export interface Certificate {
   x509: X509Certificate;
@@ -137,6 +139,7 @@ export function chainTo(
   time: number,
 ): Certificate[] | string {
   let problem = 'no chain leads to a trusted certificate';
+  let tries = 0;
   const problems = (one: Certificate): boolean => {
     const what = unfit(one, time);
     if (what !== null) problem = `${nameOf(one)}: ${what}`;
@@ -144,7 +147,8 @@ export function chainTo(
   };
   const grow = (chain: Certificate[]): Certificate[] | null => {
     const last = chain.at(-1)!;
-    if (problems(last)) return null;
+    tries += 1;
+    if (tries > TRIES_MAX || problems(last)) return null;
     if (trusted.some(({ bytes }) => bytes.equals(last.bytes))) return chain;
     if (chain.length === CHAIN_MAX) return null;
     for (const next of [...trusted, ...others]) {
