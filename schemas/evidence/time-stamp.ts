@@ -39,6 +39,14 @@ export interface StampRules {
   nonce?: Buffer;
 }
 
+/** How far a stamp may be behind the hour of its root, seconds. */
+export const STAMP_DELAY_S = 86_400;
+
+/** Whether the time of a stamp fits the hour of its root, both in seconds since the epoch. */
+export function isTimely(stamp: number, root: number): boolean {
+  return stamp >= root && stamp <= root + STAMP_DELAY_S;
+}
+
 export const NONCE_BYTES = 16;
 /** An answer with a long chain takes some 10 kB. */
 export const STAMP_BYTES_MAX = 256 * 1024;
