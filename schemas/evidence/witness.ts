@@ -5,6 +5,7 @@
 import {
   COSIGNATURE,
   cosignatureTime,
+  formatSignature,
   isSignedBy,
   type Note,
   NoteError,
@@ -16,6 +17,8 @@ import {
 export interface Cosigned {
   by: Verifier;
   time: number;
+  /** As it stands in the file, with its line feed. */
+  line: string;
 }
 
 /**
@@ -35,7 +38,8 @@ export function cosignaturesIn(
     if (!isSignedBy(text, signature, by)) {
       throw new NoteError(`the signature of the witness ${name} does not verify`);
     }
-    found.push({ by, time: Number(cosignatureTime(signature)) });
+    const line = formatSignature({ name, keyId, signature });
+    found.push({ by, time: Number(cosignatureTime(signature)), line });
   }
   return found;
 }
