@@ -30,7 +30,8 @@ export function cosignaturesIn(
   lines: Buffer,
   witnesses: readonly Verifier[],
 ): Cosigned[] {
-  const { signatures } = parseNote(Buffer.concat([Buffer.from(`${text}\n`), lines]));
+  const { signatures, text: same } = parseNote(Buffer.concat([Buffer.from(`${text}\n`), lines]));
+  if (same !== text) throw new NoteError('not signature lines alone');
   const found: Cosigned[] = [];
   for (const { name, keyId, signature } of signatures) {
     const by = witnesses.find((one) => one.name === name && one.keyId.equals(keyId));
