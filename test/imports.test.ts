@@ -50,6 +50,7 @@ const EDGES: Record<string, string[]> = {
   'node:fs': [
     'schemas/audit-event.ts',
     'schemas/match.ts',
+    'services/archiver/anchors/anchors.ts',
     'services/cli/keys.ts',
     'services/cli/prove.ts',
     'services/cli/rules-files.ts',
@@ -68,6 +69,7 @@ const EDGES: Record<string, string[]> = {
     'services/verifier/folder-source.ts',
   ],
   'node:fs/promises': [
+    'services/archiver/anchors/places.ts',
     'services/collector/files.ts',
     'services/collector/ledger.ts',
     'services/detector/scan.ts',
