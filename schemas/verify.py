@@ -1078,6 +1078,16 @@ def check_proof(path, keys, anchors):
     return "%s offset %d: %s" % (log, offset, told)
 
 
+def notes_in(path):
+    """The file, or the checkpoints in a folder."""
+    if not os.path.isdir(path):
+        return [path]
+    names = sorted(name for name in os.listdir(path) if name.endswith(".note"))
+    if not names:
+        raise CannotRun("there is no checkpoint (.note) in %s" % path)
+    return [os.path.join(path, name) for name in names]
+
+
 def read_file(path):
     with open(path, "rb") as file:
         return file.read()
@@ -1088,7 +1098,7 @@ def main():
     parser.add_argument("folder", nargs="?", help="a copy of the bucket")
     parser.add_argument("--key", action="append", default=[], help="public key that is trusted (repeatable)")
     parser.add_argument("--prefix", default="", help="key prefix of the archive in the bucket")
-    parser.add_argument("--from", dest="kept", action="append", default=[], help="a checkpoint kept elsewhere (repeatable)")
+    parser.add_argument("--from", dest="kept", action="append", default=[], help="a checkpoint kept elsewhere, or a folder of them (repeatable)")
     parser.add_argument("--tsa-ca", action="append", default=[], help="PEM root of a time stamp authority (repeatable)")
     parser.add_argument("--expect-stamps", action="store_true", help="a root that no time stamp covers within a day is a finding")
     parser.add_argument("--witness", action="append", default=[], help="public key of a witness (repeatable)")
@@ -1114,7 +1124,7 @@ def main():
         if options.folder is None:
             raise CannotRun("name a copy of the archive")
         verification = Verification(Archive(options.folder, options.prefix), keys, options.deep, anchors)
-        verification.run([read_file(path) for path in options.kept])
+        verification.run([read_file(path) for given in options.kept for path in notes_in(given)])
     except (CannotRun, Bad, OSError) as error:
         print("verify.py: error: %s" % error, file=sys.stderr)
         return 3

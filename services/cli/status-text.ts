@@ -16,6 +16,7 @@ export function tellStatus(terminal: Terminal, status: Status, json: boolean): n
   const blocks = [
     describeServers(terminal, status),
     describePartitions(terminal, status),
+    describeRoots(terminal, status),
     describeCorrelation(terminal, status),
     describeRules(terminal, status),
     describeAlerts(terminal, status),
@@ -69,6 +70,25 @@ function describeSealed({ sealed, logStart, logEnd }: PartitionStatus): [Cell, C
   if (sealed.state === 'broken') return [['bad', 'BROKEN'], '?'];
   if (sealed.state === 'empty') return ['nothing yet', String(logEnd - logStart)];
   return [String(sealed.nextOffset), String(sealed.unsealed)];
+}
+
+/** How far the hourly roots are, and what others vouch for. */
+function describeRoots(terminal: Terminal, { roots }: Status): string {
+  if (roots === null || roots.timeMs === null) return '';
+  const { timeMs, unsigned, stamped, cosigned, wanted } = roots;
+  const vouched = (what: string, size: number, isWanted: boolean): string => {
+    if (size === roots.roots) return `, ${what}`;
+    if (size === 0 && !isWanted) return '';
+    const told = size === 0 ? `, none of the last days is ${what}` : `, ${what} up to ${size}`;
+    return paint(terminal, 'attention', told);
+  };
+  const title = paint(terminal, 'strong', 'Roots:');
+  const open = unsigned === 0 ? '' : paint(terminal, 'attention', `, ${unsigned} not signed`);
+  return (
+    `${title} ${roots.roots}, the newest of ${new Date(timeMs).toISOString()}${open}` +
+    vouched('time-stamped', stamped, wanted.stamps) +
+    vouched('cosigned', cosigned, wanted.witnesses)
+  );
 }
 
 function describeCorrelation(terminal: Terminal, { correlation }: Status): string {

@@ -4,6 +4,7 @@
  */
 import type { Kafka } from 'kafkajs';
 import { NO_CLUSTER_ID, type PartitionAddress } from '../../schemas/layout.ts';
+import { type RootEvidence, rootEvidence } from '../archiver/evidence-state.ts';
 import { readPosition } from '../archiver/position.ts';
 import { openSearchClient } from '../detector/alert/opensearch.ts';
 import { openEnrichment } from '../detector/enrich/enrichment.ts';
@@ -91,9 +92,16 @@ export interface AlertStatus {
   byLevel: Record<Level, number>;
 }
 
+/** `wanted`: what the configuration asks for. */
+export interface RootStatus extends RootEvidence {
+  wanted: { stamps: boolean; witnesses: boolean };
+}
+
 export interface Status {
   servers: ServerStatus[];
   partitions: PartitionStatus[];
+  /** The hourly root, and what others vouch for; null where it could not be read. */
+  roots: RootStatus | null;
   /** null where the topics of correlation are not there. */
   correlation: CorrelationStatus[] | null;
   rules: RuleStatus;
@@ -112,11 +120,12 @@ export async function readStatus(config: Config, log: Log, nowMs: number): Promi
   const store = await asked('store', () => readSealed(config, addresses));
   const partitions = (kafka.value?.partitions ?? []).map((partition, index) => ({
     ...partition,
-    sealed: withUnsealed(store.value?.[index] ?? null, partition.logEnd),
+    sealed: withUnsealed(store.value?.sealed[index] ?? null, partition.logEnd),
   }));
   return {
     servers: [kafka.server, registry.server, store.server, opensearch.server],
     partitions,
+    roots: withWanted(store.value?.roots ?? null, config),
     correlation: kafka.value?.correlation ?? null,
     rules,
     alerts: opensearch.value,
@@ -285,7 +294,7 @@ type Sealed =
 async function readSealed(
   config: Config,
   addresses: PartitionAddress[],
-): Promise<Sealed[] & { detail: string }> {
+): Promise<{ sealed: Sealed[]; roots: RootEvidence | null; detail: string }> {
   const { storage, archive } = config;
   const store = createS3Store(storage, archive);
   const sealed: Sealed[] = new Array(addresses.length);
@@ -300,10 +309,21 @@ async function readSealed(
       }
     };
     await Promise.all(Array.from({ length: READERS_MAX }, reader));
+    // A root that is not as it was written is for `verify` to tell of.
+    const roots = await rootEvidence(store, storage.prefix).catch(() => null);
+    return { sealed, roots, detail: `bucket ${storage.bucket}` };
   } finally {
     store.close();
   }
-  return Object.assign(sealed, { detail: `bucket ${storage.bucket}` });
+}
+
+function withWanted(roots: RootEvidence | null, { anchors }: Config): RootStatus | null {
+  if (roots === null) return null;
+  const { timestamps, witnesses } = anchors;
+  return {
+    ...roots,
+    wanted: { stamps: timestamps.length > 0, witnesses: witnesses.length > 0 },
+  };
 }
 
 function withUnsealed(sealed: Sealed | null, logEnd: bigint): PartitionStatus['sealed'] {
