@@ -342,3 +342,37 @@ describe('names', () => {
     assert.equal(didYouMean('zzz', ['brokers']), '');
   });
 });
+
+describe('lists of objects', () => {
+  const readText = (): string => 'text';
+
+  test('stand in the file, or as YAML or JSON in a variable', () => {
+    const file = configOf(
+      'anchors:\n  timestamps:\n    - url: http://tsa.example.com/\n      caFile: ca.pem\n',
+      { LAKESEAL_ANCHORS_COPIES: '[{"kind": "file", "path": "/mnt/roots"}]' },
+      readText,
+    );
+    const { timestamps, copies } = file.config.anchors;
+    assert.deepEqual(timestamps, [{ url: 'http://tsa.example.com/', caFile: 'ca.pem' }]);
+    assert.deepEqual(copies, [{ kind: 'file', path: '/mnt/roots' }]);
+    const yaml = '[{url: https://witness.example.com, key: k}]';
+    const { config } = configOf(undefined, { LAKESEAL_ANCHORS_WITNESSES: yaml });
+    assert.deepEqual(config.anchors.witnesses, [{ url: 'https://witness.example.com', key: 'k' }]);
+  });
+
+  test('are held to their form, each mistake at its place', () => {
+    assert.deepEqual(problemsOf('anchors:\n  copies:\n    - kind: ftp\n').length, 1);
+    const [problem] = problemsOf('anchors:\n  timestamps:\n    - url: tsa.example.com\n');
+    assert.match(problem!, /^c\.yaml:3:\d+: anchors\.timestamps\.0\.url: /);
+    for (const value of ['http://tsa.example.com', '[', '{url: x}']) {
+      const [told] = problemsOf(undefined, { LAKESEAL_ANCHORS_TIMESTAMPS: value });
+      assert.match(told!, /expected a list in YAML or JSON/);
+    }
+    const s3 = '[{kind: s3, bucket: elsewhere, accessKeyId: a}]';
+    const [missing] = problemsOf(undefined, { LAKESEAL_ANCHORS_COPIES: s3 });
+    assert.match(missing!, /anchors\.copies\.0\.accessKeyId: needs .*secretAccessKeyFile/);
+    const unread = '[{url: "http://tsa.example.com", caFile: none.pem}]';
+    const [cannot] = problemsOf(undefined, { LAKESEAL_ANCHORS_TIMESTAMPS: unread });
+    assert.match(cannot!, /timestamps\.0\.caFile: cannot read none\.pem: ENOENT/);
+  });
+});
