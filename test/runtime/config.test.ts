@@ -344,20 +344,18 @@ describe('names', () => {
 });
 
 describe('lists of objects', () => {
-  const readText = (): string => 'text';
-
   test('stand in the file, or as YAML or JSON in a variable', () => {
     const file = configOf(
       'anchors:\n  timestamps:\n    - url: http://tsa.example.com/\n      caFile: ca.pem\n',
       { LAKESEAL_ANCHORS_COPIES: '[{"kind": "file", "path": "/mnt/roots"}]' },
-      readText,
     );
     const { timestamps, copies } = file.config.anchors;
     assert.deepEqual(timestamps, [{ url: 'http://tsa.example.com/', caFile: 'ca.pem' }]);
     assert.deepEqual(copies, [{ kind: 'file', path: '/mnt/roots' }]);
-    const yaml = '[{url: https://witness.example.com, key: k}]';
+    const key = 'witness.example.com+bc070de6+BIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c';
+    const yaml = `[{url: https://witness.example.com, key: ${key}}]`;
     const { config } = configOf(undefined, { LAKESEAL_ANCHORS_WITNESSES: yaml });
-    assert.deepEqual(config.anchors.witnesses, [{ url: 'https://witness.example.com', key: 'k' }]);
+    assert.deepEqual(config.anchors.witnesses, [{ url: 'https://witness.example.com', key }]);
   });
 
   test('are held to their form, each mistake at its place', () => {
@@ -371,8 +369,8 @@ describe('lists of objects', () => {
     const s3 = '[{kind: s3, bucket: elsewhere, accessKeyId: a}]';
     const [missing] = problemsOf(undefined, { LAKESEAL_ANCHORS_COPIES: s3 });
     assert.match(missing!, /anchors\.copies\.0\.accessKeyId: needs .*secretAccessKeyFile/);
-    const unread = '[{url: "http://tsa.example.com", caFile: none.pem}]';
-    const [cannot] = problemsOf(undefined, { LAKESEAL_ANCHORS_TIMESTAMPS: unread });
-    assert.match(cannot!, /timestamps\.0\.caFile: cannot read none\.pem: ENOENT/);
+    const key = '[{url: "http://w.example.com", key: w.example.com+00000000+AA==}]';
+    const [wrong] = problemsOf(undefined, { LAKESEAL_ANCHORS_WITNESSES: key });
+    assert.match(wrong!, /anchors\.witnesses\.0\.key: not a public key of a type that is known/);
   });
 });

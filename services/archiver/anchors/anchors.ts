@@ -56,7 +56,10 @@ export class Anchors {
   };
 }
 
-/** As the configuration says. `close` ends connections. @throws Failure where a file cannot be used. */
+/**
+ * As the configuration says. Files are read when they are needed, and again after a failure: none keeps
+ * the archiver from sealing. `close` ends connections.
+ */
 export function configuredAnchors(
   { anchors }: Pick<Config, 'anchors'>,
   options: AnchorsOptions,
@@ -66,8 +69,8 @@ export function configuredAnchors(
   if (anchors.timestamps.length > 0) {
     const authorities = anchors.timestamps.map(({ url, caFile, authorizationFile }) => ({
       url,
-      trusted: caFile === undefined ? null : namedAuthorities([caFile]),
-      authorization: authorizationFile === undefined ? null : secretIn(authorizationFile),
+      trusted: () => (caFile === undefined ? null : namedAuthorities([caFile])),
+      authorization: () => (authorizationFile === undefined ? null : secretIn(authorizationFile)),
     }));
     stampers.push(stampAnchor({ ...options, authorities, http, randomBytes }));
   }
@@ -77,9 +80,14 @@ export function configuredAnchors(
     });
     stampers.push(witnessAnchor({ ...options, witnesses, http }));
   }
-  const places = anchors.copies.map((copy) => placeOf(copy, http, secretIn));
-  const copiers = places.map((place, at) => {
-    return copyAnchor({ ...options, place, name: `copies.${at}` });
+  const places: Array<{ close(): void }> = [];
+  const copiers = anchors.copies.map((copy, at) => {
+    const open = () => {
+      const place = placeOf(copy, http, secretIn);
+      places.push(place);
+      return place;
+    };
+    return copyAnchor({ ...options, open, name: `copies.${at}` });
   });
   return {
     anchors: new Anchors(options, stampers, copiers),

@@ -20,7 +20,8 @@ export interface CopyPlace {
 export interface CopyOptions {
   prefix: string;
   store: Pick<ObjectStore, 'get'>;
-  place: CopyPlace;
+  /** Called until it does not throw; the place is then kept. @throws Failure */
+  open: () => CopyPlace;
   name: string;
 }
 
@@ -34,6 +35,7 @@ export function copyAnchor(options: CopyOptions): Anchor {
 
 class Copier {
   readonly #options: CopyOptions;
+  #opened: CopyPlace | null = null;
   /** Leaves that are there; null before it was looked. */
   #copied: number | null = null;
   /** Of the newest two checkpoints: files that are there. */
@@ -57,19 +59,24 @@ class Copier {
     await this.#beside(size);
   }
 
+  get #place(): CopyPlace {
+    this.#opened ??= this.#options.open();
+    return this.#opened;
+  }
+
   async #beside(size: number): Promise<void> {
     if (size === 0) return;
     for (const kind of BESIDE) await this.#copy(kind, size);
   }
 
   async #copy(kind: Kind, number: number): Promise<void> {
-    const { store, prefix, place } = this.#options;
+    const { store, prefix } = this.#options;
     const name = nameOf(kind, number);
     if (this.#there.has(name)) return;
     const object = await store.get(rootKey(prefix, kind, number));
     if (object === null) return;
-    const before = await place.get(name);
-    if (before === null) await place.putIfAbsent(name, object.bytes);
+    const before = await this.#place.get(name);
+    if (before === null) await this.#place.putIfAbsent(name, object.bytes);
     else this.#same(name, before, object.bytes);
     this.#there.add(name);
   }
@@ -91,9 +98,9 @@ class Copier {
   }
 
   async #has(number: number): Promise<boolean> {
-    const { store, prefix, place } = this.#options;
+    const { store, prefix } = this.#options;
     const name = nameOf('leaf', number);
-    const there = await place.get(name);
+    const there = await this.#place.get(name);
     if (there === null) return false;
     const object = await store.get(rootKey(prefix, 'leaf', number));
     if (object !== null) this.#same(name, there, object.bytes);
@@ -102,7 +109,7 @@ class Copier {
 
   #same(name: string, there: Buffer, ours: Buffer): void {
     if (there.equals(ours)) return;
-    throw new Failure(`${this.#options.place.where} holds another ${name}`, {
+    throw new Failure(`${this.#place.where} holds another ${name}`, {
       code: 'COPY_DIFFERS',
       hint: 'One of the two was rewritten, or the place is that of another archive: run verify --from.',
     });

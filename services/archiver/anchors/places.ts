@@ -74,7 +74,8 @@ function filePlace({ path: folder }: Kind<'file'>): CopyPlace & { close(): void 
 const NOT_THERE = new Set([404, 410]);
 /** A server that takes files but shows none. */
 const NOT_SHOWN = new Set([405, 501]);
-const HELD = new Set([409, 412]);
+/** There is one already. Not 409, which some servers answer where the folder is missing. */
+const HELD = 412;
 
 function httpPlace(
   { url, authorizationFile }: Kind<'http'>,
@@ -82,7 +83,7 @@ function httpPlace(
   secret: (path: string) => string,
 ): CopyPlace & { close(): void } {
   const at = (name: string): string => `${url.replace(/\/+$/, '')}/${name}`;
-  const authorization =
+  const login = (): Record<string, string> =>
     authorizationFile === undefined ? {} : { authorization: secret(authorizationFile) };
   const refused = (status: number): Failure =>
     new Failure(`${new URL(url).origin} answers HTTP ${status}`, {
@@ -94,19 +95,19 @@ function httpPlace(
     where: url,
     close: () => {},
     async get(name) {
-      const { status, body } = await http({ method: 'GET', url: at(name), headers: authorization });
+      const { status, body } = await http({ method: 'GET', url: at(name), headers: login() });
       if (status === 200) return body;
       if (NOT_THERE.has(status) || NOT_SHOWN.has(status)) return null;
       throw refused(status);
     },
     async putIfAbsent(name, bytes) {
       const headers = {
-        ...authorization,
+        ...login(),
         'content-type': 'application/octet-stream',
         'if-none-match': '*',
       };
       const { status } = await http({ method: 'PUT', url: at(name), headers, body: bytes });
-      if ((status < 200 || status > 299) && !HELD.has(status)) throw refused(status);
+      if ((status < 200 || status > 299) && status !== HELD) throw refused(status);
     },
   };
 }

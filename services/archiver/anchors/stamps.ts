@@ -20,10 +20,10 @@ import { type Anchor, rootKey, type SignedRoot } from './root.ts';
 
 export interface Authority {
   url: string;
-  /** Null: any chain will do. */
-  trusted: Certificate[] | null;
-  /** Value of the header, where one is needed. */
-  authorization: string | null;
+  /** Null: any chain will do. @throws Failure where the file cannot be used. */
+  trusted: () => Certificate[] | null;
+  /** Value of the header; null where none is needed. @throws Failure */
+  authorization: () => string | null;
 }
 
 export interface StampOptions {
@@ -75,18 +75,22 @@ async function ask(
   { http, randomBytes }: StampOptions,
 ): Promise<Buffer | string> {
   const nonce = randomBytes(NONCE_BYTES);
-  const headers = {
-    'content-type': QUERY,
-    accept: REPLY,
-    ...(authorization === null ? {} : { authorization }),
-  };
-  const body = stampRequest(root.note, nonce);
   try {
+    const login = authorization();
+    const headers = {
+      'content-type': QUERY,
+      accept: REPLY,
+      ...(login === null ? {} : { authorization: login }),
+    };
+    const rules = { trusted: trusted(), nonce };
+    const body = stampRequest(root.note, nonce);
     const answer = await http({ method: 'POST', url, headers, body });
     if (answer.status !== 200) return `HTTP ${answer.status}`;
-    if (answer.contentType !== REPLY) return `an answer of type ${answer.contentType || 'none'}`;
-    const verdict = judgeStamp(root.note, answer.body, { trusted, nonce });
-    if (!verdict.ok) return verdict.detail;
+    const verdict = judgeStamp(root.note, answer.body, rules);
+    if (!verdict.ok) {
+      const type = answer.contentType === REPLY ? '' : `, an answer of type ${answer.contentType}`;
+      return `${verdict.detail}${type}`;
+    }
     if (isTimely(verdict.time, root.timeMs / 1000)) return answer.body;
     // Its time is left out: a reason that changes each time would be told each time.
     return 'its clock does not fit the hour of the root';

@@ -52,7 +52,7 @@ class Place implements CopyPlace {
 }
 
 const copier = (scene: AnchorScene, place: CopyPlace): Anchor =>
-  copyAnchor({ ...scene.options, place, name: 'copies.0' });
+  copyAnchor({ ...scene.options, open: () => place, name: 'copies.0' });
 
 describe('copies of roots', () => {
   test('are whole and in order, and a stamp that comes later follows', async () => {
@@ -215,6 +215,24 @@ describe('copies of roots', () => {
     }
     const unknown = placeOf({ kind: 'http', url }, http, read);
     await assert.rejects(unknown.get('x'), { code: 'COPY_HTTP', message: /HTTP 401/ });
+  });
+
+  test('of a place that cannot be opened yet are made when it can', async () => {
+    const scene = new AnchorScene();
+    const place = new Place();
+    let opened = 0;
+    const open = (): CopyPlace => {
+      opened += 1;
+      if (opened < 3) throw new Failure('no secret', { code: 'TEST' });
+      return place;
+    };
+    const persistence = scene.persist(copyAnchor({ ...scene.options, open, name: 'copies.0' }));
+    persistence.wake(await scene.root());
+    await scene.world.advance(60_000);
+    assert.deepEqual(place.names, ['1.note', '0.json']);
+    assert.equal(opened, 3);
+    assert.equal(scene.failed.length, 2);
+    scene.close();
   });
 
   test('show what the archive lost', async () => {
