@@ -19,8 +19,10 @@ const STAMP = 'extendedKeyUsage=critical,timeStamping';
 /** Bodies of the extension section of a certificate. */
 export const SHAPES = {
   root: 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\nsubjectKeyIdentifier=hash',
+  ring: 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign',
   middle: 'basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign',
   narrow: 'basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign',
+  cannotSign: 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,digitalSignature',
   noAuthority: 'basicConstraints=critical,CA:FALSE',
   stamps: `${SIGN}\n${STAMP}`,
   noPurpose: SIGN,
@@ -45,6 +47,8 @@ export interface MakeOptions {
   /** `YYYYMMDDHHMMSSZ` */
   from?: string;
   to?: string;
+  /** Has the key of this one, and no key of its own. */
+  sameKey?: Made;
   /** As openssl's `-newkey` takes them. */
   key?: string[];
 }
@@ -60,7 +64,7 @@ export class TestTsa {
     rmSync(this.folder, { recursive: true });
   }
 
-  make(name: string, { shape, by, from, to, key = P256 }: MakeOptions): Made {
+  make(name: string, { shape, by, from, to, key = P256, sameKey }: MakeOptions): Made {
     this.#made += 1;
     const path = (suffix: string): string => join(this.folder, `${this.#made}.${suffix}`);
     writeFileSync(path('index'), '');
@@ -70,14 +74,12 @@ export class TestTsa {
       `[req]\ndistinguished_name=dn\n[dn]\n[ca]\ndefault_ca=own\n[own]\ndatabase=${path('index')}\nserial=${path('serial')}\n` +
         `policy=any\nunique_subject=no\ndefault_md=sha256\n[any]\ncommonName=supplied\n[shape]\n${SHAPES[shape]}\n`,
     );
-    const made = { name, certificate: path('pem'), key: path('key') };
+    const made = { name, certificate: path('pem'), key: sameKey?.key ?? path('key') };
     openssl(
       'req',
-      '-newkey',
-      ...key,
-      '-nodes',
-      '-keyout',
-      made.key,
+      ...(sameKey === undefined
+        ? ['-newkey', ...key, '-nodes', '-keyout', made.key]
+        : ['-new', '-key', made.key]),
       '-out',
       path('csr'),
       '-subj',
@@ -129,7 +131,7 @@ export class TestTsa {
     const path = (name: string): string => join(this.folder, name);
     writeFileSync(path('question'), question);
     writeFileSync(path('serial'), '01\n');
-    writeFileSync(path('chain'), chain.map((one) => readFileSync(one.certificate)).join('\n'));
+    writeFileSync(path('chain'), pemOf(chain));
     writeFileSync(
       path('tsa.cnf'),
       `[tsa]\ndefault_tsa=own\n[own]\nserial=${path('serial')}\ndefault_policy=1.2.3.4\n` +
@@ -160,6 +162,8 @@ export class TestTsa {
     const path = (name: string): string => join(this.folder, name);
     const info = stampInfo(note, changes);
     writeFileSync(path('info'), info);
+    const chain = changes.chain ?? [];
+    writeFileSync(path('chain'), pemOf(chain));
     const attributes = changes.bound === false ? [] : ['-cades'];
     openssl(
       'cms',
@@ -177,7 +181,7 @@ export class TestTsa {
       certificate,
       '-inkey',
       key,
-      ...(changes.chain ?? []).flatMap((one) => ['-certfile', one.certificate]),
+      ...(chain.length > 0 ? ['-certfile', path('chain')] : []),
       ...(changes.withoutCertificate === true ? ['-nocerts'] : []),
       '-in',
       path('info'),
@@ -207,6 +211,10 @@ export class TestTsa {
     ];
     return spawnSync('openssl', args).status === 0;
   }
+}
+
+function pemOf(chain: readonly Made[]): string {
+  return chain.map((one) => readFileSync(one.certificate, 'utf8')).join('\n');
 }
 
 export interface Forgery {

@@ -119,6 +119,7 @@ describe('a time stamp', { skip }, () => {
   test('of a chain that does not hold is none', () => {
     const stranger = tsa.usual();
     const self = tsa.make('root', { shape: 'stamps' });
+    const cannotSign = tsa.make('mute', { shape: 'cannotSign', by: root });
     const noAuthority = tsa.make('none', { shape: 'noAuthority', by: root });
     const narrow = tsa.make('narrow', { shape: 'narrow', by: root });
     const middle = tsa.make('middle', { shape: 'middle', by: narrow });
@@ -129,6 +130,7 @@ describe('a time stamp', { skip }, () => {
       [self, []],
       [namesake, [root]],
       [tsa.make('below', { shape: 'stamps', by: noAuthority }), [noAuthority]],
+      [tsa.make('below', { shape: 'stamps', by: cannotSign }), [cannotSign]],
       [tsa.make('below', { shape: 'stamps', by: middle }), [middle, narrow]],
     ] as const) {
       const answer = tsa.forge(NOTE, by, { chain });
@@ -214,8 +216,10 @@ describe('a time stamp', { skip }, () => {
   });
 
   test('with certificates that all issued each other takes no time', () => {
-    const key = tsa.make('ring', { shape: 'root' });
-    const ring = Array.from({ length: 8 }, () => tsa.make('ring', { shape: 'root', by: key }));
+    const key = tsa.make('ring', { shape: 'ring' });
+    const ring = Array.from({ length: 12 }, () =>
+      tsa.make('ring', { shape: 'ring', by: key, sameKey: key }),
+    );
     const by = tsa.make('below', { shape: 'stamps', by: key });
     const started = performance.now();
     assert.match(detail(tsa.forge(NOTE, by, { chain: [...ring, key] })), /no chain/);
