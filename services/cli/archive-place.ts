@@ -1,13 +1,27 @@
 /** What the commands that read an archive share: where it lies, and which keys are trusted. */
+import type { Certificate } from '../../schemas/evidence/certificate.ts';
 import type { Verifier } from '../../schemas/evidence/note.ts';
 import { configuredSigner } from '../evidence/signer.ts';
-import { namedVerifiers } from '../evidence/trust.ts';
+import { namedAuthorities, namedVerifiers, namedWitnesses } from '../evidence/trust.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
 
 export interface KeyFlags {
   key?: string[];
   keyFile?: string[];
+}
+
+/** Whom else than lakeseal's keys the user believes. */
+export interface AnchorFlags {
+  tsaCa?: string[];
+  witness?: string[];
+}
+
+export interface TrustedAnchors {
+  /** Null where none was named: time stamps are then not judged. */
+  authorities: Certificate[] | null;
+  /** Likewise. */
+  witnesses: Verifier[] | null;
 }
 
 /** A bucket, or a copy in a folder; `storage.prefix` counts for both. */
@@ -45,4 +59,18 @@ export async function trustedKeys(
     code: 'NO_KEY',
     hint: 'Pass --key (`lakeseal keys show` prints it), or set evidence.publicKeys.',
   });
+}
+
+/** Of the command line, else of the configuration, where it is to count. @throws Failure */
+export function trustedAnchors(
+  { tsaCa, witness }: AnchorFlags,
+  config: Pick<Config, 'anchors'> | null,
+): TrustedAnchors {
+  const { timestamps = [], witnesses = [] } = config?.anchors ?? {};
+  const files = tsaCa ?? timestamps.flatMap(({ caFile }) => caFile ?? []);
+  const vkeys = witness ?? witnesses.map(({ key }) => key);
+  return {
+    authorities: files.length === 0 ? null : namedAuthorities(files),
+    witnesses: vkeys.length === 0 ? null : namedWitnesses(vkeys),
+  };
 }

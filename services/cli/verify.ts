@@ -7,6 +7,8 @@
 import { readFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import cliProgress from 'cli-progress';
+import { judgeStamp } from '../../schemas/evidence/time-stamp.ts';
+import { judgeWitness } from '../../schemas/evidence/witness.ts';
 import type { Config } from '../runtime/config.ts';
 import { describeFailure, Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped } from '../runtime/wording.ts';
@@ -15,12 +17,20 @@ import { folderSource } from '../verifier/folder-source.ts';
 import { s3Source } from '../verifier/s3-source.ts';
 import type { ArchiveSource } from '../verifier/source.ts';
 import { type Verification, verify } from '../verifier/verify.ts';
-import { archivePlace, type KeyFlags, trustedKeys } from './archive-place.ts';
+import {
+  type AnchorFlags,
+  archivePlace,
+  type KeyFlags,
+  type TrustedAnchors,
+  trustedAnchors,
+  trustedKeys,
+} from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
-export interface VerifyFlags extends KeyFlags {
+export interface VerifyFlags extends KeyFlags, AnchorFlags {
   from?: string[];
   deep?: true;
+  expectStamps?: true;
   rootMaxAge?: number;
   maxFindings: number;
   quiet?: true;
@@ -54,6 +64,13 @@ async function verifyPlace(
   terminal: Terminal,
 ): Promise<number> {
   const verifiers = await trustedKeys(flags, () => config);
+  const anchors = trustedAnchors(flags, config);
+  if (flags.expectStamps === true && anchors.authorities === null) {
+    throw new Failure('time stamps are expected, but of no authority', {
+      code: 'USAGE',
+      hint: 'Pass the root certificate of the authority with --tsa-ca.',
+    });
+  }
   const { storage, folder } = archivePlace(config, place);
   const bucket = folder === null ? s3Source(storage) : null;
   const source = bucket ?? folderSource(folder!);
@@ -70,9 +87,8 @@ async function verifyPlace(
       nowMs,
       rootAgeMsMax: flags.rootMaxAge === undefined ? null : flags.rootMaxAge * 1000,
       concurrency: CONCURRENCY,
-      judgeStamp: null,
-      judgeWitness: null,
-      expectStamps: false,
+      ...judges(anchors),
+      expectStamps: flags.expectStamps === true,
       breathe: () => setImmediate(),
       progress: (log, bytes) => bar.update(log, bytes),
       found: (finding) => findings.push(finding),
@@ -80,12 +96,25 @@ async function verifyPlace(
     bar.stop();
     const code = exitCodeOf(findings);
     if (flags.json === true) terminal.out(asJson(source, verification, findings, code));
-    else tell(terminal, source, verification, findings, flags, code);
+    else tell(terminal, source, verification, findings, flags, anchors, code);
     return code;
   } finally {
     bar.stop();
     bucket?.close();
   }
+}
+
+function judges({ authorities, witnesses }: TrustedAnchors) {
+  return {
+    judgeStamp:
+      authorities === null
+        ? null
+        : (note: Buffer, stamp: Buffer) => judgeStamp(note, stamp, { trusted: authorities }),
+    judgeWitness:
+      witnesses === null
+        ? null
+        : (note: Buffer, lines: Buffer) => judgeWitness(note, lines, witnesses),
+  };
 }
 
 function readKept(path: string): Buffer {
@@ -138,6 +167,7 @@ function tell(
   { partitions, root, trusted }: Verification,
   findings: readonly Finding[],
   { maxFindings, deep }: VerifyFlags,
+  { authorities }: TrustedAnchors,
   code: number,
 ): void {
   terminal.out(
@@ -156,7 +186,8 @@ function tell(
   }
   const roots =
     root.time === null ? 'no root' : `${counted(root.size, 'root')}, the newest of ${root.time}`;
-  const stamps = root.stamps === 0 ? '' : `, ${counted(root.stamps, 'time stamp')} not judged`;
+  const judged = authorities === null ? ' not judged (--tsa-ca)' : '';
+  const stamps = root.stamps === 0 ? '' : `, ${counted(root.stamps, 'time stamp')}${judged}`;
   terminal.out(`${partitions.length > 0 ? '\n' : ''}${roots}${stamps}`);
   terminal.out(`trusted: ${trusted.map(({ vkey }) => vkey).join(', ')}\n`);
   for (const { code: what, key, versionId, expected, found } of findings.slice(0, maxFindings)) {

@@ -22,6 +22,7 @@ export function crossChecks(config: Partial<Config>): Check[] {
     ...checkKeys('setup', config.setup),
     ...checkTopics(config.topics, config.collect),
     ...checkArchive(config.archive),
+    ...checkAnchors(config.anchors),
   ];
 }
 
@@ -147,5 +148,16 @@ function checkArchive(archive: Config['archive'] | undefined): Check[] {
   if (archive.retentionDays > RETENTION_DAYS_MAX) {
     found.push({ path: 'archive.retentionDays', what: `must not pass ${RETENTION_DAYS_MAX}` });
   }
+  return found;
+}
+
+function checkAnchors(anchors: Config['anchors'] | undefined): Check[] {
+  if (anchors === undefined) return [];
+  const found: Check[] = [];
+  anchors.copies.forEach((copy, at) => {
+    if (copy.kind !== 's3') return;
+    const path = `anchors.copies.${at}`;
+    found.push(...together(path, copy, ['accessKeyId', 'secretAccessKeyFile']));
+  });
   return found;
 }

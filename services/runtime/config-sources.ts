@@ -3,7 +3,7 @@
  * and remembers where each came from, so that a problem is reported at file:line:column or by the
  * name of its variable. Says nothing about whether a value is right: the schema does.
  */
-import { isMap, LineCounter, type ParsedNode, parseDocument } from 'yaml';
+import { isMap, LineCounter, type ParsedNode, parse, parseDocument } from 'yaml';
 import type { Problem } from './config-checks.ts';
 import type { ConfigKey } from './config-keys.ts';
 import { systemReason } from './errors.ts';
@@ -243,6 +243,7 @@ const EXPECTED = {
   number: 'a whole number',
   boolean: 'true or false',
   list: 'values with commas between them',
+  objects: 'a list in YAML or JSON',
 } as const;
 
 function parseValue(key: ConfigKey, text: string): unknown {
@@ -255,5 +256,16 @@ function parseValue(key: ConfigKey, text: string): unknown {
       return { true: true, false: false }[text.trim()];
     case 'list':
       return text.split(',').flatMap((part) => part.trim() || []);
+    case 'objects':
+      return listOf(text);
+  }
+}
+
+function listOf(text: string): unknown {
+  try {
+    const value: unknown = parse(text, { maxAliasCount: ALIASES_MAX });
+    return Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
   }
 }
