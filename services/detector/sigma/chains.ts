@@ -2,7 +2,7 @@
  * Stateful rules with their references resolved: what each refers to, whether that means events of
  * a detection or alerts of another stateful rule (a chain), and who raises alerts.
  */
-import { fieldDoubt } from '../match/fields.ts';
+import { fieldDoubt } from '../fields/fields.ts';
 import type { Alias } from './correlation.ts';
 import type { RuleDocument } from './documents.ts';
 import type { Findings } from './findings.ts';

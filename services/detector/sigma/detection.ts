@@ -2,7 +2,7 @@
  * The `detection` of a rule, or the like part of a filter: named selections and a condition over
  * them, as expressions.
  */
-import { fieldDoubt } from '../match/fields.ts';
+import { fieldDoubt } from '../fields/fields.ts';
 import { parseCondition } from './condition.ts';
 import type { Findings } from './findings.ts';
 import type { ItemProblem } from './item-problem.ts';

@@ -3,6 +3,7 @@
  * folder make it, `match/` turns detection rules into tests of one event, `correlate/` turns
  * stateful rules into plans over many, `alert/` tells both to people.
  */
+import type { Place } from '../fields/place.ts';
 import type { Pattern } from './pattern.ts';
 
 export const LEVELS = ['informational', 'low', 'medium', 'high', 'critical'] as const;
@@ -62,18 +63,6 @@ export interface RuleTest {
   /** GeoIP and ASN answers for addresses of the test, by address. */
   places: ReadonlyMap<string, Place>;
   line: number;
-}
-
-/** What is known of an address beside the address itself. */
-export interface Place {
-  /** ISO 3166-1 alpha-2. */
-  country: string | null;
-  city: string | null;
-  /** Degrees; null where only the country is known. */
-  latitude: number | null;
-  longitude: number | null;
-  asn: number | null;
-  asOrganisation: string | null;
 }
 
 /** What every kind of rule document says of itself. */
