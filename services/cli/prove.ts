@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import type { Verifier } from '../../schemas/evidence/note.ts';
 import { checkProof, ProofError, type Proven, parseProof } from '../../schemas/evidence/proof.ts';
 import { withSuccessors } from '../evidence/trust.ts';
+import { systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped } from '../runtime/wording.ts';
@@ -67,6 +68,9 @@ export async function runProve(
 
 // --- what is meant -----------------------------------------------------------------------------
 
+/** A hint for when the store denies something. */
+const RIGHTS = '`lakeseal prove` needs s3:GetObject and ListBucket of the credential in storage.*.';
+
 function openArchive(config: Config, archive: string | undefined) {
   const { storage, folder } = archivePlace(config, archive);
   const { prefix } = storage;
@@ -74,7 +78,7 @@ function openArchive(config: Config, archive: string | undefined) {
     const store: ProofStore = folderStore(folder);
     return { store, prefix, close: () => {} };
   }
-  const store = createS3Store(storage, config.archive);
+  const store = createS3Store(storage, config.archive, systemClock, RIGHTS);
   return { store: store as ProofStore, prefix, close: () => store.close() };
 }
 

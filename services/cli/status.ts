@@ -16,6 +16,7 @@ import { ruleFolders } from '../detector/stream/rules-in-force.ts';
 import { connectKafka, kafkaFailure } from '../ingest/kafka.ts';
 import { registerSchemas } from '../ingest/registry.ts';
 import { clusterTopics } from '../ingest/topic-ids.ts';
+import { systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Failure } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
@@ -28,6 +29,9 @@ import { topicSchemas } from './schemas.ts';
 const DAY_MS = 86_400_000;
 /** Partitions whose position is read from the store at once. */
 const READERS_MAX = 8;
+/** A hint for when the store denies something. */
+const RIGHTS =
+  '`lakeseal status` needs s3:GetObject, ListBucket and ListBucketVersions of the credential in storage.*.';
 
 export interface ServerStatus {
   server: 'kafka' | 'registry' | 'store' | 'opensearch';
@@ -287,7 +291,7 @@ async function readSealed(
   addresses: PartitionAddress[],
 ): Promise<Sealed[] & { detail: string }> {
   const { storage, archive } = config;
-  const store = createS3Store(storage, archive);
+  const store = createS3Store(storage, archive, systemClock, RIGHTS);
   const sealed: Sealed[] = new Array(addresses.length);
   try {
     // Also where there is no partition to ask about: is the bucket there?
