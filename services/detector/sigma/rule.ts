@@ -101,8 +101,8 @@ export interface Rule extends RuleHeader {
   /** Titles of the filters that are part of `condition`, for `rules explain`. */
   filters: readonly string[];
   /**
-   * False where the rule only serves stateful rules: a correlation refers to it and does not
-   * `generate`, or it has a `lakeseal` kind of its own, which then alerts in its place.
+   * False where the rule only serves stateful rules: a correlation or an absence refers to it and
+   * does not `generate`, or it has a `lakeseal` kind of its own, which then alerts in its place.
    */
   alerts: boolean;
 }
