@@ -86,7 +86,7 @@ function describeLag({ lag }: GroupPosition): Cell {
 }
 
 function describeRules(terminal: Terminal, { rules }: Status): string {
-  const { shipped, own, stateful, problems, exceptions, expired, enrichment, blind } = rules;
+  const { shipped, own, stateful, problems, exceptions, expired, enrichment, needs, blind } = rules;
   const lines = [
     `Rules: ${shipped} shipped, ${own} own (${stateful} over many events), ${exceptions} exceptions, ${problems.length} problems`,
   ];
@@ -99,12 +99,28 @@ function describeRules(terminal: Terminal, { rules }: Status): string {
     if (ok) lines.push(`  enrich.${what}: ${printable(`${file}: ${detail}`)}`);
     else add(`enrich.${what}: ${file}: ${detail}`);
   }
+  const lists = countedBy(needs.flatMap((need) => need.lists.map((name) => `${name}.txt`)));
+  const files = countedBy(
+    needs.flatMap(({ fields }) => [...new Set(fields.map(({ anyOf }) => anyOf.join('/')))]),
+  );
+  if (lists !== '') lines.push(`  lists, and how many rules read each: ${printable(lists)}`);
+  if (files !== '') lines.push(`  files of places, and how many rules read each: ${files}`);
   if (blind.length > 0) {
     const names = blind.slice(0, PROBLEMS_SHOWN_MAX).join(', ');
     const more = blind.length > PROBLEMS_SHOWN_MAX ? ', …' : '';
     add(`without places (enrich.city, enrich.asn) these say nothing: ${names}${more}`);
   }
   return lines.join('\n');
+}
+
+/** `a 2, b 1`: each name once, with how often it comes. */
+function countedBy(names: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return [...counts]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, count]) => `${name} ${count}`)
+    .join(', ');
 }
 
 function describeAlerts(terminal: Terminal, { alerts }: Status): string {

@@ -7,7 +7,7 @@ import { NO_CLUSTER_ID, type PartitionAddress } from '../../schemas/layout.ts';
 import { readPosition } from '../archiver/position.ts';
 import { openSearchClient } from '../detector/alert/opensearch.ts';
 import { openEnrichment } from '../detector/enrich/enrichment.ts';
-import { enrichmentNeeds, unmetNeeds } from '../detector/enrich/needs.ts';
+import { needsOf, type RuleNeeds, unmetNeeds } from '../detector/enrich/needs.ts';
 import { describeProblem } from '../detector/sigma/problem.ts';
 import { LEVELS, type Level } from '../detector/sigma/rule.ts';
 import { loadRules, SHIPPED_RULES } from '../detector/sigma/rules.ts';
@@ -84,6 +84,8 @@ export interface RuleStatus {
   expired: string[];
   /** Each configured GeoIP or ASN file. */
   enrichment: Array<{ what: string; file: string; ok: boolean; detail: string }>;
+  /** Which rules read fields that only such a file gives, or values of a list file. */
+  needs: Array<Omit<RuleNeeds, 'file'>>;
   /** Titles of rules that can say nothing without a file that is not there. */
   blind: string[];
 }
@@ -334,10 +336,12 @@ function readRules({ detect, enrich }: Config, nowMs: number): RuleStatus {
       exceptions: 0,
       expired: [],
       enrichment,
+      needs: [],
       blind: [],
     };
   }
   const { rules, stateful, exceptions } = loaded.set;
+  const needs = needsOf(loaded.set);
   const alerting = [...rules, ...stateful].filter(({ alerts }) => alerts);
   const shipped = alerting.filter(({ file }) => file.startsWith(SHIPPED_RULES)).length;
   return {
@@ -348,7 +352,8 @@ function readRules({ detect, enrich }: Config, nowMs: number): RuleStatus {
     exceptions: exceptions.filter(({ expired }) => !expired).length,
     expired: exceptions.filter(({ expired }) => expired).map(({ title }) => title),
     enrichment,
-    blind: unmetNeeds(enrichmentNeeds(loaded.set), states).map(({ title }) => title),
+    needs: needs.map(({ file: _, ...need }) => need),
+    blind: unmetNeeds(needs, states).map(({ title }) => title),
   };
 }
 

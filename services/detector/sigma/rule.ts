@@ -98,6 +98,8 @@ export interface Rule extends RuleHeader {
   /** The rule's condition, and those of the filters in force for it. */
   condition: Expression;
   levels: readonly LevelCase[];
+  /** Names of the lists whose values stand in `condition`. */
+  lists: ReadonlySet<string>;
   /** Titles of the filters that are part of `condition`, for `rules explain`. */
   filters: readonly string[];
   /**
