@@ -325,6 +325,8 @@ function addCollect(program: Command, { terminal, finish, config }: CommandConte
 const COLLECT_HELP = `
 The delivery bucket is read with the credential that the AWS environment gives (AWS_PROFILE,
 AWS_ACCESS_KEY_ID, a role), never with the archive's.
+Files of a bucket, folder or glob are read day by day (date=YYYY-MM-DD in their path) and within a day
+in the order in which they were delivered, whichever workspace they are of; inputs in the order given.
 Exit code 0 everything collected, 2 some lines went to the dead-letter topic or a file was damaged,
 130 stopped half-way, 1 could not run.`;
 

@@ -17,6 +17,7 @@ import {
   parseProof,
 } from '../../schemas/evidence/proof.ts';
 import { withSuccessors } from '../evidence/trust.ts';
+import { systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped } from '../runtime/wording.ts';
@@ -81,6 +82,9 @@ export async function runProve(
 
 // --- what is meant -----------------------------------------------------------------------------
 
+/** A hint for when the store denies something. */
+const RIGHTS = '`lakeseal prove` needs s3:GetObject and ListBucket of the credential in storage.*.';
+
 function openArchive(config: Config, archive: string | undefined) {
   const { storage, folder } = archivePlace(config, archive);
   const { prefix } = storage;
@@ -88,7 +92,7 @@ function openArchive(config: Config, archive: string | undefined) {
     const store: ProofStore = folderStore(folder);
     return { store, prefix, close: () => {} };
   }
-  const store = createS3Store(storage, config.archive);
+  const store = createS3Store(storage, config.archive, systemClock, RIGHTS);
   return { store: store as ProofStore, prefix, close: () => store.close() };
 }
 

@@ -19,7 +19,7 @@ import { AlertSender } from './alert/send.ts';
 import type { Limits } from './correlate/limits.ts';
 import { Detector, rejectedLetter } from './detector.ts';
 import { type Enrichment, openEnrichment } from './enrich/enrichment.ts';
-import { enrichmentNeeds, unmetNeeds } from './enrich/needs.ts';
+import { needsOf, unmetNeeds } from './enrich/needs.ts';
 import { watchHeap } from './heap.ts';
 import { type DetectorMetrics, detectorMetrics } from './metrics.ts';
 import { openSchemaSource } from './schema-source.ts';
@@ -332,7 +332,7 @@ function tellEnrichment({ log }: ServiceContext, enrichment: Enrichment, engine:
     if (ok) log.info({ what, file, detail }, 'enrichment file is in use');
     else log.warn({ what, file, detail }, 'enrichment file cannot be used');
   }
-  const unmet = unmetNeeds(enrichmentNeeds(engine.set), states);
+  const unmet = unmetNeeds(needsOf(engine.set), states);
   if (unmet.length === 0) return;
   const titles = unmet.map(({ title }) => title);
   log.warn({ rules: titles }, 'rules say nothing without places: set enrich.city or enrich.asn');

@@ -4,15 +4,10 @@
  */
 
 import type { TextShapes } from '../../ingest/event-view.ts';
+import { FEW_PLACES, remembered } from '../fields/memo.ts';
+import { numberOf } from '../fields/number.ts';
 import type { TextTest } from '../sigma/pattern.ts';
-import {
-  type CompiledRule,
-  compileText,
-  isUncased,
-  numberOf,
-  type OneTextTest,
-} from './compile.ts';
-import { FEW_PLACES, remembered } from './memo.ts';
+import { type CompiledRule, compileText, isUncased, type OneTextTest } from './compile.ts';
 import type { Subject } from './subject.ts';
 import { TextIndex } from './text-index.ts';
 import { type Sign, signKey, type Witness } from './witness.ts';

@@ -17,7 +17,7 @@ import type { Config } from '../../runtime/config.ts';
 import type { Log } from '../../runtime/log.ts';
 import { counted } from '../../runtime/wording.ts';
 import type { Limits } from '../correlate/limits.ts';
-import type { PlaceSource } from '../match/derived.ts';
+import type { PlaceSource } from '../fields/place.ts';
 import { describeProblem, type Problem, sortProblems } from '../sigma/problem.ts';
 import {
   type LoadedRules,
