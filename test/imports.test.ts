@@ -1,8 +1,8 @@
 /**
- * The architecture as a test: `schemas ← runtime ← {ingest, store} ← evidence ← {collector, archiver, detector} ←
- * {verifier, replay} ← cli`. Siblings never import each other, nothing goes in a circle, and only
- * the files named here touch the outside world: everything else is a decision that can be tested
- * with values.
+ * The architecture as a test: `schemas ← runtime ← {ingest, store} ← evidence ← {collector, archiver,
+ * detector, posture} ← {verifier, replay} ← cli`. Siblings never import each other, nothing goes in a
+ * circle, and only the files named here touch the outside world: everything else is a decision that
+ * can be tested with values.
  */
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
@@ -22,6 +22,7 @@ const RANKS: Record<string, number> = {
   'services/collector': 3,
   'services/archiver': 3,
   'services/detector': 3,
+  'services/posture': 3,
   'services/verifier': 4,
   'services/replay': 4,
   'services/cli': 5,
@@ -50,6 +51,8 @@ const EDGES: Record<string, string[]> = {
     'services/cli/preflight-store.ts',
     'services/cli/store-client.ts',
     'services/collector/s3.ts',
+    'services/posture/read-posture.ts',
+    'services/posture/rights.ts',
     'services/store/s3.ts',
     'services/verifier/s3-source.ts',
   ],

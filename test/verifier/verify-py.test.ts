@@ -8,12 +8,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { BASELINE_LOG } from '../../schemas/evidence/baseline-leaf.ts';
+import { timeOf } from '../../schemas/evidence/leaf.ts';
+import { recordBaseline } from '../../services/posture/baseline.ts';
 import { exitCodeOf, type Finding } from '../../services/verifier/findings.ts';
 import { folderSource } from '../../services/verifier/folder-source.ts';
 import { prove } from '../../services/verifier/prove.ts';
+import { POSTURE } from '../posture/a-posture.ts';
 import { findingsIn } from './findings-in.ts';
-import { PREFIX, type SmallArchive, signer } from './proof-archive.ts';
-import { dataKey, replace, scene, TAMPERINGS } from './tamperings.ts';
+import { PREFIX, type SmallArchive, START_MS, signer } from './proof-archive.ts';
+import { dataKey, leafKey, noteKey, replace, scene, TAMPERINGS } from './tamperings.ts';
 import { writeFolder } from './write-folder.ts';
 
 const SCRIPT = join(import.meta.dirname, '..', '..', 'schemas', 'verify.py');
@@ -77,6 +81,26 @@ describe('verify.py', { skip }, () => {
     replace(archive.bucket, dataKey(0n), null);
     const [one, other] = await both(archive, false);
     assert.deepEqual(other, one);
+  });
+
+  test('agrees on baselines, untouched and rewritten', async () => {
+    const archive = await scene();
+    const body = {
+      time: timeOf(START_MS),
+      bucket: 'archive',
+      approvedBy: 'ada@example.com',
+      reason: 'bucket made',
+      posture: POSTURE,
+      rights: [],
+    };
+    await recordBaseline(archive.store, PREFIX, body, signer);
+    assert.deepEqual(await both(archive, true), [[], []]);
+    const key = leafKey(0, BASELINE_LOG);
+    const text = archive.bucket.current(key)!.bytes!.toString();
+    replace(archive.bucket, key, Buffer.from(text.replace('COMPLIANCE', 'GOVERNANCE')));
+    const [ours, theirs] = await both(archive, true);
+    assert.deepEqual(theirs, ours);
+    assert.ok(ours.includes(`checkpoint_root ${noteKey(1, BASELINE_LOG)}`), ours.join());
   });
 
   test('checks proofs as lakeseal does', async () => {
