@@ -29,8 +29,6 @@ export interface Step {
 export interface FactState {
   fact: Fact;
   holds: boolean;
-  /** What is taken to have been before the first event about it. */
-  heldBefore: boolean;
 }
 
 /** Stands for all privileges that no event told of before they were taken away. */
@@ -84,7 +82,7 @@ export class AccessState {
     } else if (op === 'take') {
       this.#setFact(effect, false, event, effect, told);
     } else if (op === 'touch') {
-      const state = { fact: effect, holds: false, heldBefore: false };
+      const state = { fact: effect, holds: false };
       const step = { event, effect, direction: effect.direction, isNews: true };
       told(`touch\n${factKey(effect)}`, state, step);
     } else {
@@ -100,7 +98,7 @@ export class AccessState {
     if (!this.#facts.has(key)) {
       const { kind, subject, privilege, object, scope, sense } = fact;
       const plain = { kind, subject, privilege, object, scope, sense };
-      this.#facts.set(key, { fact: plain, holds: !holds, heldBefore: !holds });
+      this.#facts.set(key, { fact: plain, holds: !holds });
       addTo(this.#byKindAndObject, `${kind}\n${scope}\n${object}`, key);
       addTo(this.#byObject, `${scope}\n${object}`, key);
       addTo(this.#bySubject, subject, key);

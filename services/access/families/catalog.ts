@@ -83,7 +83,7 @@ const updateOf =
 const changeSecurableOwner: Reader = (event) => {
   const type = needed(event, 'securable_type').toUpperCase();
   const owner = needed(event, 'owner', 'new_owner');
-  return [owned(event, objectName(event, type), owner, metastoreScope(event))];
+  return [owned(objectName(event, type), owner, metastoreScope(event))];
 };
 
 const updateMetastore: Reader = (event) => {
