@@ -4,11 +4,12 @@
  *
  * Total: whatever the text, reading answers approvals or every problem with its place.
  */
-import { isMap, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import { LineCounter, type ParsedNode, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { KINDS } from '../../schemas/evidence/access-leaf.ts';
 import { didYouMean } from '../runtime/nearest.ts';
-import type { AccessEvent, Effect } from './change.ts';
+import { offsetOf } from '../runtime/yaml-place.ts';
+import { type AccessEvent, compareEvents, type Effect } from './change.ts';
 import type { Diff } from './diff.ts';
 
 export interface Approval {
@@ -106,7 +107,7 @@ export function readApprovals(name: string, source: string): ReadApprovals {
   if (Buffer.byteLength(source) > APPROVALS_BYTES_MAX) {
     return fail(0, `larger than ${APPROVALS_BYTES_MAX} bytes`, 'split it');
   }
-  let root: Node | null;
+  let root: ParsedNode | null;
   let value: unknown;
   try {
     const document = parseDocument(source, { lineCounter: lines, prettyErrors: false });
@@ -125,14 +126,14 @@ export function readApprovals(name: string, source: string): ReadApprovals {
 
 function problemsOf(
   issue: z.core.$ZodIssue,
-  root: Node | null,
+  root: ParsedNode | null,
   place: (offset: number) => string,
 ): ApprovalProblem[] {
-  const path = issue.path as Array<string | number>;
+  const path = issue.path.map(String);
   const where = path.length === 0 ? 'the file' : `"${path.at(-1)}"`;
   if (issue.code !== 'unrecognized_keys') {
     const [what, hint = 'see the example in the README'] = issue.message.split('; ');
-    return [{ place: place(offsetOf(root, path)), what: `${where}: ${what}`, hint }];
+    return [{ place: place(offsetOf(root, path, false)), what: `${where}: ${what}`, hint }];
   }
   const known = path.at(-1) === 'match' ? MATCH_KEYS : Object.keys(approval.shape);
   return issue.keys.map((key) => ({
@@ -142,37 +143,16 @@ function problemsOf(
   }));
 }
 
-/** Of the value (or key) at a path, or of the nearest thing above it that is there. */
-function offsetOf(root: Node | null, path: ReadonlyArray<string | number>, isKey = false): number {
-  let node: unknown = root;
-  let offset = root?.range?.[0] ?? 0;
-  for (const [depth, part] of path.entries()) {
-    let key: unknown;
-    let next: unknown;
-    if (isMap(node)) {
-      const pair = node.items.find((one) => String(one.key) === String(part));
-      [key, next] = [pair?.key, pair?.value];
-    } else if (isSeq(node)) {
-      next = node.items[Number(part)];
-    }
-    const chosen = (isKey && depth === path.length - 1 ? key : (next ?? key)) as Node | undefined;
-    if (chosen === undefined || chosen === null) break;
-    offset = chosen.range?.[0] ?? offset;
-    node = next;
-  }
-  return offset;
-}
-
 function unique(
   given: ReadonlyArray<z.infer<typeof approval>>,
-  root: Node | null,
+  root: ParsedNode | null,
   place: (offset: number) => string,
 ): ReadApprovals {
   const problems: ApprovalProblem[] = [];
   const seen = new Set<string>();
   for (const [at, { id }] of given.entries()) {
     if (seen.has(id)) {
-      const offset = offsetOf(root, ['approvals', at, 'id']);
+      const offset = offsetOf(root, ['approvals', String(at), 'id'], false);
       const hint = 'give each approval an id of its own';
       problems.push({ place: place(offset), what: `a second approval "${id}"`, hint });
     }
@@ -242,12 +222,7 @@ function expansions(diff: Diff): Array<{ event: AccessEvent; effect: Effect }> {
   }
   return [...found]
     .map(([effect, event]) => ({ event, effect }))
-    .sort(
-      (one, other) =>
-        one.event.timeMs - other.event.timeMs ||
-        (one.event.eventId < other.event.eventId ? -1 : 1) ||
-        0,
-    );
+    .sort((one, other) => compareEvents(one.event, other.event));
 }
 
 function approves({ fromMs, toMs, match }: Approval, event: AccessEvent, effect: Effect): boolean {
@@ -262,25 +237,27 @@ function approves({ fromMs, toMs, match }: Approval, event: AccessEvent, effect:
   });
 }
 
-/** `*` is any text, `?` any one character; case does not matter. Linear in both. */
+/** `*` is any text, `?` any one character; case does not matter. Never worse than both lengths multiplied. */
 export function fits(pattern: string, text: string): boolean {
-  const [wild, plain] = [[...pattern.toLowerCase()], [...text.toLowerCase()]];
-  let at = 0;
-  let in_ = 0;
+  const wild = [...pattern.toLowerCase()];
+  const plain = [...text.toLowerCase()];
+  let inWild = 0;
+  let inPlain = 0;
+  // The last star, and how far it has reached.
   let star = -1;
-  let mark = 0;
-  while (in_ < plain.length) {
-    if (wild[at] === '*') {
-      star = at++;
-      mark = in_;
-    } else if (at < wild.length && (wild[at] === '?' || wild[at] === plain[in_])) {
-      at++;
-      in_++;
+  let reached = 0;
+  while (inPlain < plain.length) {
+    if (wild[inWild] === '*') {
+      star = inWild++;
+      reached = inPlain;
+    } else if (wild[inWild] === '?' || wild[inWild] === plain[inPlain]) {
+      inWild++;
+      inPlain++;
     } else if (star >= 0) {
-      at = star + 1;
-      in_ = ++mark;
+      inWild = star + 1;
+      inPlain = ++reached;
     } else return false;
   }
-  while (wild[at] === '*') at++;
-  return at === wild.length;
+  while (wild[inWild] === '*') inWild++;
+  return inWild === wild.length;
 }

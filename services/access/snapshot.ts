@@ -63,8 +63,13 @@ export function snapshotOf(input: SnapshotInput): { body: AccessBody; known: Acc
 
 function listedRows(rows: readonly ChangeRow[], bytesMax: number): ChangeRow[] {
   let bytes = 0;
-  const end = rows.findIndex((row) => (bytes += JSON.stringify(row).length * UTF8_MAX) > bytesMax);
-  return rows.slice(0, end < 0 ? rows.length : end);
+  const listed: ChangeRow[] = [];
+  for (const row of rows) {
+    bytes += JSON.stringify(row).length * UTF8_MAX;
+    if (bytes > bytesMax) break;
+    listed.push(row);
+  }
+  return listed;
 }
 
 /** Most bytes that one UTF-16 unit takes. */

@@ -4,6 +4,9 @@ import { configuredSigner } from '../evidence/signer.ts';
 import { namedVerifiers } from '../evidence/trust.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
+import { folderStore } from '../store/folder.ts';
+import { createS3Store } from '../store/s3.ts';
+import type { ObjectStore } from '../store/store.ts';
 
 export interface KeyFlags {
   key?: string[];
@@ -27,6 +30,24 @@ export function archivePlace({ storage }: Config, place: string | undefined): Ar
   }
   const prefix = path === '' || path.endsWith('/') ? path : `${path}/`;
   return { storage: { ...storage, bucket, prefix }, folder: null };
+}
+
+/** What reading needs of a store. */
+export type ReadStore = Pick<ObjectStore, 'get' | 'list' | 'versions'>;
+
+/** An archive that is only read. The caller closes it. @throws Failure */
+export function openArchive(
+  config: Config,
+  place: string | undefined,
+): { store: ReadStore; prefix: string; name: string; close(): void } {
+  const { storage, folder } = archivePlace(config, place);
+  const { prefix } = storage;
+  if (folder !== null) {
+    return { store: folderStore(folder), prefix, name: folder, close: () => {} };
+  }
+  const store = createS3Store(storage, config.archive);
+  const name = `s3://${storage.bucket}/${prefix}`;
+  return { store, prefix, name, close: () => store.close() };
 }
 
 /** Keys of the command line, else of the configuration, else that of the signing key. @throws Failure */

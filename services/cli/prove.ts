@@ -12,13 +12,11 @@ import { withSuccessors } from '../evidence/trust.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped } from '../runtime/wording.ts';
-import { folderStore } from '../store/folder.ts';
-import { createS3Store } from '../store/s3.ts';
 import { checkConsistency, parseConsistency, proveConsistency } from '../verifier/consistency.ts';
 import { findEvent } from '../verifier/find-event.ts';
 import { type ProofStore, prove, type RecordAddress } from '../verifier/prove.ts';
 import { recordsOfAlert, recordsOfAlertedEvent } from './alert-records.ts';
-import { archivePlace, type KeyFlags, trustedKeys } from './archive-place.ts';
+import { type KeyFlags, openArchive, trustedKeys } from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface ProveFlags extends KeyFlags {
@@ -66,17 +64,6 @@ export async function runProve(
 }
 
 // --- what is meant -----------------------------------------------------------------------------
-
-function openArchive(config: Config, archive: string | undefined) {
-  const { storage, folder } = archivePlace(config, archive);
-  const { prefix } = storage;
-  if (folder !== null) {
-    const store: ProofStore = folderStore(folder);
-    return { store, prefix, close: () => {} };
-  }
-  const store = createS3Store(storage, config.archive);
-  return { store: store as ProofStore, prefix, close: () => store.close() };
-}
 
 const RECORD = /^([A-Za-z0-9._-]+)\/(\d+)\/(\d+)$/;
 const ANY_TIME = 8.64e15;
