@@ -81,18 +81,26 @@ async function hear(
       const days = new Map<string, DayCount>();
       counts.push({ place, days });
       return {
-        event: (timeMs) => void (countOf(days, timeMs).events += 1),
-        access: (event) => void events.push({ place, event }),
-        undecodable: (_, __, timestampMs) =>
-          void (countOf(days, Math.max(0, timestampMs)).undecodable += 1),
+        event(timeMs) {
+          countOf(days, timeMs).events += 1;
+        },
+        access(event) {
+          events.push({ place, event });
+        },
+        undecodable(_, __, timestampMs) {
+          countOf(days, timestampMs).undecodable += 1;
+        },
       };
     },
   });
   return { reading, events, counts };
 }
 
+const TIME_MS_MAX = 8.64e15;
+
+/** Record times are whatever their producer said. */
 function countOf(days: Map<string, DayCount>, timeMs: number): DayCount {
-  const day = dayOf(timeMs);
+  const day = dayOf(Math.min(Math.max(0, timeMs), TIME_MS_MAX));
   let count = days.get(day);
   if (count === undefined) {
     count = { events: 0, undecodable: 0 };

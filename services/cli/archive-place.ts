@@ -7,6 +7,7 @@ import { Failure } from '../runtime/errors.ts';
 import { folderStore } from '../store/folder.ts';
 import { createS3Store } from '../store/s3.ts';
 import type { ObjectStore } from '../store/store.ts';
+import type { Terminal } from './terminal.ts';
 
 export interface KeyFlags {
   key?: string[];
@@ -67,3 +68,14 @@ export async function trustedKeys(
     hint: 'Pass --key (`lakeseal keys show` prints it), or set evidence.publicKeys.',
   });
 }
+
+/** Says on standard error, now and then, how many segments were read. */
+export function segmentProgress({
+  err,
+}: Pick<Terminal, 'err'>): (done: number, all: number) => void {
+  return (done, all) => {
+    if (done % PROGRESS_SEGMENTS === 0) err(`segment ${done + 1} of ${all}`);
+  };
+}
+
+const PROGRESS_SEGMENTS = 100;

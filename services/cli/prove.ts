@@ -16,7 +16,7 @@ import { checkConsistency, parseConsistency, proveConsistency } from '../verifie
 import { findEvent } from '../verifier/find-event.ts';
 import { type ProofStore, prove, type RecordAddress } from '../verifier/prove.ts';
 import { recordsOfAlert, recordsOfAlertedEvent } from './alert-records.ts';
-import { type KeyFlags, openArchive, trustedKeys } from './archive-place.ts';
+import { type KeyFlags, openArchive, segmentProgress, trustedKeys } from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface ProveFlags extends KeyFlags {
@@ -116,9 +116,7 @@ async function eventAddresses(
   const search = {
     sinceMs: since ?? -ANY_TIME,
     untilMs: until ?? ANY_TIME,
-    progress: (done: number, all: number): void => {
-      if (done % PROGRESS_SEGMENTS === 0) terminal.err(`segment ${done + 1} of ${all}`);
-    },
+    progress: segmentProgress(terminal),
   };
   const found = await findEvent(event!, search, options);
   if (found.length > 0) return found;
@@ -127,8 +125,6 @@ async function eventAddresses(
     hint: 'Times are those of events, in UTC; a duplicate or a late event lies where it arrived.',
   });
 }
-
-const PROGRESS_SEGMENTS = 100;
 
 // --- proofs ------------------------------------------------------------------------------------
 
