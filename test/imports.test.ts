@@ -1,6 +1,6 @@
 /**
- * The architecture as a test: `schemas ← runtime ← {ingest, store} ← evidence ← {access, collector, archiver, detector} ←
- * {verifier, replay} ← cli`. Siblings never import each other, nothing goes in a circle, and only
+ * The architecture as a test: `schemas ← runtime ← {ingest, store} ← evidence ← {access, collector,
+ * archiver, detector} ← {verifier, replay} ← cli`. Siblings never import each other, nothing goes in a circle, and only
  * the files named here touch the outside world: everything else is a decision that can be tested
  * with values.
  */

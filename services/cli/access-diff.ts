@@ -8,7 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { type Judged, judge, readApprovals } from '../access/approvals.ts';
 import { readArchive } from '../access/archive.ts';
-import type { AccessEvent, Place } from '../access/change.ts';
+import type { AccessEvent } from '../access/change.ts';
 import { type Diff, diffBetween } from '../access/diff.ts';
 import { AccessReader, type Heard } from '../access/read-events.ts';
 import { inOrder } from '../access/state.ts';
@@ -19,7 +19,7 @@ import { isBlank, LineSplitter } from '../ingest/lines.ts';
 import type { Config } from '../runtime/config.ts';
 import { describeFailure, Failure, reasonOf } from '../runtime/errors.ts';
 import { counted } from '../runtime/wording.ts';
-import { diffAsJson, diffAsText } from './access-text.ts';
+import { diffAsJson, diffAsText, IN_A_FILE, placeText } from './access-text.ts';
 import { openArchive, segmentProgress } from './archive-place.ts';
 import { printable, type Terminal } from './terminal.ts';
 
@@ -56,7 +56,7 @@ export interface DiffReport {
   exitCode: number;
 }
 
-export const EXIT = { done: 0, unapproved: 1, incomplete: 2, failed: 3 };
+const EXIT = { done: 0, unapproved: 1, incomplete: 2, failed: 3 };
 /** Undecodable lines and records that are told one by one. */
 const COMPLAINTS_MAX = 20;
 const LINE_LIMITS = { lineBytesMax: DECODE_LIMITS.bytesMax, firstPartBytes: 0 };
@@ -152,14 +152,6 @@ function listener(material: Material, terminal: Terminal): Heard {
     },
   };
 }
-
-/** `FILE:LINE`, or `TOPIC/PARTITION/OFFSET` as `prove` takes it. */
-export function placeText({ topic, partition, offset }: Place): string {
-  return partition < 0 ? `${topic}:${offset}` : `${topic}/${partition}/${offset}`;
-}
-
-/** Partition of what lies in a file. */
-const IN_A_FILE = -1;
 
 function emptyMaterial(source: string): Material {
   return { source, changes: [], events: 0, firstMs: null, undecodable: 0, gaps: 0 };

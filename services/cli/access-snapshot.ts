@@ -76,7 +76,7 @@ export async function takeSnapshots(
     days.length === 0
       ? { bodies: [], reading: null }
       : await missingSnapshots(location, there, days, segmentProgress(terminal));
-  if (reading !== null && reading.read.every(([, size]) => size === 0)) {
+  if (reading?.read.every(([, size]) => size === 0)) {
     throw new Failure('the archive has no segment to read', {
       code: 'NOTHING',
       hint: 'Is it the right bucket and prefix, and does the archiver write manifests?',

@@ -1,10 +1,18 @@
 /** What `lakeseal access diff` prints: tables for people, JSON for programs. Pure. */
 import type { Judged } from '../access/approvals.ts';
-import type { AccessEvent, Fact } from '../access/change.ts';
+import type { AccessEvent, Fact, Place } from '../access/change.ts';
 import { type Difference, listed, type Verdict } from '../access/diff.ts';
 import { counted } from '../runtime/wording.ts';
-import { type DiffReport, placeText } from './access-diff.ts';
+import type { DiffReport } from './access-diff.ts';
 import { type Cell, formatTable, paint, type Terminal, type Tone } from './terminal.ts';
+
+/** Partition of what lies in a file. */
+export const IN_A_FILE = -1;
+
+/** `FILE:LINE`, or `TOPIC/PARTITION/OFFSET` as `prove` takes it. */
+export function placeText({ topic, partition, offset }: Place): string {
+  return partition === IN_A_FILE ? `${topic}:${offset}` : `${topic}/${partition}/${offset}`;
+}
 
 const TITLES: ReadonlyArray<[Verdict, Tone, string]> = [
   ['wider', 'attention', 'WIDER'],
