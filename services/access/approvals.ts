@@ -6,7 +6,7 @@
  */
 import { LineCounter, type ParsedNode, parseDocument } from 'yaml';
 import { z } from 'zod';
-import { KINDS } from '../../schemas/evidence/access-leaf.ts';
+import { dayStart, KINDS } from '../../schemas/evidence/access-leaf.ts';
 import { didYouMean } from '../runtime/nearest.ts';
 import { offsetOf } from '../runtime/yaml-place.ts';
 import { type AccessEvent, compareEvents, type Effect } from './change.ts';
@@ -80,19 +80,31 @@ const match = z
 
 const text = z.string({ message: 'is missing or not text' }).trim().min(1, 'is empty');
 
-const approval = z.strictObject({
-  id: text,
-  owner: text,
-  reason: text,
-  expires: time.optional(),
-  from: time.optional(),
-  to: time.optional(),
-  match,
-});
+const approval = z.strictObject(
+  {
+    id: text,
+    owner: text,
+    reason: text,
+    expires: time.optional(),
+    from: time.optional(),
+    to: time.optional(),
+    match,
+  },
+  { error: notAMap },
+);
 
-const file = z.strictObject({
-  approvals: z.array(approval, { message: 'is missing or not a list; write "approvals:"' }),
-});
+const file = z.strictObject(
+  {
+    approvals: z.array(approval, { message: 'is missing or not a list; write "approvals:"' }),
+  },
+  { error: notAMap },
+);
+
+function notAMap({ code }: { code: string }): string | undefined {
+  return code === 'invalid_type'
+    ? 'not keys with values; see the example in the README'
+    : undefined;
+}
 
 /** @param name as places name the file */
 export function readApprovals(name: string, source: string): ReadApprovals {
@@ -135,7 +147,12 @@ function problemsOf(
     const [what, hint = 'see the example in the README'] = issue.message.split('; ');
     return [{ place: place(offsetOf(root, path, false)), what: `${where}: ${what}`, hint }];
   }
-  const known = path.at(-1) === 'match' ? MATCH_KEYS : Object.keys(approval.shape);
+  const known: readonly string[] =
+    path.length === 0
+      ? Object.keys(file.shape)
+      : path.at(-1) === 'match'
+        ? MATCH_KEYS
+        : Object.keys(approval.shape);
   return issue.keys.map((key) => ({
     place: place(offsetOf(root, [...path, key], true)),
     what: `unknown key "${key}"`,
@@ -174,7 +191,7 @@ function unique(
 function timeMs(text: string): number | null {
   if (!/^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?Z)?$/.test(text)) return null;
   const ms = Date.parse(text);
-  return Number.isNaN(ms) ? null : ms;
+  return Number.isNaN(ms) || dayStart(text.slice(0, 10)) === null ? null : ms;
 }
 
 // --- what it approves ----------------------------------------------------------------------------
