@@ -89,9 +89,9 @@ describe('approvals', () => {
     const cases: Array<[string, RegExp]> = [
       ['', /^a\.yaml:1:1: the file: /],
       ['approvals: [', /^a\.yaml:1:13: /],
-      ['approval: []\n', /unknown key "approval", did you mean "approvals"/],
+      ['approval: []\n', /unknown key "approval"; did you mean "approvals"/],
       [one('{}'), /^a\.yaml:5:12: "match": names nothing/],
-      [one('{ subjekt: x }'), /^a\.yaml:5:14: unknown key "subjekt", did you mean "subject"/],
+      [one('{ subjekt: x }'), /^a\.yaml:5:14: unknown key "subjekt"; did you mean "subject"/],
       [one('{ kind: gift }'), /^a\.yaml:5:20: .*not a kind; kinds are acl, /],
       [one('{ kind: grant }', '    expires: soon\n'), /^a\.yaml:5:14: "expires": not a day/],
       [one('{ kind: grant }', '    expires: 2026-02-31\n'), /"expires": not a day/],
