@@ -17,6 +17,7 @@ import { emptyLog, leafBytes } from '../../schemas/evidence/leaf.ts';
 import { evidenceKey } from '../../schemas/evidence/log-layout.ts';
 import { readArchive } from '../../services/access/archive.ts';
 import type { AccessEvent } from '../../services/access/change.ts';
+import { effect } from '../../services/access/fields.ts';
 import { eventOfRow, factLine, rowOf, snapshotOf } from '../../services/access/snapshot.ts';
 import { factsAfter, inOrder } from '../../services/access/state.ts';
 import { checkSnapshots, readSnapshots } from '../../services/access/take.ts';
@@ -28,7 +29,7 @@ import { bucketSource } from '../verifier/bucket-source.ts';
 import { findingsIn } from '../verifier/findings-in.ts';
 import { PREFIX, type SmallArchive, signer, smallArchive } from '../verifier/proof-archive.ts';
 import { writeFolder } from '../verifier/write-folder.ts';
-import { DAY, line, MINUTE_MS } from './events.ts';
+import { accessEvent, DAY, line, MINUTE_MS } from './events.ts';
 
 const DAY_MINUTES = 1_440;
 const env = { LAKESEAL_STORAGE_PREFIX: PREFIX };
@@ -142,19 +143,16 @@ describe('daily snapshots', () => {
   });
 
   test('what had no room in a leaf is counted, hashed and known to later ones', () => {
-    const found = ['a', 'b', 'c'].map((who, at) => ({
-      timeMs: DAY + at,
-      eventId: who,
-      by: 'x',
-      action: 'accounts.setAdmin',
-      at: { topic: 't', partition: 0, offset: BigInt(at) },
-      effects: [
-        {
-          ...{ kind: 'admin', op: 'give', direction: 'widened', sense: 'permits' },
-          ...{ replaces: 'none', subject: who, privilege: 'ADMIN', object: 'w', scope: 's' },
-        } as const,
-      ],
-    }));
+    const found = ['a', 'b', 'c'].map((subject, at) => {
+      const named = {
+        kind: 'admin',
+        subject,
+        privilege: 'ADMIN',
+        object: 'w',
+        scope: 's',
+      } as const;
+      return accessEvent(at, subject, [effect('give', named)]);
+    });
     const input = { day: '2026-11-24', read: [], count: { events: 3, undecodable: 0 }, known: [] };
     const whole = snapshotOf({ ...input, found }).body;
     const small = snapshotOf({ ...input, found, listedBytesMax: 600 }).body;
