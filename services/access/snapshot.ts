@@ -65,15 +65,12 @@ function listedRows(rows: readonly ChangeRow[], bytesMax: number): ChangeRow[] {
   let bytes = 0;
   const listed: ChangeRow[] = [];
   for (const row of rows) {
-    bytes += JSON.stringify(row).length * UTF8_MAX;
+    bytes += Buffer.byteLength(JSON.stringify(row));
     if (bytes > bytesMax) break;
     listed.push(row);
   }
   return listed;
 }
-
-/** Most bytes that one UTF-16 unit takes. */
-const UTF8_MAX = 3;
 
 function hashOfLines(lines: readonly string[]): string {
   const hash = createHash('sha256');
