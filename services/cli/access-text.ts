@@ -1,7 +1,9 @@
 /** What `lakeseal access diff` prints: tables for people, JSON for programs. Pure. */
+import type { Op } from '../../schemas/evidence/access-leaf.ts';
 import type { Judged } from '../access/approvals.ts';
 import type { AccessEvent, Fact, Place } from '../access/change.ts';
 import { type Difference, listed, type Verdict } from '../access/diff.ts';
+import { EVERYTHING } from '../access/state.ts';
 import { counted } from '../runtime/wording.ts';
 import type { DiffReport } from './access-diff.ts';
 import { type Cell, formatTable, paint, type Terminal, type Tone } from './terminal.ts';
@@ -42,15 +44,20 @@ export function diffAsText(
   return parts.join('\n');
 }
 
-function row({ fact, steps }: Difference): Cell[] {
-  const { event } = steps.findLast(({ isNews }) => isNews)!;
-  return rowOf(event, fact);
+function row({ fact, to, steps }: Difference): Cell[] {
+  const { event, effect } = steps.findLast(({ isNews }) => isNews)!;
+  return rowOf(event, fact, to || effect.op === 'touch');
 }
 
-function rowOf(event: AccessEvent, { kind, subject, privilege, object, scope }: Fact): Cell[] {
-  const named = [kind, subject, privilege, object, scope].map((text) => text || '-');
+function rowOf(event: AccessEvent, fact: Fact, holds: boolean): Cell[] {
+  const { kind, subject, privilege, object, scope } = fact;
+  const told = holds ? privilege : `no longer ${privilege.replace(EVERYTHING, '') || 'any'}`;
+  const named = [kind, subject, told, object, scope].map((text) => text || '-');
   return [iso(event.timeMs), ...named, event.by, `${event.action} ${placeText(event.at)}`];
 }
+
+/** After these, what the effect names is so. */
+const HOLDING: ReadonlySet<Op> = new Set(['give', 'touch']);
 
 function approvalsText(terminal: Terminal, judged: Judged, maxRows: number): string {
   const { unapproved, uses, expired } = judged;
@@ -59,7 +66,10 @@ function approvalsText(terminal: Terminal, judged: Judged, maxRows: number): str
     const head = ['TIME', 'KIND', 'WHO', 'PRIVILEGE', 'ON', 'IN', 'BY', 'EVENT', 'EXPIRED'];
     const rows = unapproved
       .slice(0, maxRows)
-      .map(({ event, effect, expired: ids }) => [...rowOf(event, effect), ids.join(', ') || '-']);
+      .map(({ event, effect, expired: ids }) => [
+        ...rowOf(event, effect, HOLDING.has(effect.op)),
+        ids.join(', ') || '-',
+      ]);
     lines.push(paint(terminal, 'bad', 'NOT APPROVED'), formatTable(terminal, head, rows));
     const more = unapproved.length - maxRows;
     if (more > 0) lines.push(`and ${counted(more, 'row')} more: --max-rows, or --json`);

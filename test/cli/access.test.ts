@@ -77,7 +77,7 @@ describe('lakeseal access diff', () => {
       changed!,
       /unknown +- +an action that is not known +sqlPermissions\.grantPermission/,
     );
-    assert.match(narrower!, /old@example\.com +ADMIN/);
+    assert.match(narrower!, /old@example\.com +no longer ADMIN/);
     assert.match(
       out,
       /^2 wider, 1 changed, 1 narrower, 0 passing; 6 changes of access in 8 events$/m,

@@ -19,6 +19,7 @@ const COMMANDS = [
   'detect',
   'scan',
   'rules',
+  'access',
   'config',
 ];
 
