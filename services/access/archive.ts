@@ -3,6 +3,7 @@
  * segments there are; each segment must have the SHA-256 of its manifest. Whether the manifests are
  * signed and whole is for `verify` to say. Reads only.
  */
+import { auditEventType } from '../../schemas/audit-event.ts';
 import { parseAvroSchema } from '../../schemas/avro.ts';
 import type { ReadState } from '../../schemas/evidence/access-leaf.ts';
 import { partitionLog } from '../../schemas/evidence/log-layout.ts';
@@ -100,7 +101,7 @@ async function readSegment(
   }
   try {
     const parsed = readSegmentHeader(object.bytes);
-    const lookUp = lookUpOf(parsed.writerSchema?.text ?? null);
+    const lookUp = lookUpOf(parsed.header.schemaId, parsed.writerSchema?.text ?? null);
     for (const record of scanRecords(object.bytes, parsed)) {
       const at = { topic, partition, offset: record.offset };
       reader.record(kafkaValue(record), lookUp, at, Number(record.timestamp), heard);
@@ -111,11 +112,13 @@ async function readSegment(
   }
 }
 
-/** A segment holds the one schema that its spliced records were written with. */
-function lookUpOf(schema: string | null): SchemaLookUp {
-  if (schema === null) return () => 'unknown';
-  const type = parseAvroSchema(JSON.parse(schema));
-  return () => type;
+/**
+ * A segment holds the schema that its spliced records were written with. A record of another schema
+ * is kept as plain bytes; it is an event where it is exactly one of the schema of this version.
+ */
+function lookUpOf(schemaId: number | null, schema: string | null): SchemaLookUp {
+  const type = schema === null ? auditEventType : parseAvroSchema(JSON.parse(schema));
+  return (id) => (id === schemaId ? type : auditEventType);
 }
 
 function doesNotVerify(message: string): Failure {

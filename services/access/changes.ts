@@ -1,9 +1,9 @@
 /**
  * From one audit event to what it changed about who may do what, or null where it changed nothing
- * of it. Only what succeeded counts. Pure.
+ * of it. What failed counts for nothing. Pure.
  *
  * What looks like a change of access and cannot be read (another action of these families, or
- * parameters that are broken, cut or new) is a change of kind `unknown`: it is listed and has to be
+ * parameters that are broken, cut or new, or no answer whether it succeeded) is a change of kind `unknown`: it is listed and has to be
  * approved like the others, so nothing is left out unseen.
  *
  * Source: Databricks' audit log reference for services, actions and parameters.
@@ -33,9 +33,12 @@ export function mayChangeAccess(serviceName: string, actionName: string): boolea
 }
 
 export function accessEventOf(event: AuditEvent, at: Place): AccessEvent | null {
-  // A request that has no answer yet has not changed anything; its answer comes as its own event.
-  if (event.outcome !== 'success') return null;
-  const effects = effectsOf(event);
+  if (event.outcome === 'failure') return null;
+  const read = effectsOf(event);
+  const effects =
+    event.outcome === 'success' || read.length === 0
+      ? read
+      : [unknown(event, 'whether it succeeded is not told')];
   if (effects.length === 0) return null;
   return {
     eventId: bounded(event.eventId),

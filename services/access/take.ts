@@ -178,7 +178,7 @@ function knownAgain(there: readonly AccessBody[], material: Material): AccessEve
 export interface WrongSnapshot {
   sequence: number;
   day: string;
-  /** The keys of the leaf that differ. */
+  /** The keys of the leaf that differ, or do not follow from the leaf before. */
   keys: string[];
 }
 
@@ -194,10 +194,21 @@ export async function checkSnapshots(
   for (const [sequence, told] of there.entries()) {
     const made = snapshotWithin(told.day, told.read, known, material);
     known = made.known;
-    const keys = (Object.keys(made.body) as Array<keyof AccessBody>).filter(
+    const keys: string[] = (Object.keys(made.body) as Array<keyof AccessBody>).filter(
       (key) => JSON.stringify(made.body[key]) !== JSON.stringify(told[key]),
     );
+    const before = there[sequence - 1];
+    if (before !== undefined && told.day <= before.day) keys.push('day');
+    if (!grows(before?.read ?? [], told.read) || !grows(told.read, material.reading.read)) {
+      keys.push('read');
+    }
     if (keys.length > 0) wrong.push({ sequence, day: told.day, keys });
   }
   return wrong;
+}
+
+/** Whether every log of `less` is in `more`, and not smaller. */
+function grows(less: AccessBody['read'], more: AccessBody['read']): boolean {
+  const sizes = new Map(more);
+  return less.every(([log, size]) => size <= (sizes.get(log) ?? -1));
 }

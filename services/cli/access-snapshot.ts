@@ -82,23 +82,30 @@ export async function takeSnapshots(
       hint: 'Is it the right bucket and prefix, and does the archiver write manifests?',
     });
   }
-  if (dryRun !== true) await append(store, prefix, bodies, signer!);
+  if (dryRun !== true) await append(store, prefix, there.length, bodies, signer!);
   tell(bodies, { lastDay, ...(dryRun && { dryRun }), ...(json && { json }) }, terminal);
   return 0;
 }
 
-/** What was made while others wrote would repeat what theirs lists, so it is not written. */
+/**
+ * Behind the `known` snapshots that these were made for, and nowhere else: after others' they would
+ * tell again what those tell.
+ */
 async function append(
   store: ObjectStore,
   prefix: string,
+  known: number,
   bodies: readonly AccessBody[],
   signer: Signer,
 ): Promise<void> {
   const log = await LogWriter.open(store, prefix, ACCESS_LOG);
+  let isOvertaken = log.size !== known;
   for (const body of bodies) {
-    const { outcome } = await log.append((end) => leafBytes(end, body));
-    if (outcome !== 'overtaken') continue;
-    throw new Failure(`somebody else writes snapshots here, and was first for ${body.day}`, {
+    if (isOvertaken) break;
+    isOvertaken = (await log.append((end) => leafBytes(end, body))).outcome === 'overtaken';
+  }
+  if (isOvertaken) {
+    throw new Failure('somebody else wrote a snapshot in the meantime', {
       code: 'OVERTAKEN',
       hint: 'Run it again: it goes on behind theirs.',
       retryable: true,

@@ -153,6 +153,14 @@ const VECTORS: Vector[] = [
     { name: 'partner', ip_access_list: '{"allowed_ip_addresses":[]}', ...ms },
     [`clear network: partner |  | RECIPIENT partner | ${M}, widened`],
   ],
+  ...(['create', 'delete'] as const).map(
+    (verb): Vector => [
+      `marketplaceProvider.${verb}ShareMarketplaceListingLink`,
+      { listing_id: 'l1' },
+      [`touch share:  | LISTED | listing l1 | ${A}, ${verb === 'create' ? 'widened' : 'narrowed'}`],
+      acc,
+    ],
+  ),
   [
     'unityCatalog.rotateRecipientToken',
     { name: 'partner', ...ms },
@@ -614,11 +622,14 @@ describe('changes of access', () => {
     );
   });
 
-  test('what failed, or has no answer yet, changed nothing', () => {
+  test('what failed changed nothing; what has no answer may have', () => {
     const [pair, params] = VECTORS[0]!;
-    for (const status of [400, 401, 403, 500, null]) {
+    for (const status of [400, 401, 403, 500]) {
       assert.equal(eventOf(pair, params, { status }), null);
     }
+    const [effect, ...others] = eventOf(pair, params, { status: null })!.effects;
+    assert.deepEqual([effect!.kind, effect!.direction, others], ['unknown', 'changed', []]);
+    assert.equal(eventOf('groups.createGroup', {}, { status: null }), null);
   });
 
   test('what cannot be read is a change of its own, with the reason', () => {

@@ -23,11 +23,18 @@ import { factsAfter, inOrder } from '../../services/access/state.ts';
 import { checkSnapshots, readSnapshots } from '../../services/access/take.ts';
 import { takeSnapshots } from '../../services/cli/access-snapshot.ts';
 import { runCommandLine } from '../../services/cli/program.ts';
+import { decodeJson } from '../../services/ingest/decode.ts';
 import { loadConfig } from '../../services/runtime/config.ts';
 import { createScreen } from '../cli/screen.ts';
 import { bucketSource } from '../verifier/bucket-source.ts';
 import { findingsIn } from '../verifier/findings-in.ts';
-import { PREFIX, type SmallArchive, signer, smallArchive } from '../verifier/proof-archive.ts';
+import {
+  PREFIX,
+  SCHEMA_ID,
+  type SmallArchive,
+  signer,
+  smallArchive,
+} from '../verifier/proof-archive.ts';
 import { writeFolder } from '../verifier/write-folder.ts';
 import { accessEvent, DAY, line, MINUTE_MS } from './events.ts';
 
@@ -126,6 +133,46 @@ describe('daily snapshots', () => {
     assert.equal(reads.length, 2, 'the segments of the last day only');
   });
 
+  test('read events of the schema and plain ones alike, and count what is neither', async () => {
+    const framed = (schemaId: number, [timeMs, text]: [number, string]): [number, Buffer] => {
+      const decoded = decodeJson(text);
+      assert.ok(decoded.ok);
+      return [timeMs, frame(schemaId, encodeAuditEvent(decoded.events[0]!))];
+    };
+    const events = [joins(1, 'a'), joins(2, 'b'), joins(3, 'c'), noise(4)];
+    const plain = smallArchive();
+    await plain.sealValues(0, events);
+    const mixed = smallArchive();
+    const [a, b, c, d] = events;
+    await mixed.sealValues(0, [framed(SCHEMA_ID, a!), b!, framed(SCHEMA_ID, d!)]);
+    // In a segment without a schema a framed event is plain bytes.
+    const bytes = Buffer.concat([Buffer.from([0, 0, 0, 0, 9]), Buffer.from('none')]);
+    await mixed.sealValues(1, [framed(SCHEMA_ID, c!), [DAY, bytes]]);
+    for (const archive of [plain, mixed]) await take(archive, '2026-11-24');
+    const [one] = await bodiesOf(plain);
+    const [other] = await bodiesOf(mixed);
+    assert.deepEqual([other!.events, other!.undecodable], [one!.events, 1]);
+    assert.deepEqual([other!.facts, other!.factsHash], [3, one!.factsHash]);
+  });
+
+  test('are not written behind what somebody else wrote in the meantime', async () => {
+    const archive = smallArchive();
+    await archive.sealValues(0, [joins(1, 'a')]);
+    const { get } = archive.store;
+    let isFirst = true;
+    const slow = Object.assign(Object.create(archive.store) as typeof archive.store, {
+      async get(key: string, range?: { from: number; to: number }) {
+        if (isFirst && key.includes('/data/')) {
+          isFirst = false;
+          await take(archive, '2026-11-24');
+        }
+        return get.call(archive.store, key, range);
+      },
+    });
+    await assert.rejects(take({ ...archive, store: slow }, '2026-11-24'), /in the meantime/);
+    assert.equal((await bodiesOf(archive)).length, 1);
+  });
+
   test('an event of a wrong clock is in one of them all the same', async () => {
     const archive = smallArchive();
     const [, ahead] = joins(9 * DAY_MINUTES, 'ahead');
@@ -174,6 +221,14 @@ describe('daily snapshots', () => {
     assert.deepEqual(await checkSnapshots(location(archive), [forged], () => {}), [
       { sequence: 0, day: '2026-11-24', keys: ['changed', 'changes'] },
     ]);
+    const [[log]] = body!.read as [[string, number]];
+    const ahead = { ...body!, read: [[log, 2]] as AccessBody['read'] };
+    const back = { ...body!, read: [] };
+    const keys = async (...bodies: AccessBody[]): Promise<string[]> =>
+      (await checkSnapshots(location(archive), bodies, () => {})).flatMap(({ keys }) => keys);
+    assert.deepEqual(await keys(ahead), ['read']);
+    assert.ok((await keys(body!, { ...back, day: '2026-11-25' })).includes('read'));
+    assert.ok((await keys(body!, body!)).includes('day'));
   });
 
   test('a segment that is not its manifest gives no snapshot', async () => {

@@ -1,5 +1,6 @@
 /** A small archive on the store's double, as two partitions of an archiver would leave it. */
 import { setImmediate } from 'node:timers/promises';
+import { auditEventSchema, CONFLUENT_MAGIC } from '../../schemas/audit-event.ts';
 import { leafBytes, timeOf } from '../../schemas/evidence/leaf.ts';
 import { partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { manifestBytes, manifestOf } from '../../schemas/evidence/manifest.ts';
@@ -32,10 +33,10 @@ export interface SmallArchive {
   root(hour: number, by?: Signer, more?: readonly LogState[]): Promise<void>;
   /** Seals a segment of JSON records into each partition. */
   seal(records: number, sign?: boolean): Promise<void>;
-  /** Seals a segment of these values, each with its record time, into one partition. */
+  /** Seals a segment of these values, each with its record time; framed events are spliced. */
   sealValues(
     partition: number,
-    values: ReadonlyArray<[timeMs: number, value: string]>,
+    values: ReadonlyArray<[timeMs: number, value: string | Buffer]>,
   ): Promise<void>;
 }
 
@@ -74,7 +75,7 @@ export function smallArchive(): SmallArchive {
       offset: firstOffset + BigInt(at),
       timestamp: BigInt(timeMs),
       key: null,
-      value: Buffer.from(value),
+      value: typeof value === 'string' ? Buffer.from(value) : value,
       headers: [],
     }));
     await sealRecords(ADDRESSES[partition]!, records, true);
@@ -102,6 +103,9 @@ export function smallArchive(): SmallArchive {
 export function eventIdOf(partition: number, offset: bigint): string {
   return `event-${partition}-${offset}`;
 }
+
+/** Of the schema of events. */
+export const SCHEMA_ID = 4;
 
 type SegmentRecord = Parameters<BlockBuilder['add']>[0];
 
@@ -135,7 +139,8 @@ function madeRecords(
 
 function segmentOf(address: PartitionAddress, records: readonly SegmentRecord[]): Buffer {
   const block = new BlockBuilder();
-  for (const record of records) block.add(record, null);
+  const framed = records.filter(({ value }) => value?.[0] === CONFLUENT_MAGIC);
+  for (const record of records) block.add(record, framed.includes(record) ? SCHEMA_ID : null);
   const times = records.map(({ timestamp }) => timestamp).sort((a, b) => (a < b ? -1 : 1));
   const lastOffset = records.at(-1)!.offset;
   return assembleSegment({
@@ -148,10 +153,10 @@ function segmentOf(address: PartitionAddress, records: readonly SegmentRecord[])
       lastOffset,
       timestampMin: times[0]!,
       timestampMax: times.at(-1)!,
-      schemaId: null,
+      schemaId: framed.length > 0 ? SCHEMA_ID : null,
     },
     codec: 'null',
-    writerSchema: null,
+    writerSchema: framed.length > 0 ? JSON.stringify(auditEventSchema) : null,
     blocks: [block.take()],
   });
 }

@@ -5,6 +5,7 @@
 import type { AuditEvent } from '../../ingest/event.ts';
 import type { Effect } from '../change.ts';
 import {
+  accountScope,
   effect,
   type Family,
   isRecord,
@@ -290,6 +291,22 @@ const policy =
     ),
   ];
 
+/** A listing in the Marketplace shows a share to others than its recipients. */
+const marketplace =
+  (direction: Effect['direction']): Reader =>
+  (event) => [
+    effect(
+      'touch',
+      {
+        kind: 'share',
+        privilege: 'LISTED',
+        object: `listing ${param(event, 'listing_id', 'listingId') ?? ''}`.trim(),
+        scope: accountScope(event.accountId),
+      },
+      { direction },
+    ),
+  ];
+
 function storageOf(type: string, name: string): Record<string, Reader> {
   return {
     [`create${name}`]: createStorage(type),
@@ -327,5 +344,9 @@ export const CATALOG: Family = {
     UpdateWorkspaceBindings: updateBindings,
     createPolicy: policy('give'),
     deletePolicy: policy('drop'),
+  },
+  marketplaceProvider: {
+    createShareMarketplaceListingLink: marketplace('widened'),
+    deleteShareMarketplaceListingLink: marketplace('narrowed'),
   },
 };
