@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { encodeAuditEvent, frame } from '../../schemas/audit-event.ts';
 import {
   ACCESS_LOG,
   type AccessBody,
@@ -147,7 +148,7 @@ describe('daily snapshots', () => {
     await mixed.sealValues(0, [framed(SCHEMA_ID, a!), b!, framed(SCHEMA_ID, d!)]);
     // In a segment without a schema a framed event is plain bytes.
     const bytes = Buffer.concat([Buffer.from([0, 0, 0, 0, 9]), Buffer.from('none')]);
-    await mixed.sealValues(1, [framed(SCHEMA_ID, c!), [DAY, bytes]]);
+    await mixed.sealValues(1, [framed(9, c!), [DAY, bytes]]);
     for (const archive of [plain, mixed]) await take(archive, '2026-11-24');
     const [one] = await bodiesOf(plain);
     const [other] = await bodiesOf(mixed);

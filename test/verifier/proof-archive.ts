@@ -1,6 +1,6 @@
 /** A small archive on the store's double, as two partitions of an archiver would leave it. */
 import { setImmediate } from 'node:timers/promises';
-import { auditEventSchema, CONFLUENT_MAGIC } from '../../schemas/audit-event.ts';
+import { auditEventSchema, unframe } from '../../schemas/audit-event.ts';
 import { leafBytes, timeOf } from '../../schemas/evidence/leaf.ts';
 import { partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { manifestBytes, manifestOf } from '../../schemas/evidence/manifest.ts';
@@ -139,7 +139,9 @@ function madeRecords(
 
 function segmentOf(address: PartitionAddress, records: readonly SegmentRecord[]): Buffer {
   const block = new BlockBuilder();
-  const framed = records.filter(({ value }) => value?.[0] === CONFLUENT_MAGIC);
+  const framed = records.filter(
+    ({ value }) => value !== null && unframe(value)?.schemaId === SCHEMA_ID,
+  );
   for (const record of records) block.add(record, framed.includes(record) ? SCHEMA_ID : null);
   const times = records.map(({ timestamp }) => timestamp).sort((a, b) => (a < b ? -1 : 1));
   const lastOffset = records.at(-1)!.offset;
