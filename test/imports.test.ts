@@ -1,6 +1,6 @@
 /**
- * The architecture as a test: `schemas ← runtime ← {ingest, store} ← evidence ← {collector, archiver,
- * detector, posture} ← {verifier, replay} ← cli`. Siblings never import each other, nothing goes in a
+ * The architecture as a test: `schemas ← runtime ← {ingest, store} ← evidence ← {access, archiver,
+ * collector, detector, posture} ← {verifier, replay} ← cli`. Siblings never import each other, nothing goes in a
  * circle, and only the files named here touch the outside world: everything else is a decision that
  * can be tested with values.
  */
@@ -19,6 +19,7 @@ const RANKS: Record<string, number> = {
   'services/store': 2,
   'services/ingest': 2,
   'services/evidence': 2.5,
+  'services/access': 3,
   'services/collector': 3,
   'services/archiver': 3,
   'services/detector': 3,
@@ -68,6 +69,7 @@ const EDGES: Record<string, string[]> = {
   'node:fs': [
     'schemas/audit-event.ts',
     'schemas/match.ts',
+    'services/cli/access-diff.ts',
     'services/cli/keys.ts',
     'services/cli/prove.ts',
     'services/cli/rules-files.ts',

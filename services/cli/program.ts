@@ -12,6 +12,7 @@ import { runService } from '../runtime/lifecycle.ts';
 import { createLog, type Log } from '../runtime/log.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { version } from '../runtime/version.ts';
+import { addAccess } from './access.ts';
 import type { CollectFlags } from './collect.ts';
 import { printEffective, printReference } from './config-command.ts';
 import { addEvidence } from './evidence.ts';
@@ -109,6 +110,7 @@ function createProgram(terminal: Terminal, finish: Finish): Command {
   addScan(program, context);
   addRules(program, { ...context, examples });
   addEvidence(program, { ...context, examples });
+  addAccess(program, { ...context, examples });
   addConfig(program, context);
   harden(program, terminal);
   return examples(program, [
