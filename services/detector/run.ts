@@ -24,6 +24,7 @@ import { watchHeap } from './heap.ts';
 import { type DetectorMetrics, detectorMetrics } from './metrics.ts';
 import { openSchemaSource } from './schema-source.ts';
 import { describeProblem } from './sigma/problem.ts';
+import { type LoadedRules, type RuleFolders, RuleLoader } from './sigma/rules.ts';
 import { Announcing } from './stream/announcing.ts';
 import { Correlation, type Judges } from './stream/correlation.ts';
 import type { Engine } from './stream/engine.ts';
@@ -345,9 +346,11 @@ async function rulesInForce(
 ): Promise<RulesInForce> {
   const limits = streamLimits(config.detect, 1);
   const { layers, lists } = ruleFolders(config.detect, 0);
+  const loader = new RuleLoader();
+  const load = (folders: RuleFolders): LoadedRules => loader.load(folders);
   const opened = await RulesInForce.open({
     stamp: () => stampFiles([...layers, ...lists]),
-    load: (nowMs) => loadEngine(ruleFolders(config.detect, nowMs), enrichment, limits),
+    load: (nowMs) => loadEngine(ruleFolders(config.detect, nowMs), enrichment, limits, load),
     clock,
     log,
     rulesLoaded: metrics.rulesLoaded,

@@ -84,7 +84,7 @@ interface Totals {
 
 export async function scan(options: ScanOptions, io: ScanIo): Promise<number> {
   const lists = [SHIPPED_LISTS, ...(options.lists ?? [])];
-  const folders = { layers: options.rules, lists, nowMs: io.now() };
+  const folders = { layers: options.rules, lists, nowMs: io.now(), tests: false };
   const { places = NO_PLACES, limits = DEFAULT_LIMITS } = options;
   const loaded = loadEngine(folders, places, limits);
   const problems = loaded.ok ? loaded.warnings : loaded.problems;

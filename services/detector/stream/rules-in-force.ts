@@ -34,6 +34,7 @@ export function ruleFolders(detect: Config['detect'], nowMs: number): RuleFolder
     layers: detect.shippedRules ? [SHIPPED_RULES, ...detect.rules] : detect.rules,
     lists: [SHIPPED_LISTS, ...detect.lists],
     nowMs,
+    tests: false,
   };
 }
 
