@@ -58,12 +58,16 @@ function fired(rule: StatefulRule, set: RuleSet, events: readonly PlainEvent[], 
   const children = stateful.kind === 'absence' ? [rule.rules[0]!, stateful.followedBy] : rule.rules;
   const groups = new Map<string, Item[]>();
   for (const [n, child] of children.entries()) {
-    const inner = child === rule.id ? undefined : set.stateful.find(({ id }) => id === child);
+    const inner = rule.chained.includes(child)
+      ? set.stateful.find(({ id }) => id === child)
+      : undefined;
     const items =
       inner === undefined ? leafItems(child, events) : innerItems(inner, set, events, until);
     for (const item of items) {
       const names = rule.groupBy.map(({ name, perRule }) => perRule.get(child) ?? name);
-      const values = names.map((name) => (inner ? item.group[name] : item.fields[name]) ?? null);
+      // A rule that is only suppressed is one of its own events, of whatever group.
+      const none = stateful.kind === 'aggregate' && child === rule.id ? '' : null;
+      const values = names.map((name) => (inner ? item.group[name] : item.fields[name]) ?? none);
       if (values.includes(null)) continue;
       const key = JSON.stringify(values);
       const group = Object.fromEntries(rule.groupBy.map(({ name }, at) => [name, values[at]!]));
