@@ -162,13 +162,16 @@ export class Writer {
 
 export class Reader {
   failed = false;
+  /** Of the layout of what is read. */
+  readonly version: number;
   readonly #bytes: Buffer;
   #at: number;
   readonly #end: number;
   readonly #known: string[] = [];
 
-  constructor(bytes: Buffer, start = 0, end = bytes.length) {
+  constructor(bytes: Buffer, version: number, start = 0, end = bytes.length) {
     this.#bytes = bytes;
+    this.version = version;
     this.#at = start;
     this.#end = end;
   }

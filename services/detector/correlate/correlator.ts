@@ -24,7 +24,6 @@ import {
   eagerEvidence,
   eagerRule,
   foldEager,
-  NO_RANK,
   prune,
 } from './eager.ts';
 import { type Entry, evidenceOf, TIME_MS_MAX } from './entry.ts';
@@ -35,7 +34,14 @@ import { foldOrdered, judgeOrdered, OrderedGroup, orderedRule } from './ordered.
 import type { OrderedAlert } from './ordered-alert.ts';
 import type { Plan } from './plan.ts';
 import { decodeState, type Group, markOf, type Rule } from './state-codec.ts';
-import type { Effect, Match, RefusalReason, StateChange, StatefulAlert } from './types.ts';
+import {
+  type Effect,
+  type Match,
+  NO_RANK,
+  type RefusalReason,
+  type StateChange,
+  type StatefulAlert,
+} from './types.ts';
 
 export interface CorrelatorStats {
   groups: number;
@@ -169,7 +175,7 @@ export class Correlator {
       this.#buildAlertsOf(open);
       prune(rule.eager, group, this.#watermark);
     }
-    const outcome = foldEager(rule.eager, group, entry, this.#watermark, match.rank);
+    const outcome = foldEager(rule.eager, group, entry, this.#watermark);
     if (outcome.kind !== 'folded') {
       if (outcome.kind === 'duplicate') this.#stats.duplicates += 1;
       else if (outcome.kind === 'late') this.#late(match);
@@ -372,7 +378,7 @@ export class Correlator {
       reason: shown.reason,
       context,
       revision,
-      ...('rank' in alert && alert.rank !== NO_RANK && { rank: alert.rank }),
+      ...(alert.rank !== NO_RANK && { rank: alert.rank }),
     };
   }
 
@@ -431,6 +437,7 @@ function entryOf(rule: Rule, match: Match): Entry | null {
     topic: match.topic,
     partition: match.partition,
     offset: match.offset,
+    rank: match.rank ?? NO_RANK,
     values: isEager ? null : match.values,
     context: isEager ? '' : match.context,
     refs: null,

@@ -3,9 +3,17 @@
  * that is newer than all that was counted; so each event counts once.
  */
 import type { Reader, Writer } from './bytes.ts';
-import { readRefs, refsOf, TIME_MS_MAX, writeRefs } from './entry.ts';
+import {
+  gravest,
+  readAddedRank,
+  readRefs,
+  refsOf,
+  TIME_MS_MAX,
+  writeRank,
+  writeRefs,
+} from './entry.ts';
 import type { Firing } from './node-state.ts';
-import { EVIDENCE_MAX, type EvidenceRef } from './types.ts';
+import { EVIDENCE_MAX, type EvidenceRef, NO_RANK } from './types.ts';
 
 const HALF = EVIDENCE_MAX / 2;
 
@@ -18,6 +26,8 @@ export interface OrderedAlert {
   last: number;
   count: number;
   isLowerBound: boolean;
+  /** The highest rank of what was counted. */
+  rank: number;
   oldest: EvidenceRef[];
   newest: EvidenceRef[];
   revision: number;
@@ -33,6 +43,7 @@ export function openAlert(period: number, { value }: Firing): OrderedAlert {
     last: Number.NEGATIVE_INFINITY,
     count: 0,
     isLowerBound: false,
+    rank: NO_RANK,
     oldest: [],
     newest: [],
     revision: 0,
@@ -41,13 +52,22 @@ export function openAlert(period: number, { value }: Firing): OrderedAlert {
   };
 }
 
-/** @returns whether the alert changed */
-export function countFiring(alert: OrderedAlert, { entries, total, reason }: Firing): boolean {
+/**
+ * @param since newest event time that was counted before the instant of the firing
+ * @returns whether the alert changed
+ */
+export function countFiring(
+  alert: OrderedAlert,
+  { entries, total, rank, reason }: Firing,
+  since: number,
+): boolean {
   const isNew = alert.revision === 0;
-  const fresh = entries.filter(({ time, refs }) => refs !== null || time > alert.last);
+  const fresh = entries.filter(({ time, refs }) => refs !== null || time > since);
   const known = new Set([...alert.oldest, ...alert.newest].map(({ eventId }) => eventId));
   const refs = refsOf(fresh).filter(({ eventId }) => !known.has(eventId));
-  if (!isNew && refs.length === 0) return false;
+  const graver = Math.max(alert.rank, rank, gravest(fresh));
+  if (!isNew && refs.length === 0 && graver === alert.rank) return false;
+  alert.rank = graver;
   for (const { time } of fresh) {
     alert.first = Math.min(alert.first, time);
     alert.last = Math.max(alert.last, time);
@@ -74,6 +94,7 @@ export function writeOrderedAlert(writer: Writer, alert: OrderedAlert): void {
   writer.whole(alert.last - alert.first);
   writer.count(alert.count);
   writer.byte(alert.isLowerBound ? 1 : 0);
+  writeRank(writer, alert.rank);
   writeRefs(writer, alert.oldest);
   writeRefs(writer, alert.newest);
   writer.count(alert.revision);
@@ -94,6 +115,7 @@ export function readOrderedAlert(reader: Reader): OrderedAlert {
     last,
     count: reader.count(),
     isLowerBound: reader.byte() === 1,
+    rank: readAddedRank(reader),
     oldest: readRefs(reader),
     newest: readRefs(reader),
     revision: reader.count(),

@@ -95,6 +95,30 @@ describe('an alert', () => {
     assert.ok(!('rank' in alertOf(send(10))));
   });
 
+  test('counts each of several events of one instant', () => {
+    const places = (n: number) => ({ longitude: `${n % 2}`, latitude: '10' });
+    const fields = (n: number) =>
+      Object.fromEntries(
+        Object.entries(places(n)).map(([name, value]) => [`lakeseal.source.${name}`, value]),
+      );
+    const seen: StatefulKind = {
+      kind: 'first_seen',
+      fields: ['lakeseal.source.latitude'],
+      learnMs: 0,
+    };
+    const travel: StatefulKind = { kind: 'travel', speedKmh: 900, distanceKmMin: 1 };
+    for (const kind of [seen, travel]) {
+      const { correlator, plans } = open(kind);
+      const index = new PlanIndex(plans);
+      for (let n = 0; n < 4; n += 1) {
+        const event = { id: `e${n}`, time: 10, hits: ['a'], fields: { user: 'ann', ...fields(n) } };
+        for (const match of matchesOf(index, event, n)) correlator.fold(match);
+      }
+      const { count, evidence } = alertOf(correlator.advance(10));
+      assert.deepEqual([count, evidence.length], [4, 4], kind.kind);
+    }
+  });
+
   test('shows the first and the newest of many events', () => {
     const { send } = open(three, { timespanMs: 1_000 }, { groupEntriesMax: 1_000 });
     let last: Effect[] = [];

@@ -22,13 +22,15 @@ export function plansOf(set: RuleSet): Plan[] {
 export function matchesOf(index: PlanIndex, event: PlainEvent, offset: number): Match[] {
   const head = { eventId: event.id, eventTime: event.time };
   const address = { topic: 'audit', partition: offset % 3, offset: BigInt(offset) };
-  return index.matchesFor(
+  const rank = event.rank === undefined ? {} : { rank: event.rank };
+  const matches = index.matchesFor(
     event.hits,
     head,
     address,
     () => JSON.stringify({ event: event.id }),
     (field) => event.fields[field] ?? null,
   );
+  return matches.map((match) => ({ ...match, ...rank }));
 }
 
 export interface Outcome {

@@ -295,6 +295,7 @@ export function randomEvents(random: Random, count: number): PlainEvent[] {
     id: random.chance(0.5) ? `event-${n}` : uuid(n),
     time: start + random.int(0, length),
     hits: random.some(DETECTIONS, 1),
+    ...(random.chance(0.8) && { rank: random.int(0, 4) }),
     fields: {
       user: random.chance(0.95) ? random.of(USERS) : null,
       target: random.of(USERS),

@@ -7,6 +7,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { Entry } from '../../../services/detector/correlate/entry.ts';
 import { planOf } from '../../../services/detector/correlate/plan.ts';
+import { NO_RANK } from '../../../services/detector/correlate/types.ts';
 import {
   type WindowCondition,
   windowCondition,
@@ -27,7 +28,7 @@ function conditionOf(rules: number, wanted: number | null): WindowCondition {
 function entry(time: number, leaf: number): Entry {
   return {
     ...{ id: `${time}`, time, leaf, key: '', figure: Number.NaN, topic: 'audit', partition: 0 },
-    ...{ offset: 0n, values: null, context: '', refs: null },
+    ...{ offset: 0n, rank: NO_RANK, values: null, context: '', refs: null },
   };
 }
 
