@@ -225,10 +225,13 @@ export class Correlator {
     open.queuedAt = Number.POSITIVE_INFINITY;
     if (group.kind !== 'ordered' || store.rule.kind !== 'ordered') return;
     if (groupDue(group) <= this.#watermark) {
-      store.changed.add(open.key);
-      for (const alert of judgeOrdered(store.rule.ordered, group.ordered, this.#watermark)) {
+      const alerts = judgeOrdered(store.rule.ordered, group.ordered, this.#watermark);
+      for (const alert of alerts) {
         this.#unsent.set(unsentKey(open, alert), { open, alert, context: alert.context });
       }
+      // What was kept before gives the same again once it is judged up to here, as it is after every
+      // restart. So a busy group, of which something always waits, is not written for this alone.
+      if (alerts.size > 0 || group.ordered.pending.length === 0) store.changed.add(open.key);
     }
     this.#enqueue(open);
   }
@@ -252,7 +255,10 @@ export class Correlator {
     return effects;
   }
 
-  /** Groups that changed since the last call, as they are now; null for those that are over. */
+  /**
+   * Groups that changed since the last call, as they are now; null for those that are over. One that
+   * was only judged, and in vain, may be missing: whoever restores it moves event time to where it was.
+   */
   takeChanges(): StateChange[] {
     const changes: StateChange[] = [];
     for (const [ruleId, store] of this.#stores) {

@@ -214,15 +214,20 @@ export function readEntries(reader: Reader, leaves: number): Entry[] {
 function readEntry(reader: Reader, time: number): Entry {
   const flags = reader.byte();
   if (flags > FLAGS_ALL) reader.refuse();
+  const id = reader.id();
+  const topic = reader.repeated();
+  const partition = reader.whole();
+  const offset = reader.offset();
+  // Members in the order in which new entries have them: all are then of one shape to the engine.
   return {
     time,
-    id: reader.id(),
-    topic: reader.repeated(),
-    partition: reader.whole(),
-    offset: reader.offset(),
+    id,
     leaf: (flags & HAS_LEAF) === 0 ? 0 : reader.count(),
     key: (flags & HAS_KEY) === 0 ? '' : reader.text(),
     figure: (flags & HAS_FIGURE) === 0 ? Number.NaN : reader.double(),
+    topic,
+    partition,
+    offset,
     rank: (flags & HAS_RANK) === 0 ? NO_RANK : readRank(reader),
     values:
       (flags & HAS_VALUES) === 0

@@ -4,17 +4,21 @@
  */
 import type { Reader, Writer } from './bytes.ts';
 import {
+  type Entry,
   gravest,
   readAddedRank,
   readRefs,
   refsOf,
   TIME_MS_MAX,
+  upperBound,
   writeRank,
   writeRefs,
 } from './entry.ts';
 import type { Firing } from './node-state.ts';
 import { EVIDENCE_MAX, type EvidenceRef, NO_RANK } from './types.ts';
 
+/** Up to so many are looked for one by one: an alert that is open mostly gets one event at a time. */
+const FEW_REFS = 4;
 const HALF = EVIDENCE_MAX / 2;
 
 export interface OrderedAlert {
@@ -62,9 +66,10 @@ export function countFiring(
   since: number,
 ): boolean {
   const isNew = alert.revision === 0;
-  const fresh = entries.filter(({ time, refs }) => refs !== null || time > since);
-  const known = new Set([...alert.oldest, ...alert.newest].map(({ eventId }) => eventId));
-  const refs = refsOf(fresh).filter(({ eventId }) => !known.has(eventId));
+  const fresh = freshOf(entries, since);
+  const hasInner = fresh.some((entry) => entry.refs !== null);
+  const shown = alert.oldest.length + alert.newest.length;
+  const refs = notShown(alert, refsOf(fresh));
   const graver = Math.max(alert.rank, rank, gravest(fresh));
   if (!isNew && refs.length === 0 && graver === alert.rank) return false;
   alert.rank = graver;
@@ -73,7 +78,7 @@ export function countFiring(
     alert.last = Math.max(alert.last, time);
   }
   // Behind the firings of inner rules an event may come again when it is not shown any more.
-  const isSure = known.size < EVIDENCE_MAX || fresh.every((entry) => entry.refs === null);
+  const isSure = shown < EVIDENCE_MAX || !hasInner;
   if (isSure) alert.count += refs.length;
   else alert.isLowerBound = true;
   if (total !== null) alert.count = Math.max(alert.count, total);
@@ -85,6 +90,25 @@ export function countFiring(
   alert.revision += Math.max(1, refs.length);
   alert.reason = reason;
   return true;
+}
+
+/** Those that may not be counted yet: what is newer, and every firing of an inner rule. */
+function freshOf(entries: readonly Entry[], since: number): readonly Entry[] {
+  if (entries.some(({ refs }) => refs !== null)) {
+    return entries.filter(({ time, refs }) => refs !== null || time > since);
+  }
+  const start = upperBound(entries, since);
+  return start === 0 ? entries : entries.slice(start);
+}
+
+function notShown({ oldest, newest }: OrderedAlert, refs: EvidenceRef[]): EvidenceRef[] {
+  if (refs.length <= FEW_REFS) {
+    const isIn = (list: readonly EvidenceRef[], id: string): boolean =>
+      list.some(({ eventId }) => eventId === id);
+    return refs.filter(({ eventId }) => !isIn(newest, eventId) && !isIn(oldest, eventId));
+  }
+  const known = new Set([...oldest, ...newest].map(({ eventId }) => eventId));
+  return refs.filter(({ eventId }) => !known.has(eventId));
 }
 
 export function writeOrderedAlert(writer: Writer, alert: OrderedAlert): void {
