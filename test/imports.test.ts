@@ -70,6 +70,7 @@ const EDGES: Record<string, string[]> = {
     'schemas/audit-event.ts',
     'schemas/match.ts',
     'services/cli/access-diff.ts',
+    'services/archiver/anchors/anchors.ts',
     'services/cli/keys.ts',
     'services/cli/prove.ts',
     'services/cli/rules-files.ts',
@@ -88,6 +89,7 @@ const EDGES: Record<string, string[]> = {
     'services/verifier/folder-source.ts',
   ],
   'node:fs/promises': [
+    'services/archiver/anchors/places.ts',
     'services/collector/files.ts',
     'services/collector/ledger.ts',
     'services/detector/scan.ts',

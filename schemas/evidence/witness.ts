@@ -5,6 +5,7 @@
 import {
   COSIGNATURE,
   cosignatureTime,
+  formatSignature,
   isSignedBy,
   type Note,
   NoteError,
@@ -16,6 +17,8 @@ import {
 export interface Cosigned {
   by: Verifier;
   time: number;
+  /** As it stands in the file, with its line feed. */
+  line: string;
 }
 
 /**
@@ -27,7 +30,8 @@ export function cosignaturesIn(
   lines: Buffer,
   witnesses: readonly Verifier[],
 ): Cosigned[] {
-  const { signatures } = parseNote(Buffer.concat([Buffer.from(`${text}\n`), lines]));
+  const { signatures, text: same } = parseNote(Buffer.concat([Buffer.from(`${text}\n`), lines]));
+  if (same !== text) throw new NoteError('not signature lines alone');
   const found: Cosigned[] = [];
   for (const { name, keyId, signature } of signatures) {
     const by = witnesses.find((one) => one.name === name && one.keyId.equals(keyId));
@@ -35,7 +39,8 @@ export function cosignaturesIn(
     if (!isSignedBy(text, signature, by)) {
       throw new NoteError(`the signature of the witness ${name} does not verify`);
     }
-    found.push({ by, time: Number(cosignatureTime(signature)) });
+    const line = formatSignature({ name, keyId, signature });
+    found.push({ by, time: Number(cosignatureTime(signature)), line });
   }
   return found;
 }

@@ -35,7 +35,12 @@ function addVerify(
     .argument('[place]', 's3://BUCKET/PREFIX or a copy in a folder; else the configured bucket')
     .addOption(repeatable('--key <vkey>', 'public key that is trusted'))
     .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'))
-    .addOption(repeatable('--from <note>', 'a checkpoint kept elsewhere: it must still hold'))
+    .addOption(
+      repeatable(
+        '--from <note>',
+        'a checkpoint kept elsewhere, or a folder of them: it must still hold',
+      ),
+    )
     .addOption(repeatable('--tsa-ca <file>', 'PEM root of an authority whose time stamps count'))
     .addOption(repeatable('--witness <vkey>', 'public key of a witness'))
     .option('--expect-stamps', 'a root that no time stamp covers within a day is a finding')

@@ -4,7 +4,8 @@
  *
  * Exit codes: 0 verified, 1 tampered with, 2 incomplete or nothing to verify, 3 could not run.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import cliProgress from 'cli-progress';
 import { judgeStamp } from '../../schemas/evidence/time-stamp.ts';
@@ -74,7 +75,7 @@ async function verifyPlace(
   const { storage, folder } = archivePlace(config, place);
   const bucket = folder === null ? s3Source(storage) : null;
   const source = bucket ?? folderSource(folder!);
-  const kept = (flags.from ?? []).map(readKept);
+  const kept = (flags.from ?? []).flatMap(readKept);
   const findings: Finding[] = [];
   const bar = progressBar(flags);
   try {
@@ -117,14 +118,22 @@ function judges({ authorities, witnesses }: TrustedAnchors) {
   };
 }
 
-function readKept(path: string): Buffer {
+/** A checkpoint, or all that lie in a folder, as the archiver's copies of roots do. */
+function readKept(path: string): Buffer[] {
+  let found: Buffer[];
   try {
-    return readFileSync(path);
+    const files = statSync(path).isDirectory()
+      ? readdirSync(path).filter((name) => name.endsWith('.note'))
+      : null;
+    found =
+      files === null ? [readFileSync(path)] : files.map((name) => readFileSync(join(path, name)));
   } catch (error) {
     throw new Failure(`the checkpoint ${path} cannot be read: ${reasonOf(error)}`, {
       code: 'NO_FILE',
     });
   }
+  if (found.length > 0) return found;
+  throw new Failure(`there is no checkpoint (.note) in ${path}`, { code: 'NO_FILE' });
 }
 
 /** On a screen, and not where the output is read by a program. */

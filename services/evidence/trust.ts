@@ -11,7 +11,7 @@ import {
 import { openCheckpoint } from '../../schemas/evidence/checkpoint.ts';
 import { KEYS_LOG, parseRotation } from '../../schemas/evidence/key-leaf.ts';
 import { LeafError } from '../../schemas/evidence/leaf.ts';
-import { NoteError, parseVkey, type Verifier } from '../../schemas/evidence/note.ts';
+import { COSIGNATURE, NoteError, parseVkey, type Verifier } from '../../schemas/evidence/note.ts';
 import { assertWitness } from '../../schemas/evidence/witness.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import type { ObjectStore } from '../store/store.ts';
@@ -29,7 +29,9 @@ export function namedVerifiers({ keys = [], files = [] }: NamedKeys): Verifier[]
   for (const path of files) given.push(...linesOf(path));
   return given.map(({ text, where }) => {
     try {
-      return parseVkey(text);
+      const key = parseVkey(text);
+      if (key.type === COSIGNATURE) throw new NoteError('it is the key of a witness');
+      return key;
     } catch (error) {
       if (!(error instanceof NoteError)) throw error;
       throw new Failure(`${where}: ${error.message}`, {

@@ -1,4 +1,6 @@
 /** The rules of the configuration that span several keys. Pure. */
+import { NoteError, parseVkey } from '../../schemas/evidence/note.ts';
+import { assertWitness } from '../../schemas/evidence/witness.ts';
 import type { Config } from './config.ts';
 
 export interface Problem {
@@ -158,6 +160,14 @@ function checkAnchors(anchors: Config['anchors'] | undefined): Check[] {
     if (copy.kind !== 's3') return;
     const path = `anchors.copies.${at}`;
     found.push(...together(path, copy, ['accessKeyId', 'secretAccessKeyFile']));
+  });
+  anchors.witnesses.forEach(({ key }, at) => {
+    try {
+      assertWitness(parseVkey(key));
+    } catch (error) {
+      if (!(error instanceof NoteError)) throw error;
+      found.push({ path: `anchors.witnesses.${at}.key`, what: error.message });
+    }
   });
   return found;
 }

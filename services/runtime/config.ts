@@ -422,7 +422,6 @@ function unreadableFiles(
     ['kafka.keyFile', config.kafka?.keyFile],
     ['registry.caFile', config.registry?.caFile],
     ['opensearch.caFile', config.opensearch?.caFile],
-    ...anchorFiles(config.anchors),
   ];
   return named.flatMap(([path, file]) => {
     if (file === undefined) return [];
@@ -433,26 +432,6 @@ function unreadableFiles(
       return [{ place: placeOf(path), path, what: `cannot read ${file}: ${systemReason(error)}` }];
     }
   });
-}
-
-function anchorFiles(anchors: Config['anchors'] | undefined): Array<[string, string | undefined]> {
-  const { timestamps = [], copies = [] } = anchors ?? {};
-  return [
-    ...timestamps.flatMap(
-      ({ caFile, authorizationFile }, at): Array<[string, string | undefined]> => [
-        [`anchors.timestamps.${at}.caFile`, caFile],
-        [`anchors.timestamps.${at}.authorizationFile`, authorizationFile],
-      ],
-    ),
-    ...copies.map((copy, at): [string, string | undefined] => {
-      if (copy.kind === 'http')
-        return [`anchors.copies.${at}.authorizationFile`, copy.authorizationFile];
-      return [
-        `anchors.copies.${at}.secretAccessKeyFile`,
-        copy.kind === 's3' ? copy.secretAccessKeyFile : undefined,
-      ];
-    }),
-  ];
 }
 
 function readConfigFile(path: string): string {
