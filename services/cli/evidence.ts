@@ -5,6 +5,7 @@
 import type { Command } from 'commander';
 import type { Config } from '../runtime/config.ts';
 import { countOption, jsonOption, repeatable, timeOption } from './options.ts';
+import type { PostureFlags } from './posture.ts';
 import type { ProveFlags } from './prove.ts';
 import type { Terminal } from './terminal.ts';
 import type { VerifyFlags } from './verify.ts';
@@ -20,6 +21,7 @@ export interface EvidenceContext {
 export function addEvidence(program: Command, context: EvidenceContext): void {
   addVerify(program, context);
   addProve(program, context);
+  addPosture(program, context);
   addKeys(program, context);
 }
 
@@ -103,6 +105,38 @@ A proof holds the record as Kafka had it, its place in its segment, the segment'
 signed checkpoint of its partition and, once an hour has passed, the signed (and stamped) root over
 all partitions. Without --key the key in evidence.keyFile is trusted, or evidence.publicKeys.
 Exit code 0 proved or the proof holds, 1 it does not hold or could not be made.`;
+
+function addPosture(
+  program: Command,
+  { terminal, finish, config, examples }: EvidenceContext,
+): void {
+  const command = program
+    .command('posture')
+    .description('compare what protects the bucket with the signed baseline')
+    .addOption(repeatable('--key <vkey>', 'public key that is trusted'))
+    .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'))
+    .option('--no-rights', 'do not try what the credential of storage.* may do')
+    .addOption(jsonOption())
+    .addHelpText('after', POSTURE_HELP)
+    .action(async (flags: PostureFlags) => {
+      const { runPosture } = await import('./posture.ts');
+      finish(await runPosture(flags, config, terminal));
+    });
+  examples(command, [
+    'lakeseal posture',
+    'lakeseal posture --key audit.example.com+1a2b3c4d+AT… --no-rights --json',
+  ]);
+}
+
+const POSTURE_HELP = `
+The bucket's settings are read with the administrator's credential (setup.*) where it is given, else
+with that of storage.*, whose rights are then tried too: with requests that change nothing. What the
+store does not tell is said to be unknown, never fine. The bucket policy is judged as a document;
+policies of the store's users and roles are not seen.
+\`lakeseal preflight --record-baseline\` makes the baseline. Without --key the key in evidence.keyFile
+is trusted, or evidence.publicKeys.
+Exit code 0 as recorded, 1 something protects less, 2 something cannot be checked or there is no
+baseline, 3 could not run.`;
 
 function addKeys(program: Command, context: EvidenceContext): void {
   const { terminal, finish, config, examples } = context;

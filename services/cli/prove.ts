@@ -20,16 +20,15 @@ import { withSuccessors } from '../evidence/trust.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped } from '../runtime/wording.ts';
-import { folderStore } from '../store/folder.ts';
-import { createS3Store } from '../store/s3.ts';
 import { checkConsistency, parseConsistency, proveConsistency } from '../verifier/consistency.ts';
 import { findEvent } from '../verifier/find-event.ts';
 import { type ProofStore, prove, type RecordAddress } from '../verifier/prove.ts';
 import { recordsOfAlert, recordsOfAlertedEvent } from './alert-records.ts';
 import {
   type AnchorFlags,
-  archivePlace,
   type KeyFlags,
+  openArchive,
+  segmentProgress,
   trustedAnchors,
   trustedKeys,
 } from './archive-place.ts';
@@ -80,17 +79,6 @@ export async function runProve(
 }
 
 // --- what is meant -----------------------------------------------------------------------------
-
-function openArchive(config: Config, archive: string | undefined) {
-  const { storage, folder } = archivePlace(config, archive);
-  const { prefix } = storage;
-  if (folder !== null) {
-    const store: ProofStore = folderStore(folder);
-    return { store, prefix, close: () => {} };
-  }
-  const store = createS3Store(storage, config.archive);
-  return { store: store as ProofStore, prefix, close: () => store.close() };
-}
 
 const RECORD = /^([A-Za-z0-9._-]+)\/(\d+)\/(\d+)$/;
 const ANY_TIME = 8.64e15;
@@ -143,9 +131,7 @@ async function eventAddresses(
   const search = {
     sinceMs: since ?? -ANY_TIME,
     untilMs: until ?? ANY_TIME,
-    progress: (done: number, all: number): void => {
-      if (done % PROGRESS_SEGMENTS === 0) terminal.err(`segment ${done + 1} of ${all}`);
-    },
+    progress: segmentProgress(terminal),
   };
   const found = await findEvent(event!, search, options);
   if (found.length > 0) return found;
@@ -154,8 +140,6 @@ async function eventAddresses(
     hint: 'Times are those of events, in UTC; a duplicate or a late event lies where it arrived.',
   });
 }
-
-const PROGRESS_SEGMENTS = 100;
 
 // --- proofs ------------------------------------------------------------------------------------
 

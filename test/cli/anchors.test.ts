@@ -9,8 +9,6 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { rootKey } from '../../services/archiver/anchors/root.ts';
 import { runCommandLine } from '../../services/cli/program.ts';
-import type { Status } from '../../services/cli/status.ts';
-import { tellStatus } from '../../services/cli/status-text.ts';
 import { hasOpenssl, TestTsa } from '../tsa/tsa.ts';
 import { TestWitness } from '../tsa/witness.ts';
 import { PREFIX, START_MS, signer, smallArchive } from '../verifier/proof-archive.ts';
@@ -111,37 +109,4 @@ describe('anchors at the command line', { skip }, () => {
     assert.equal(other.code, 1);
     assert.match(other.err, /does not hold: the time stamp of the root: no chain/);
   });
-});
-
-test('status tells how far roots are signed, stamped and cosigned', () => {
-  const told = (roots: Partial<NonNullable<Status['roots']>>): string => {
-    const screen = createScreen();
-    const rules = { shipped: 0, own: 0, stateful: 0, problems: [], exceptions: 0 };
-    const empty = { expired: [], enrichment: [], blind: [] };
-    const wanted = { stamps: false, witnesses: false };
-    const none = { timeMs: START_MS, roots: 9, unsigned: 0, stamped: 0, cosigned: 0, wanted };
-    tellStatus(
-      screen,
-      {
-        servers: [],
-        partitions: [],
-        roots: { ...none, ...roots },
-        correlation: null,
-        rules: { ...rules, ...empty },
-        alerts: null,
-      },
-      false,
-    );
-    return /^Roots: .*$/m.exec(screen.output())?.[0] ?? '';
-  };
-  const start = 'Roots: 9, the newest of 2026-11-24T00:00:00.000Z';
-  const wanted = { stamps: true, witnesses: true };
-  assert.equal(told({}), start);
-  assert.equal(told({ unsigned: 2 }), `${start}, 2 not signed`);
-  assert.equal(
-    told({ stamped: 9, cosigned: 7, wanted }),
-    `${start}, time-stamped, cosigned up to 7`,
-  );
-  assert.match(told({ wanted }), /none of the last days is time-stamped, none .* cosigned$/);
-  assert.equal(told({ timeMs: null }), '');
 });

@@ -7,10 +7,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { BASELINE_LOG } from '../../schemas/evidence/baseline-leaf.ts';
+import { timeOf } from '../../schemas/evidence/leaf.ts';
+import { recordBaseline } from '../../services/posture/baseline.ts';
 import { prove } from '../../services/verifier/prove.ts';
-import { PREFIX, type SmallArchive, signer } from './proof-archive.ts';
+import { POSTURE } from '../posture/a-posture.ts';
+import { PREFIX, type SmallArchive, START_MS, signer } from './proof-archive.ts';
 import { both, hasPython, KEY, python } from './readings.ts';
-import { dataKey, replace, scene, TAMPERINGS } from './tamperings.ts';
+import { dataKey, leafKey, noteKey, replace, scene, TAMPERINGS } from './tamperings.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'lakeseal-verify-'));
 after(() => rmSync(root, { recursive: true }));
@@ -52,6 +56,26 @@ describe('verify.py', { skip }, () => {
     replace(archive.bucket, dataKey(0n), null);
     const [one, other] = await read(archive, false);
     assert.deepEqual(other, one);
+  });
+
+  test('agrees on baselines, untouched and rewritten', async () => {
+    const archive = await scene();
+    const body = {
+      time: timeOf(START_MS),
+      bucket: 'archive',
+      approvedBy: 'ada@example.com',
+      reason: 'bucket made',
+      posture: POSTURE,
+      rights: [],
+    };
+    await recordBaseline(archive.store, PREFIX, body, signer);
+    assert.deepEqual(await read(archive, true), [[], []]);
+    const key = leafKey(0, BASELINE_LOG);
+    const text = archive.bucket.current(key)!.bytes!.toString();
+    replace(archive.bucket, key, Buffer.from(text.replace('COMPLIANCE', 'GOVERNANCE')));
+    const [ours, theirs] = await read(archive, true);
+    assert.deepEqual(theirs, ours);
+    assert.ok(ours.includes(`checkpoint_root ${noteKey(1, BASELINE_LOG)}`), ours.join());
   });
 
   test('checks proofs as lakeseal does', async () => {
