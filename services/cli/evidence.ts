@@ -35,7 +35,15 @@ function addVerify(
     .argument('[place]', 's3://BUCKET/PREFIX or a copy in a folder; else the configured bucket')
     .addOption(repeatable('--key <vkey>', 'public key that is trusted'))
     .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'))
-    .addOption(repeatable('--from <note>', 'a checkpoint kept elsewhere: it must still hold'))
+    .addOption(
+      repeatable(
+        '--from <note>',
+        'a checkpoint kept elsewhere, or a folder of them: it must still hold',
+      ),
+    )
+    .addOption(repeatable('--tsa-ca <file>', 'PEM root of an authority whose time stamps count'))
+    .addOption(repeatable('--witness <vkey>', 'public key of a witness'))
+    .option('--expect-stamps', 'a root that no time stamp covers within a day is a finding')
     .option('--deep', 'read every record, not only the stored bytes')
     .option('--root-max-age <seconds>', 'oldest that the newest root may be', countOption)
     .option('--max-findings <n>', 'findings to print', countOption, 100)
@@ -49,14 +57,16 @@ function addVerify(
   examples(command, [
     'lakeseal verify --deep',
     'lakeseal verify s3://audit/sealed/ --key audit.example.com+1a2b3c4d+AT… --from last-root.note',
-    'lakeseal verify /mnt/copy --key-file keys.txt --json',
+    'lakeseal verify /mnt/copy --key-file keys.txt --tsa-ca tsa-root.pem --expect-stamps --json',
   ]);
 }
 
 const VERIFY_HELP = `
 Every version of every object is looked at: chains, trees, signatures, bytes, tiling of offsets, and
 retention where the place tells of it. A copy in a folder may have a versions.jsonl beside it.
-The public key must come by another way than the archive.
+The public key must come by another way than the archive, and so must what --tsa-ca and --witness
+name; without these the configuration's (anchors.*) count, and without any, time stamps are only
+counted.
 Exit code 0 verified, 1 tampered with, 2 incomplete or nothing to verify, 3 could not run.`;
 
 function addProve(program: Command, { terminal, finish, config, examples }: EvidenceContext): void {
@@ -74,6 +84,8 @@ function addProve(program: Command, { terminal, finish, config, examples }: Evid
     .option('--archive <place>', 'a copy in a folder; else the bucket of the configuration')
     .addOption(repeatable('--key <vkey>', 'public key that is trusted'))
     .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'))
+    .addOption(repeatable('--tsa-ca <file>', 'with --check: PEM root of a time stamp authority'))
+    .addOption(repeatable('--witness <vkey>', 'with --check: public key of a witness'))
     .option('--out <folder>', 'folder for the proofs', '.')
     .addOption(jsonOption())
     .addHelpText('after', PROVE_HELP)

@@ -10,6 +10,7 @@ import { formatPrivateKey, NoteError, parsePrivateKey } from '../../schemas/evid
 import { signerFromFile } from '../evidence/keys.ts';
 import { LogWriter } from '../evidence/log-writer.ts';
 import { configuredSigner } from '../evidence/signer.ts';
+import { systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import { createS3Store } from '../store/s3.ts';
@@ -18,6 +19,9 @@ import type { Terminal } from './terminal.ts';
 const SEED_BYTES = 32;
 /** Tries to append where other writers are at the same log. */
 const ATTEMPTS_MAX = 10;
+/** A hint for when the store denies something. */
+const RIGHTS =
+  '`lakeseal keys rotate` needs s3:PutObject, GetObject, ListBucket and ListBucketVersions of the credential in storage.*.';
 
 export function newKey(name: string, out: string, terminal: Terminal): number {
   let text: string;
@@ -109,7 +113,7 @@ export async function rotateKey(
     terminal.err('dry run: nothing was written');
     return 0;
   }
-  const store = createS3Store(config.storage, config.archive);
+  const store = createS3Store(config.storage, config.archive, systemClock, RIGHTS);
   try {
     const log = await LogWriter.open(store, config.storage.prefix, KEYS_LOG);
     for (let attempt = 1; ; attempt++) {

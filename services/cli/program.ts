@@ -12,6 +12,7 @@ import { runService } from '../runtime/lifecycle.ts';
 import { createLog, type Log } from '../runtime/log.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { version } from '../runtime/version.ts';
+import { addAccess } from './access.ts';
 import type { CollectFlags } from './collect.ts';
 import { printEffective, printReference } from './config-command.ts';
 import { addEvidence } from './evidence.ts';
@@ -109,6 +110,7 @@ function createProgram(terminal: Terminal, finish: Finish): Command {
   addScan(program, context);
   addRules(program, { ...context, examples });
   addEvidence(program, { ...context, examples });
+  addAccess(program, { ...context, examples });
   addConfig(program, context);
   harden(program, terminal);
   return examples(program, [
@@ -218,7 +220,9 @@ anew, with another --reason, after every intended change: earlier baselines stay
 function addStatus(program: Command, { terminal, finish, config }: CommandContext): void {
   const command = program
     .command('status')
-    .description('show topics, lag, last sealed offsets, rules and the alerts of the last day')
+    .description(
+      'show topics, lag, what is sealed and signed, rules and the alerts of the last day',
+    )
     .addOption(jsonOption())
     .action(async (options: { json?: true }) => {
       const settings = config();
@@ -340,6 +344,8 @@ function addCollect(program: Command, { terminal, finish, config }: CommandConte
 const COLLECT_HELP = `
 The delivery bucket is read with the credential that the AWS environment gives (AWS_PROFILE,
 AWS_ACCESS_KEY_ID, a role), never with the archive's.
+Files of a bucket, folder or glob are read day by day (date=YYYY-MM-DD in their path) and within a day
+in the order in which they were delivered, whichever workspace they are of; inputs in the order given.
 Exit code 0 everything collected, 2 some lines went to the dead-letter topic or a file was damaged,
 130 stopped half-way, 1 could not run.`;
 

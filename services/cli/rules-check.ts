@@ -2,12 +2,12 @@
 import { DEFAULT_LIMITS } from '../detector/correlate/limits.ts';
 import { openEnrichment } from '../detector/enrich/enrichment.ts';
 import { doubtsOf } from '../detector/sigma/doubts.ts';
-import { loadRules } from '../detector/sigma/rules.ts';
+import { loadRules, SHIPPED_RULES } from '../detector/sigma/rules.ts';
 import { planProblems } from '../detector/stream/engine.ts';
 import { type Check, checkExitCode, checkOf, type Finding } from '../detector/workbench/check.ts';
 import type { Config } from '../runtime/config.ts';
 import { counted } from '../runtime/wording.ts';
-import { type LayerFlags, layersOf } from './rules-load.ts';
+import { isUnder, type LayerFlags, layersOf } from './rules-load.ts';
 import { paint, printable, type Terminal, type Tone, toJson } from './terminal.ts';
 
 export function checkRules(
@@ -17,13 +17,17 @@ export function checkRules(
   config: () => Config,
   nowMs: number,
 ): number {
-  const { layers, lists } = layersOf(paths, flags, config);
+  const { layers, lists, own } = layersOf(paths, flags, config);
   const loaded = loadRules({ layers, lists, nowMs });
   const { detect, enrich } = config();
   const limits = { ...DEFAULT_LIMITS, groupEntriesMax: detect.groupEntriesMax };
   const doubts = loaded.ok ? [...planProblems(loaded.set, limits), ...doubtsOf(loaded.set)] : [];
   const enrichment = openEnrichment(enrich).enrichmentStatus();
-  const check = checkOf(loaded, doubts, enrichment);
+  const noted = {
+    isOwn: (file: string) => own.some((path) => isUnder(file, path)),
+    others: paths.length === 0 ? SHIPPED_RULES : null,
+  };
+  const check = checkOf(loaded, doubts, enrichment, noted);
   const code = checkExitCode(check, flags.strict === true);
   if (flags.json === true) terminal.out(toJson({ ok: code === 0, ...check }));
   else tellCheck(terminal, check);

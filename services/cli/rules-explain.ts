@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import type { Match } from '../detector/correlate/types.ts';
 import { openEnrichment } from '../detector/enrich/enrichment.ts';
-import type { PlaceSource } from '../detector/match/derived.ts';
+import type { PlaceSource } from '../detector/fields/place.ts';
 import type { RuleSet, StatefulRule } from '../detector/sigma/rule.ts';
 import { Engine } from '../detector/stream/engine.ts';
 import { Explainer } from '../detector/workbench/explain.ts';

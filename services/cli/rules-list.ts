@@ -55,17 +55,28 @@ function tellRules(terminal: Terminal, rules: readonly ListedRule[]): void {
     terminal.out('no rule is like that');
     return;
   }
-  const rows = rules.map(({ id, level, title, kind, alerts, techniques, source }): Cell[] => [
-    id,
-    [TONES[level], level === '' ? '-' : level],
-    title.length > TITLE_CHARS_SHOWN ? `${title.slice(0, TITLE_CHARS_SHOWN - 1)}…` : title || '-',
-    alerts || source === 'disabled' ? kind || '-' : `${kind}, serves others`,
-    techniques.join(' ') || '-',
-    source,
-  ]);
-  terminal.out(formatTable(terminal, ['ID', 'LEVEL', 'TITLE', 'KIND', 'ATT&CK', 'SOURCE'], rows));
+  const rows = rules.map(
+    ({ id, level, title, kind, alerts, techniques, source, needs }): Cell[] => [
+      id,
+      [TONES[level], level === '' ? '-' : level],
+      title.length > TITLE_CHARS_SHOWN ? `${title.slice(0, TITLE_CHARS_SHOWN - 1)}…` : title || '-',
+      alerts || source === 'disabled' ? kind || '-' : `${kind}, serves others`,
+      techniques.join(' ') || '-',
+      source,
+      describeNeeds(needs) || '-',
+    ],
+  );
+  terminal.out(
+    formatTable(terminal, ['ID', 'LEVEL', 'TITLE', 'KIND', 'ATT&CK', 'SOURCE', 'NEEDS'], rows),
+  );
   const off = rules.filter(({ source }) => source === 'disabled').length;
   terminal.out(
     `\n${counted(rules.length, 'rule')}${off === 0 ? '' : `, ${off} of them switched off`}`,
   );
+}
+
+/** `city/country` for a file of either kind, `NAME.txt` for a list. */
+function describeNeeds({ fields, lists }: ListedRule['needs']): string {
+  const databases = new Set(fields.map(({ anyOf }) => anyOf.join('/')));
+  return [...databases, ...lists.map((name) => `${name}.txt`)].join(' ');
 }

@@ -14,6 +14,8 @@ export interface LayerFlags {
 export interface Layers {
   /** Paths in order; a later one wins. */
   layers: string[];
+  /** Those of `layers` that lakeseal does not ship. */
+  own: readonly string[];
   /** Folders of list files, the shipped one first. */
   lists: string[];
   shipped: boolean;
@@ -30,9 +32,16 @@ export function layersOf(
   const shipped = flags.shippedRules && (detect?.shippedRules ?? true);
   return {
     layers: [...(shipped ? [SHIPPED_RULES] : []), ...own],
+    own,
     lists: [SHIPPED_LISTS, ...(flags.lists ?? detect?.lists ?? [])],
     shipped,
   };
+}
+
+/** Whether a rule file was read because of a path: as that file, or in that folder. */
+export function isUnder(file: string, path: string): boolean {
+  const folder = path.replace(/\/+$/, '').replace(/^\.\//, '');
+  return file === path || file === folder || file.startsWith(`${folder}/`) || path === '.';
 }
 
 /** The rule set, or null after every problem was told. Warnings are not told: `check` does that. */

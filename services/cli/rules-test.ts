@@ -2,7 +2,7 @@
 import { type RuleTestResults, TestBench } from '../detector/workbench/tests.ts';
 import type { Config } from '../runtime/config.ts';
 import { counted } from '../runtime/wording.ts';
-import { type LayerFlags, layersOf, loadOrTell } from './rules-load.ts';
+import { isUnder, type LayerFlags, layersOf, loadOrTell } from './rules-load.ts';
 import { type Cell, formatTable, paint, printable, type Terminal, toJson } from './terminal.ts';
 
 const TITLE_CHARS_SHOWN = 64;
@@ -29,11 +29,6 @@ export function testRules(
   if (flags.json === true) terminal.out(toJson(asJson(results, ms)));
   else tellResults(terminal, results, ms);
   return results.some((one) => one.results.some(({ ok }) => !ok)) ? 1 : 0;
-}
-
-function isUnder(file: string, path: string): boolean {
-  const folder = path.replace(/\/+$/, '').replace(/^\.\//, '');
-  return file === path || file === folder || file.startsWith(`${folder}/`) || path === '.';
 }
 
 function mentions(rule: RuleTestResults['rule'], text: string): boolean {

@@ -70,7 +70,7 @@ function addCheck(rules: Command, { terminal, finish, config, examples }: RulesC
 const CHECK_HELP = `
 Errors keep the whole rule set from being loaded. Warnings are told beside it: a field that no event
 has, a rule that can never match or matches everything, an exception that has expired. Notes are for
-knowing: rules that need enrichment which is not configured.
+knowing: rules of these files that need enrichment which is not configured.
 Exit code 0 clean, 1 errors, 2 only warnings (with --strict).`;
 
 function addTest(rules: Command, { terminal, finish, config, examples }: RulesContext): void {
@@ -113,6 +113,7 @@ function addList(rules: Command, { terminal, finish, config, examples }: RulesCo
     .addOption(new Option('--source <source>', 'only rules that came so').choices(SOURCES))
     .option('--coverage', 'print an ATT&CK Navigator layer (format 4.5) of the rules listed')
     .addOption(jsonOption())
+    .addHelpText('after', LIST_HELP)
     .action(async (paths: string[], flags: ListFlags) => {
       const { listAllRules } = await import('./rules-list.ts');
       finish(listAllRules(terminal, paths, flags, config, Date.now()));
@@ -122,6 +123,10 @@ function addList(rules: Command, { terminal, finish, config, examples }: RulesCo
     'lakeseal rules list --coverage > layer.json',
   ]);
 }
+
+const LIST_HELP = `
+NEEDS names what a rule reads beside the event: files of places (enrich.city, enrich.country,
+enrich.asn; without one the rule says nothing), and list files, which are there or nothing loads.`;
 
 function addExplain(rules: Command, { terminal, finish, config, examples }: RulesContext): void {
   const command = withLayers(

@@ -1,13 +1,20 @@
 /** The status as a person reads it. */
+import { counted } from '../runtime/wording.ts';
 import type { GroupPosition, PartitionStatus, Status } from './status.ts';
+import type { RootStatus } from './status-evidence.ts';
 import { type Cell, formatTable, paint, printable, type Terminal, toJson } from './terminal.ts';
 
 /** Problems of rules listed; the count is always told. */
 const PROBLEMS_SHOWN_MAX = 10;
+/** A root speaks of a whole hour and is written soon after it; an older one is told. */
+const ROOT_AGE_MS_MAX = 2 * 3_600_000;
 
 /** Prints the status; exit code 1 where a server could not be asked or a partition is broken. */
 export function tellStatus(terminal: Terminal, status: Status, json: boolean): number {
-  const broken = status.partitions.some(({ sealed }) => sealed?.state === 'broken');
+  const broken =
+    status.partitions.some(
+      ({ sealed, evidence }) => sealed?.state === 'broken' || evidence?.state === 'broken',
+    ) || status.evidence.root?.state === 'broken';
   const code = status.servers.every(({ ok }) => ok) && !broken ? 0 : 1;
   if (json) {
     terminal.out(toJson({ ok: code === 0, ...status }));
@@ -16,6 +23,7 @@ export function tellStatus(terminal: Terminal, status: Status, json: boolean): n
   const blocks = [
     describeServers(terminal, status),
     describePartitions(terminal, status),
+    describeEvidence(terminal, status),
     describeCorrelation(terminal, status),
     describeRules(terminal, status),
     describeAlerts(terminal, status),
@@ -45,6 +53,8 @@ function describePartitions(terminal: Terminal, { partitions }: Status): string 
     'OFFSETS',
     'SEALED UP TO',
     'UNSEALED',
+    'MANIFESTS UP TO',
+    'UNSIGNED',
     'ARCHIVER LAG',
     'DETECTOR LAG',
   ];
@@ -53,6 +63,7 @@ function describePartitions(terminal: Terminal, { partitions }: Status): string 
     String(partition.partition),
     `${partition.logStart}-${partition.logEnd}`,
     ...describeSealed(partition),
+    ...describeManifests(partition),
     describeLag(partition.archiver),
     partition.detector === null ? '' : describeLag(partition.detector),
   ]);
@@ -71,6 +82,72 @@ function describeSealed({ sealed, logStart, logEnd }: PartitionStatus): [Cell, C
   return [String(sealed.nextOffset), String(sealed.unsealed)];
 }
 
+function describeManifests({ evidence }: PartitionStatus): [Cell, Cell] {
+  if (evidence === null) return ['?', '?'];
+  if (evidence.state === 'broken') return [['bad', 'BROKEN'], '?'];
+  const { nextOffset, behind, manifests, unsigned, anomaly } = evidence;
+  if (manifests === 0) return ['nothing yet', '0'];
+  const text = String(nextOffset);
+  const isWell = anomaly === null && (behind === null || behind === 0n);
+  return [isWell ? text : ['attention', text], String(unsigned)];
+}
+
+/** The key, the newest root, and what is wrong with the logs. */
+function describeEvidence(terminal: Terminal, { partitions, evidence }: Status): string {
+  const { key, root } = evidence;
+  const title = paint(terminal, 'strong', 'Evidence:');
+  const lines: string[] = [];
+  const add = (tone: 'attention' | 'bad', text: string): void => {
+    lines.push(paint(terminal, tone, `  ${printable(text)}`));
+  };
+  if (key.state === 'missing') {
+    add('attention', 'no key (evidence.keyFile): manifests and roots are written unsigned');
+  }
+  if (key.state === 'unusable') {
+    add('attention', `${key.detail}; where the archiver runs too, nothing is signed`);
+  }
+  for (const { topic, partition, evidence: one } of partitions) {
+    const name = `${topic}/${partition}`;
+    if (one?.state === 'broken') add('bad', `${name}: ${one.key ?? 'log'}: ${one.detail}`);
+    if (one?.state !== 'at') continue;
+    if (one.anomaly !== null) {
+      const { reason, key: object, detail } = one.anomaly;
+      add('bad', `${name} halted: ${reason} at ${object}: ${detail}`);
+    } else if (one.behind !== null && one.behind > 0n) {
+      add('attention', `${name}: ${one.behind} sealed offsets have no manifest yet`);
+    }
+  }
+  if (root?.state === 'broken') add('bad', `root: ${root.key ?? 'log'}: ${root.detail}`);
+  return [`${title} ${describeRoot(terminal, root)}`, ...lines].join('\n');
+}
+
+function describeRoot(terminal: Terminal, root: RootStatus | null): string {
+  if (root === null) return 'the newest root is not known';
+  if (root.state === 'broken') return paint(terminal, 'bad', 'the log of roots is BROKEN');
+  if (root.time === null) return 'no root yet';
+  const unsigned = root.unsigned === 0 ? 'all signed' : `${root.unsigned} unsigned`;
+  const text =
+    `newest root ${root.time}, ${counted(root.roots, 'root')}, ${unsigned}` +
+    vouched(terminal, 'time-stamped', root.stamped, root.roots, root.wanted.stamps) +
+    vouched(terminal, 'cosigned', root.cosigned, root.roots, root.wanted.witnesses);
+  const isOld = root.ageMs !== null && root.ageMs > ROOT_AGE_MS_MAX;
+  return isOld ? paint(terminal, 'attention', `${text}; there should be one an hour`) : text;
+}
+
+/** Up to which root others vouch for them. */
+function vouched(
+  terminal: Terminal,
+  what: string,
+  size: number,
+  roots: number,
+  isWanted: boolean,
+): string {
+  if (size === roots) return `, ${what}`;
+  if (size === 0 && !isWanted) return '';
+  const told = size === 0 ? `, none of the last days is ${what}` : `, ${what} up to ${size}`;
+  return paint(terminal, 'attention', told);
+}
+
 function describeCorrelation(terminal: Terminal, { correlation }: Status): string {
   if (correlation === null || correlation.length === 0) return '';
   const lag = correlation.reduce((sum, { correlator }) => sum + (correlator.lag ?? 0n), 0n);
@@ -86,7 +163,7 @@ function describeLag({ lag }: GroupPosition): Cell {
 }
 
 function describeRules(terminal: Terminal, { rules }: Status): string {
-  const { shipped, own, stateful, problems, exceptions, expired, enrichment, blind } = rules;
+  const { shipped, own, stateful, problems, exceptions, expired, enrichment, needs, blind } = rules;
   const lines = [
     `Rules: ${shipped} shipped, ${own} own (${stateful} over many events), ${exceptions} exceptions, ${problems.length} problems`,
   ];
@@ -99,12 +176,28 @@ function describeRules(terminal: Terminal, { rules }: Status): string {
     if (ok) lines.push(`  enrich.${what}: ${printable(`${file}: ${detail}`)}`);
     else add(`enrich.${what}: ${file}: ${detail}`);
   }
+  const lists = countedBy(needs.flatMap((need) => need.lists.map((name) => `${name}.txt`)));
+  const files = countedBy(
+    needs.flatMap(({ fields }) => [...new Set(fields.map(({ anyOf }) => anyOf.join('/')))]),
+  );
+  if (lists !== '') lines.push(`  lists, and how many rules read each: ${printable(lists)}`);
+  if (files !== '') lines.push(`  files of places, and how many rules read each: ${files}`);
   if (blind.length > 0) {
     const names = blind.slice(0, PROBLEMS_SHOWN_MAX).join(', ');
     const more = blind.length > PROBLEMS_SHOWN_MAX ? ', …' : '';
     add(`without places (enrich.city, enrich.asn) these say nothing: ${names}${more}`);
   }
   return lines.join('\n');
+}
+
+/** `a 2, b 1`: each name once, with how often it comes. */
+function countedBy(names: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return [...counts]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, count]) => `${name} ${count}`)
+    .join(', ');
 }
 
 function describeAlerts(terminal: Terminal, { alerts }: Status): string {

@@ -6,16 +6,12 @@ import type { Kafka } from 'kafkajs';
 import { NO_CLUSTER_ID, type PartitionAddress } from '../../schemas/layout.ts';
 import { readPosition } from '../archiver/position.ts';
 import { openSearchClient } from '../detector/alert/opensearch.ts';
-import { openEnrichment } from '../detector/enrich/enrichment.ts';
-import { enrichmentNeeds, unmetNeeds } from '../detector/enrich/needs.ts';
-import { describeProblem } from '../detector/sigma/problem.ts';
 import { LEVELS, type Level } from '../detector/sigma/rule.ts';
-import { loadRules, SHIPPED_RULES } from '../detector/sigma/rules.ts';
 import { correlationGroup } from '../detector/stream/place.ts';
-import { ruleFolders } from '../detector/stream/rules-in-force.ts';
 import { connectKafka, kafkaFailure } from '../ingest/kafka.ts';
 import { registerSchemas } from '../ingest/registry.ts';
 import { clusterTopics } from '../ingest/topic-ids.ts';
+import { systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Failure } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
@@ -24,10 +20,23 @@ import { patiently } from './kafka-patience.ts';
 import { openSearchVersion } from './preflight-opensearch.ts';
 import { describeCause } from './problem.ts';
 import { topicSchemas } from './schemas.ts';
+import {
+  type KeyStatus,
+  type PartitionEvidenceStatus,
+  type RootStatus,
+  readKey,
+  readPartitionEvidence,
+  readRoot,
+  withBehind,
+} from './status-evidence.ts';
+import { type RuleStatus, readRules } from './status-rules.ts';
 
 const DAY_MS = 86_400_000;
 /** Partitions whose position is read from the store at once. */
 const READERS_MAX = 8;
+/** A hint for when the store denies something. */
+const RIGHTS =
+  '`lakeseal status` needs s3:GetObject, ListBucket and ListBucketVersions of the credential in storage.*.';
 
 export interface ServerStatus {
   server: 'kafka' | 'registry' | 'store' | 'opensearch';
@@ -54,9 +63,18 @@ export interface PartitionStatus {
     | { state: 'at'; nextOffset: bigint; unsealed: bigint }
     | { state: 'broken'; key: string; detail: string }
     | null;
+  /** How far its manifests are; null where the store could not be asked. */
+  evidence: PartitionEvidenceStatus | null;
   archiver: GroupPosition;
   /** null for a topic that the detector does not read. */
   detector: GroupPosition | null;
+}
+
+/** Of the archive as a whole. */
+export interface EvidenceStatus {
+  key: KeyStatus;
+  /** null where the store could not be asked. */
+  root: RootStatus | null;
 }
 
 /** A partition of the matches topic: how far the judging of rules over many events is. */
@@ -66,22 +84,6 @@ export interface CorrelationStatus {
   correlator: GroupPosition;
   /** Records of the partition's state, compacted or not: what the next start has to read. */
   stateRecords: bigint | null;
-}
-
-/** Of the files as they are now, which a running detector has taken within `detect.reloadMs`. */
-export interface RuleStatus {
-  /** Rules that alert, by whether they came with lakeseal; `stateful` of both are over many events. */
-  shipped: number;
-  own: number;
-  stateful: number;
-  problems: string[];
-  /** Exceptions in force, and titles of those that have expired. */
-  exceptions: number;
-  expired: string[];
-  /** Each configured GeoIP or ASN file. */
-  enrichment: Array<{ what: string; file: string; ok: boolean; detail: string }>;
-  /** Titles of rules that can say nothing without a file that is not there. */
-  blind: string[];
 }
 
 export interface AlertStatus {
@@ -94,6 +96,7 @@ export interface AlertStatus {
 export interface Status {
   servers: ServerStatus[];
   partitions: PartitionStatus[];
+  evidence: EvidenceStatus;
   /** null where the topics of correlation are not there. */
   correlation: CorrelationStatus[] | null;
   rules: RuleStatus;
@@ -109,14 +112,17 @@ export async function readStatus(config: Config, log: Log, nowMs: number): Promi
     asked('opensearch', () => readAlerts(config, nowMs)),
   ]);
   const addresses = kafka.value?.addresses ?? [];
-  const store = await asked('store', () => readSealed(config, addresses));
+  const store = await asked('store', () => readArchive(config, addresses, nowMs));
   const partitions = (kafka.value?.partitions ?? []).map((partition, index) => ({
     ...partition,
-    sealed: withUnsealed(store.value?.[index] ?? null, partition.logEnd),
+    sealed: withUnsealed(store.value?.sealed[index] ?? null, partition.logEnd),
+    evidence: store.value?.evidence[index] ?? null,
   }));
+  const evidence = { key: await readKey(config), root: store.value?.root ?? null };
   return {
     servers: [kafka.server, registry.server, store.server, opensearch.server],
     partitions,
+    evidence,
     correlation: kafka.value?.correlation ?? null,
     rules,
     alerts: opensearch.value,
@@ -152,7 +158,7 @@ async function asked<T extends { detail: string }>(
 
 // --- Kafka ----------------------------------------------------------------------------------------
 
-type KafkaPartition = Omit<PartitionStatus, 'sealed'>;
+type KafkaPartition = Omit<PartitionStatus, 'sealed' | 'evidence'>;
 
 interface KafkaStatus {
   detail: string;
@@ -282,28 +288,44 @@ type Sealed =
   | { state: 'at'; nextOffset: bigint }
   | { state: 'broken'; key: string; detail: string };
 
-async function readSealed(
+interface ArchiveStatus {
+  detail: string;
+  /** Of each partition, in the order asked. */
+  sealed: Sealed[];
+  evidence: PartitionEvidenceStatus[];
+  root: RootStatus;
+}
+
+async function readArchive(
   config: Config,
   addresses: PartitionAddress[],
-): Promise<Sealed[] & { detail: string }> {
+  nowMs: number,
+): Promise<ArchiveStatus> {
   const { storage, archive } = config;
-  const store = createS3Store(storage, archive);
+  const { prefix } = storage;
+  const store = createS3Store(storage, archive, systemClock, RIGHTS);
   const sealed: Sealed[] = new Array(addresses.length);
+  const evidence: PartitionEvidenceStatus[] = new Array(addresses.length);
   try {
     // Also where there is no partition to ask about: is the bucket there?
-    await store.list(`${storage.prefix}data/`, undefined, 1);
+    await store.list(`${prefix}data/`, undefined, 1);
     let next = 0;
     const reader = async (): Promise<void> => {
       while (next < addresses.length) {
         const index = next++;
-        sealed[index] = await readPosition(store, storage.prefix, addresses[index]!, null);
+        const address = addresses[index]!;
+        // Manifests follow segments: asked in the other order they might seem to lead.
+        const manifests = await readPartitionEvidence(store, prefix, address);
+        sealed[index] = await readPosition(store, prefix, address, null);
+        evidence[index] = withBehind(manifests, sealed[index]);
       }
     };
     await Promise.all(Array.from({ length: READERS_MAX }, reader));
+    const root = await readRoot(store, prefix, config.anchors, nowMs);
+    return { detail: `bucket ${storage.bucket}`, sealed, evidence, root };
   } finally {
     store.close();
   }
-  return Object.assign(sealed, { detail: `bucket ${storage.bucket}` });
 }
 
 function withUnsealed(sealed: Sealed | null, logEnd: bigint): PartitionStatus['sealed'] {
@@ -314,38 +336,6 @@ function withUnsealed(sealed: Sealed | null, logEnd: bigint): PartitionStatus['s
   }
   const { nextOffset } = sealed;
   return { state: 'at', nextOffset, unsealed: behind(logEnd, nextOffset) };
-}
-
-function readRules({ detect, enrich }: Config, nowMs: number): RuleStatus {
-  const loaded = loadRules(ruleFolders(detect, nowMs));
-  const states = openEnrichment(enrich).enrichmentStatus();
-  const enrichment = states.map(({ what, file, ok, detail }) => ({ what, file, ok, detail }));
-  if (!loaded.ok) {
-    const problems = loaded.problems.map(describeProblem);
-    return {
-      shipped: 0,
-      own: 0,
-      stateful: 0,
-      problems,
-      exceptions: 0,
-      expired: [],
-      enrichment,
-      blind: [],
-    };
-  }
-  const { rules, stateful, exceptions } = loaded.set;
-  const alerting = [...rules, ...stateful].filter(({ alerts }) => alerts);
-  const shipped = alerting.filter(({ file }) => file.startsWith(SHIPPED_RULES)).length;
-  return {
-    shipped,
-    own: alerting.length - shipped,
-    stateful: stateful.filter(({ alerts }) => alerts).length,
-    problems: loaded.warnings.map(describeProblem),
-    exceptions: exceptions.filter(({ expired }) => !expired).length,
-    expired: exceptions.filter(({ expired }) => expired).map(({ title }) => title),
-    enrichment,
-    blind: unmetNeeds(enrichmentNeeds(loaded.set), states).map(({ title }) => title),
-  };
 }
 
 async function readAlerts(

@@ -1,5 +1,6 @@
 /**
- * Delivery buckets: what is new under each prefix is read, and remembered once it is durable.
+ * Delivery buckets: what is new under all prefixes is read in order of delivery, and remembered once
+ * it is durable.
  *
  * Safe to run twice and to kill at any moment: an object enters the ledger only after Kafka has
  * acknowledged everything in it. An object that Databricks overwrote is read again; of the lines
@@ -8,6 +9,7 @@
 import { Failure } from '../runtime/errors.ts';
 import { isDeliveryName } from './files.ts';
 import { isCollected, type Ledger, type LedgerEntry, ledgerFile, openLedger } from './ledger.ts';
+import { type Delivered, Earliest } from './order.ts';
 import { NOTHING_DONE } from './resume.ts';
 import type { Delivery, DeliveryObject, DeliveryPlace, OpenedObject } from './s3.ts';
 import type { Session } from './session.ts';
@@ -15,6 +17,8 @@ import type { Session } from './session.ts';
 /** Objects up to this size are fetched ahead, since a bucket answers slowly and in parallel. */
 const AHEAD_OBJECT_BYTES_MAX = 1024 * 1024;
 const AHEAD_OBJECTS_MAX = 8;
+/** Objects of which the names are held at once: some 20 MB. Of a longer backlog the bucket is listed again. */
+export const PENDING_MAX = 50_000;
 
 interface Feed {
   place: DeliveryPlace;
@@ -29,15 +33,15 @@ export async function collectDelivery(
   places: DeliveryPlace[],
   openDelivery: (place: DeliveryPlace) => Delivery,
   session: Session,
+  pendingMax = PENDING_MAX,
 ): Promise<void> {
   const { options, context } = session;
   const feeds: Feed[] = [];
   try {
     for (const place of places) feeds.push(await openFeed(place, openDelivery(place), session));
     for (;;) {
-      for (const feed of feeds) await passOver(feed, session);
-      await session.drain();
-      for (const feed of feeds) await remember(feed);
+      await passOver(feeds, session, pendingMax);
+      await settle(feeds, session);
       if (!options.follow || context.signal.aborted) return;
       context.health.ready('collect', true);
       await context.clock.sleep(context.config.collect.pollMs, context.signal);
@@ -68,51 +72,98 @@ async function openFeed(place: DeliveryPlace, delivery: Delivery, session: Sessi
   return { place, delivery, ledger, ready: [] };
 }
 
-async function passOver(feed: Feed, session: Session): Promise<void> {
+/** An object that is to be read. */
+interface Pending extends Delivered {
+  feed: Feed;
+  object: DeliveryObject;
+}
+
+/** Reads what is new, a part of a long backlog at a time. */
+async function passOver(feeds: Feed[], session: Session, pendingMax: number): Promise<void> {
+  const { signal } = session.context;
+  let last: Pending | null = null;
+  for (;;) {
+    const { items, more } = await listPending(feeds, session, last, pendingMax);
+    for await (const { pending, opened } of openAhead(items, signal)) {
+      if (signal.aborted) return session.stopBefore(nameOf(pending));
+      await readObject(pending, opened, session);
+      if (pending.feed.ready.length > 0) await remember(pending.feed);
+    }
+    if (!more || signal.aborted) return;
+    await settle(feeds, session);
+    last = items.at(-1)!;
+  }
+}
+
+/** The first of all that is new behind `last`, over all feeds that can be listed. */
+async function listPending(
+  feeds: Feed[],
+  session: Session,
+  last: Pending | null,
+  max: number,
+): Promise<{ items: Pending[]; more: boolean }> {
+  const earliest = new Earliest<Pending>(max, last);
+  let more = false;
+  for (const feed of feeds) {
+    const found = await listFeed(feed, session, last, max);
+    for (const item of found.items) earliest.add(item);
+    more ||= found.more;
+  }
+  const { items, more: cut } = earliest.take();
+  return { items, more: more || cut };
+}
+
+/** Nothing where the bucket cannot be listed and there will be another pass. */
+async function listFeed(
+  feed: Feed,
+  session: Session,
+  last: Pending | null,
+  max: number,
+): Promise<{ items: Pending[]; more: boolean }> {
   const { options, context } = session;
-  let fresh: DeliveryObject[];
+  const earliest = new Earliest<Pending>(max, last);
   try {
-    fresh = await listFresh(feed, session);
+    for await (const { modifiedMs, ...object } of feed.delivery.list(context.signal)) {
+      const done = doneWith(feed, object);
+      if (done === null) {
+        earliest.add({ feed, object, path: object.key, deliveredMs: modifiedMs });
+      }
+      // Told once, however often the bucket is listed.
+      if (last !== null) continue;
+      if (done === null) session.expect(object.bytes);
+      else session.skip(done);
+    }
+    return earliest.take();
   } catch (error) {
-    if (context.signal.aborted) return;
+    if (context.signal.aborted) return { items: [], more: false };
     if (!options.follow || !(error instanceof Failure) || !error.retryable) throw error;
     context.log.warn(
       { err: error },
       'the delivery bucket could not be listed; the next poll tries again',
     );
     context.health.ready('collect', false, 'the delivery bucket cannot be listed');
-    return;
-  }
-  for await (const { object, opened } of openAhead(fresh, feed.delivery, context.signal)) {
-    if (context.signal.aborted) return session.stopBefore(nameOf(feed, object.key));
-    await readObject(feed, object, opened, session);
-    if (feed.ready.length > 0) await remember(feed);
+    return { items: [], more: false };
   }
 }
 
-async function listFresh(feed: Feed, session: Session): Promise<DeliveryObject[]> {
-  const fresh: DeliveryObject[] = [];
-  for await (const object of feed.delivery.list(session.context.signal)) {
-    if (!isDeliveryName(object.key)) session.skip('ignored');
-    else if (isCollected(feed.ledger.get(object.key), object)) session.skip('known');
-    else fresh.push(object);
-  }
-  for (const object of fresh) session.expect(object.bytes);
-  return fresh;
+/** Why an object needs no reading, or null. */
+function doneWith(feed: Feed, object: DeliveryObject): 'ignored' | 'known' | null {
+  if (!isDeliveryName(object.key)) return 'ignored';
+  return isCollected(feed.ledger.get(object.key), object) ? 'known' : null;
 }
 
 type Opened = () => Promise<OpenedObject | null>;
 
 /** In the order given; small objects are fetched ahead, large ones opened when it is their turn. */
 async function* openAhead(
-  objects: DeliveryObject[],
-  delivery: Delivery,
+  items: Pending[],
   signal: AbortSignal,
-): AsyncGenerator<{ object: DeliveryObject; opened: Opened }> {
-  const ahead: Array<{ object: DeliveryObject; opened: Opened }> = [];
-  for (const object of objects) {
-    const open: Opened = () => delivery.open(object.key, signal);
-    ahead.push({ object, opened: object.bytes > AHEAD_OBJECT_BYTES_MAX ? open : fetchNow(open) });
+): AsyncGenerator<{ pending: Pending; opened: Opened }> {
+  const ahead: Array<{ pending: Pending; opened: Opened }> = [];
+  for (const pending of items) {
+    const { feed, object } = pending;
+    const open: Opened = () => feed.delivery.open(object.key, signal);
+    ahead.push({ pending, opened: object.bytes > AHEAD_OBJECT_BYTES_MAX ? open : fetchNow(open) });
     if (ahead.length >= AHEAD_OBJECTS_MAX) yield ahead.shift()!;
   }
   yield* ahead;
@@ -134,13 +185,9 @@ async function* replay(chunks: Buffer[]): AsyncGenerator<Buffer> {
   yield* chunks;
 }
 
-async function readObject(
-  feed: Feed,
-  object: DeliveryObject,
-  opened: Opened,
-  session: Session,
-): Promise<void> {
-  const name = nameOf(feed, object.key);
+async function readObject(pending: Pending, opened: Opened, session: Session): Promise<void> {
+  const { feed, object } = pending;
+  const name = nameOf(pending);
   try {
     const first = await opened();
     if (first === null) return;
@@ -162,13 +209,19 @@ async function readObject(
   }
 }
 
-function nameOf(feed: Feed, key: string): string {
-  return `s3://${feed.place.bucket}/${key}`;
+function nameOf({ feed, object }: Pending): string {
+  return `s3://${feed.place.bucket}/${object.key}`;
 }
 
 /** What is wrong with one object, not with the bucket, Kafka or the disk. */
 function isObjectFailure(error: unknown): boolean {
   return error instanceof Failure && error.code.startsWith('DELIVERY_');
+}
+
+/** Until everything that was read is durable and remembered. */
+async function settle(feeds: Feed[], session: Session): Promise<void> {
+  await session.drain();
+  for (const feed of feeds) await remember(feed);
 }
 
 async function remember(feed: Feed): Promise<void> {

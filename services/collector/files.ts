@@ -7,6 +7,7 @@ import { createReadStream } from 'node:fs';
 import { access, constants, glob, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
+import { byDelivery, type Delivered } from './order.ts';
 
 export interface FileSource {
   /** As the user would name it. */
@@ -34,8 +35,8 @@ export function isDeliveryName(name: string): boolean {
 }
 
 /**
- * In the order given; the files of one glob or folder in byte order. A file that two inputs name is
- * taken once.
+ * In the order given; the files of one glob or folder in order of delivery. A file that two inputs
+ * name is taken once.
  */
 export async function expandInputs(inputs: string[], stdin: Readable): Promise<ExpandedInputs> {
   const found = new Map<string, FileSource>();
@@ -47,10 +48,14 @@ export async function expandInputs(inputs: string[], stdin: Readable): Promise<E
     }
     const { names, problem } = await namesOf(input);
     if (problem !== null) missing.push(problem);
+    const there: Array<Delivered & { source: FileSource }> = [];
     for (const name of names) {
       const outcome = await fileSource(name);
       if (typeof outcome === 'string') missing.push(outcome);
-      else if (!found.has(resolve(name))) found.set(resolve(name), outcome);
+      else there.push(outcome);
+    }
+    for (const { path, source } of there.sort(byDelivery)) {
+      if (!found.has(resolve(path))) found.set(resolve(path), source);
     }
   }
   return { sources: [...found.values()], missing };
@@ -69,7 +74,7 @@ async function namesOf(input: string): Promise<Names> {
   const names = entries
     .filter((entry) => !entry.isDirectory() && isDeliveryName(entry.name))
     .map((entry) => join(entry.parentPath, entry.name));
-  if (names.length > 0) return { names: names.sort(byBytes), problem: null };
+  if (names.length > 0) return { names, problem: null };
   return { names, problem: `${input}: no .json, .jsonl or .ndjson file (.gz, .zst) inside` };
 }
 
@@ -79,21 +84,18 @@ async function globbed(pattern: string): Promise<Names> {
     if (!entry.isDirectory()) names.push(join(entry.parentPath, entry.name));
   }
   return names.length > 0
-    ? { names: names.sort(byBytes), problem: null }
+    ? { names, problem: null }
     : { names, problem: `${pattern}: no file matches` };
 }
 
-/** The order S3 lists in, so that files and objects come alike. */
-function byBytes(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
-}
-
-async function fileSource(name: string): Promise<FileSource | string> {
+/** The file, or why there is none. Copies of a bucket keep the times of delivery as those of files. */
+async function fileSource(name: string): Promise<(Delivered & { source: FileSource }) | string> {
   try {
     const found = await stat(name);
     await access(name, constants.R_OK);
     const open = (): Readable => createReadStream(name, { highWaterMark: READ_CHUNK_BYTES });
-    return { name, bytes: found.isFile() ? found.size : null, open };
+    const source = { name, bytes: found.isFile() ? found.size : null, open };
+    return { path: name, deliveredMs: found.mtimeMs, source };
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     const reasons: Record<string, string> = {

@@ -24,6 +24,8 @@ export interface CollectEdges {
   openDelivery: (place: DeliveryPlace) => Delivery;
   /** How much is under way at once. */
   limits: PipelineLimits;
+  /** How many names of new objects are held at once. */
+  pendingMax: number;
 }
 
 /**
@@ -53,7 +55,7 @@ export async function collect(
       else session.stopBefore(file.name);
     }
     if (places.length > 0) {
-      await collectDelivery(places, openDelivery, session);
+      await collectDelivery(places, openDelivery, session, edges.pendingMax);
     }
     await session.finish();
   } finally {

@@ -29,13 +29,19 @@ export interface DeliveryObject {
   bytes: number;
 }
 
+/** An object as a listing tells of it. */
+export interface ListedObject extends DeliveryObject {
+  /** When it was written last, ms since the epoch; null where the store does not tell. */
+  modifiedMs: number | null;
+}
+
 export interface OpenedObject extends DeliveryObject {
   chunks: AsyncIterable<Buffer>;
 }
 
 export interface Delivery {
   /** In byte order of the keys. */
-  list(signal: AbortSignal): AsyncIterable<DeliveryObject>;
+  list(signal: AbortSignal): AsyncIterable<ListedObject>;
   /** The object as it is now, or null where it is gone. */
   open(key: string, signal: AbortSignal): Promise<OpenedObject | null>;
   close(): void;
@@ -85,7 +91,7 @@ async function* listObjects(
   client: S3Client,
   place: DeliveryPlace,
   signal: AbortSignal,
-): AsyncGenerator<DeliveryObject> {
+): AsyncGenerator<ListedObject> {
   let token: string | undefined;
   do {
     const page = await client
@@ -100,9 +106,10 @@ async function* listObjects(
       .catch((error: unknown) => {
         throw deliveryFailure(error, `cannot list s3://${place.bucket}/${place.prefix}`);
       });
-    for (const { Key, ETag, Size } of page.Contents ?? []) {
+    for (const { Key, ETag, Size, LastModified } of page.Contents ?? []) {
       if (Key !== undefined && !Key.endsWith('/')) {
-        yield { key: Key, etag: ETag ?? '', bytes: Size ?? 0 };
+        const modifiedMs = LastModified?.getTime() ?? null;
+        yield { key: Key, etag: ETag ?? '', bytes: Size ?? 0, modifiedMs };
       }
     }
     token = page.IsTruncated === true ? page.NextContinuationToken : undefined;

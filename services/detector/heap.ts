@@ -13,8 +13,13 @@ const GROWTH_PERCENT = 20;
 /** V8 decides. */
 const UNBOUND = 0;
 /** A heap is large from here on, and small again below half of it. */
-const LARGE_BYTES = 256 * 1024 * 1024;
+export const LARGE_BYTES = 256 * 1024 * 1024;
 const LOOK_MS = 2_000;
+
+/** Whether a heap with so many bytes in use is to be bounded, as it `isBound` or not now. */
+export function shouldBind(isBound: boolean, usedBytes: number): boolean {
+  return isBound ? usedBytes >= LARGE_BYTES / 2 : usedBytes > LARGE_BYTES;
+}
 
 /** From now on, whatever the heap holds. */
 export function boundHeapGrowth(percent: number = GROWTH_PERCENT): void {
@@ -25,10 +30,9 @@ export function boundHeapGrowth(percent: number = GROWTH_PERCENT): void {
 export function watchHeap(): void {
   let isBound = false;
   setInterval(() => {
-    const { used_heap_size: used } = getHeapStatistics();
-    if (isBound ? used < LARGE_BYTES / 2 : used > LARGE_BYTES) {
-      isBound = !isBound;
-      boundHeapGrowth(isBound ? GROWTH_PERCENT : UNBOUND);
-    }
+    const wanted = shouldBind(isBound, getHeapStatistics().used_heap_size);
+    if (wanted === isBound) return;
+    isBound = wanted;
+    boundHeapGrowth(isBound ? GROWTH_PERCENT : UNBOUND);
   }, LOOK_MS).unref();
 }

@@ -19,11 +19,12 @@ import { AlertSender } from './alert/send.ts';
 import type { Limits } from './correlate/limits.ts';
 import { Detector, rejectedLetter } from './detector.ts';
 import { type Enrichment, openEnrichment } from './enrich/enrichment.ts';
-import { enrichmentNeeds, unmetNeeds } from './enrich/needs.ts';
+import { needsOf, unmetNeeds } from './enrich/needs.ts';
 import { watchHeap } from './heap.ts';
 import { type DetectorMetrics, detectorMetrics } from './metrics.ts';
 import { openSchemaSource } from './schema-source.ts';
 import { describeProblem } from './sigma/problem.ts';
+import { type LoadedRules, type RuleFolders, RuleLoader } from './sigma/rules.ts';
 import { Announcing } from './stream/announcing.ts';
 import { Correlation, type Judges } from './stream/correlation.ts';
 import type { Engine } from './stream/engine.ts';
@@ -332,7 +333,7 @@ function tellEnrichment({ log }: ServiceContext, enrichment: Enrichment, engine:
     if (ok) log.info({ what, file, detail }, 'enrichment file is in use');
     else log.warn({ what, file, detail }, 'enrichment file cannot be used');
   }
-  const unmet = unmetNeeds(enrichmentNeeds(engine.set), states);
+  const unmet = unmetNeeds(needsOf(engine.set), states);
   if (unmet.length === 0) return;
   const titles = unmet.map(({ title }) => title);
   log.warn({ rules: titles }, 'rules say nothing without places: set enrich.city or enrich.asn');
@@ -345,9 +346,11 @@ async function rulesInForce(
 ): Promise<RulesInForce> {
   const limits = streamLimits(config.detect, 1);
   const { layers, lists } = ruleFolders(config.detect, 0);
+  const loader = new RuleLoader();
+  const load = (folders: RuleFolders): LoadedRules => loader.load(folders);
   const opened = await RulesInForce.open({
     stamp: () => stampFiles([...layers, ...lists]),
-    load: (nowMs) => loadEngine(ruleFolders(config.detect, nowMs), enrichment, limits),
+    load: (nowMs) => loadEngine(ruleFolders(config.detect, nowMs), enrichment, limits, load),
     clock,
     log,
     rulesLoaded: metrics.rulesLoaded,

@@ -20,7 +20,7 @@ import { Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped, printable } from '../runtime/wording.ts';
 import { isoTime } from './alert/alert.ts';
 import { DEFAULT_LIMITS, type Limits } from './correlate/limits.ts';
-import { NO_PLACES, type PlaceSource } from './match/derived.ts';
+import { NO_PLACES, type PlaceSource } from './fields/place.ts';
 import { describeProblem } from './sigma/problem.ts';
 import { LEVELS, type Level } from './sigma/rule.ts';
 import { SHIPPED_LISTS } from './sigma/rules.ts';
@@ -84,7 +84,7 @@ interface Totals {
 
 export async function scan(options: ScanOptions, io: ScanIo): Promise<number> {
   const lists = [SHIPPED_LISTS, ...(options.lists ?? [])];
-  const folders = { layers: options.rules, lists, nowMs: io.now() };
+  const folders = { layers: options.rules, lists, nowMs: io.now(), tests: false };
   const { places = NO_PLACES, limits = DEFAULT_LIMITS } = options;
   const loaded = loadEngine(folders, places, limits);
   const problems = loaded.ok ? loaded.warnings : loaded.problems;

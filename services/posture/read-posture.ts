@@ -80,7 +80,7 @@ async function told<Value>(
   } catch (error) {
     const names = errorNames(error);
     if (names.some((name) => none.test(name))) return { state: 'absent' };
-    const failure = toFailure(`read the ${what}`, error, storage);
+    const failure = toFailure(`read the ${what}`, error, storage, RIGHTS);
     const status = statusOf(error);
     const isOffered = status !== NOT_IMPLEMENTED;
     if (isOffered && FATAL.has(failure.code)) throw failure;
@@ -89,6 +89,10 @@ async function told<Value>(
     return { state: 'unknown', why, detail };
   }
 }
+
+/** A hint for when the store denies the whole of it. */
+const RIGHTS =
+  'Reading the posture needs the administrator’s rights to read the configuration of the bucket.';
 
 const DAYS_OF_YEAR = 365;
 

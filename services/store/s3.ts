@@ -36,6 +36,12 @@ const CONNECT_MS_MAX = 10_000;
 const SOCKETS_MAX = 64;
 const DAY_MS = 86_400_000;
 
+/** What the archiver needs; `archive.retention: headers` is another right more. */
+const ARCHIVER_RIGHTS =
+  'The archiver needs s3:PutObject, GetObject, GetObjectVersion, GetObjectRetention, ' +
+  'ListBucket and ListBucketVersions; archive.retention: headers also needs PutObjectRetention.';
+
+/** @param rights what whoever asks needs, as a hint for when the store denies it. */
 export function createS3Store(
   storage: Config['storage'],
   archive: Pick<
@@ -43,6 +49,7 @@ export function createS3Store(
     'encryption' | 'kmsKeyId' | 'retention' | 'retentionMode' | 'retentionDays'
   >,
   clock: Clock = systemClock,
+  rights: string = ARCHIVER_RIGHTS,
 ): S3Store {
   const client = createClient(storage);
   const { bucket: Bucket, timeoutMs } = storage;
@@ -55,7 +62,7 @@ export function createS3Store(
     try {
       return await withTimeout(limitMs, run);
     } catch (error) {
-      throw toFailure(what, error, storage);
+      throw toFailure(what, error, storage, rights);
     }
   };
 
@@ -398,7 +405,11 @@ function network({ endpoint, region }: Config['storage']): Diagnosis {
 }
 
 /** By HTTP status, where the error code says nothing. */
-function byStatus(status: number | undefined, storage: Config['storage']): Diagnosis {
+function byStatus(
+  status: number | undefined,
+  storage: Config['storage'],
+  rights: string,
+): Diagnosis {
   if (status === undefined) return network(storage);
   if (status === 412) return { code: 'S3_EXISTS', text: 'the key is taken' };
   if (status === 409)
@@ -409,13 +420,7 @@ function byStatus(status: number | undefined, storage: Config['storage']): Diagn
     return { code: 'S3_SERVER', text: `the store answered ${status}`, retryable: true };
   }
   if (status === 401 || status === 403) {
-    return {
-      code: 'S3_ACCESS_DENIED',
-      text: 'the store denies it',
-      hint:
-        'The archiver needs PutObject, GetObject, GetObjectVersion, GetObjectRetention, ' +
-        'ListBucket and ListBucketVersions; archive.retention: headers also needs PutObjectRetention.',
-    };
+    return { code: 'S3_ACCESS_DENIED', text: 'the store denies it', hint: rights };
   }
   if (status === 301 || status === 307) {
     return {
@@ -442,8 +447,16 @@ interface SdkError {
   $metadata?: { httpStatusCode?: number };
 }
 
-/** What an error of the SDK means. `what` completes "cannot …": `read an object`. */
-export function toFailure(what: string, error: unknown, storage: Config['storage']): Failure {
+/**
+ * What an error of the SDK means. `what` completes "cannot …": `read an object`. `rights` is the hint
+ * where the store denies it: what whoever asks needs.
+ */
+export function toFailure(
+  what: string,
+  error: unknown,
+  storage: Config['storage'],
+  rights: string,
+): Failure {
   const { name, code, Code, $metadata } = (error ?? {}) as SdkError;
   const isBroken = typeof code === 'string' && CONNECTION.test(code);
   const names = [Code, name].filter((text): text is string => typeof text === 'string');
@@ -451,7 +464,7 @@ export function toFailure(what: string, error: unknown, storage: Config['storage
     ? undefined
     : BY_NAME.find(([pattern]) => names.some((text) => pattern.test(text)));
   const status = isBroken ? undefined : $metadata?.httpStatusCode;
-  const { text, ...diagnosis } = known?.[1] ?? byStatus(status, storage);
+  const { text, ...diagnosis } = known?.[1] ?? byStatus(status, storage, rights);
   const where =
     storage.endpoint === undefined ? storage.bucket : `${storage.bucket} at ${storage.endpoint}`;
   return new Failure(`cannot ${what} in ${where}: ${text}`, { ...diagnosis, cause: error });

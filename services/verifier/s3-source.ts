@@ -11,7 +11,6 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import type { Config } from '../runtime/config.ts';
-import { Failure } from '../runtime/errors.ts';
 import { protectionOf, storeAddress, toFailure } from '../store/s3.ts';
 import type { ArchiveSource, SourceVersion } from './source.ts';
 
@@ -34,11 +33,7 @@ export function s3Source(storage: Config['storage']): ArchiveSource & { close():
       return await run();
     } catch (error) {
       if (MISSING.has((error as Error).name)) throw error;
-      const failure = toFailure(what, error, storage);
-      if (failure.code !== 'S3_ACCESS_DENIED') throw failure;
-      // Its hint tells the archiver's rights.
-      const { code, message } = failure;
-      throw new Failure(message, { code, hint: RIGHTS, cause: error });
+      throw toFailure(what, error, storage, RIGHTS);
     }
   };
   /** The headers of an object are silent where it has no retention, and where that is not ours to know. */

@@ -20,6 +20,7 @@ const COMMANDS = [
   'scan',
   'rules',
   'posture',
+  'access',
   'config',
 ];
 

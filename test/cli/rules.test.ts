@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -172,6 +172,17 @@ describe('rules check', () => {
     assert.match(out, /note: "Admin made" reads lakeseal\.source\.country, .*enrich\./);
   });
 
+  test('what shipped rules need is no note of whoever checks his own', async () => {
+    const { out } = await run('check', admin);
+    assert.doesNotMatch(out, /note:/);
+    const all = (await run('check')).out.split('\n').filter((line) => line.includes(': note: '));
+    assert.equal(all.length, 1);
+    assert.match(
+      all[0]!,
+      /rules: note: \d+ of these rules read .*; configure enrich\.\S+ or .*; lakeseal rules list tells/,
+    );
+  });
+
   test('a path that is not there is an error', async () => {
     const { code, out } = await run('check', ALONE, join(root, 'none'));
     assert.equal(code, 1);
@@ -250,10 +261,10 @@ describe('rules list', () => {
     const { code, out } = await run('list', ALONE, admin, many);
     assert.equal(code, 0);
     const rows = out.split('\n');
-    assert.match(rows[0]!, /^ID +LEVEL +TITLE +KIND +ATT&CK +SOURCE$/);
-    assert.match(rows[1]!, /00b +critical +Many admins +event_count +T1098\.003 +own$/);
-    assert.match(rows[2]!, /00a +high +Admin made +event +T1098 +own$/);
-    assert.match(rows[3]!, /00c +informational +An admin +event, serves others +- +own$/);
+    assert.match(rows[0]!, /^ID +LEVEL +TITLE +KIND +ATT&CK +SOURCE +NEEDS$/);
+    assert.match(rows[1]!, /00b +critical +Many admins +event_count +T1098\.003 +own +-$/);
+    assert.match(rows[2]!, /00a +high +Admin made +event +T1098 +own +-$/);
+    assert.match(rows[3]!, /00c +informational +An admin +event, serves others +- +own +-$/);
     assert.match(out, /\n3 rules\n$/);
   });
 
@@ -272,6 +283,26 @@ describe('rules list', () => {
       ['T1098', 'T1098.003'],
     );
     assert.match((await run('list', ALONE, admin, '--source', 'shipped')).out, /^no rule is like/);
+  });
+
+  test('what a rule needs beside the event: files of places, and lists', async () => {
+    const lists = join(root, 'needed-lists');
+    mkdirSync(lists, { recursive: true });
+    writeFileSync(join(lists, 'made.txt'), 'setAdmin\n');
+    const path = file(
+      'needy.yml',
+      ADMIN.replace(
+        '{ actionName: setAdmin }',
+        '{ actionName|expand: "%made%", lakeseal.source.country: FR }',
+      ),
+    );
+    const listed = ['list', ALONE, '--lists', lists, path];
+    assert.match((await run(...listed)).out, / own +city\/country made\.txt\n/);
+    const [rule] = JSON.parse((await run(...listed, '--json')).out);
+    assert.deepEqual(rule.needs, {
+      fields: [{ field: 'lakeseal.source.country', anyOf: ['city', 'country'] }],
+      lists: ['made'],
+    });
   });
 
   test('an override shows where the rule comes from', async () => {

@@ -103,7 +103,10 @@ export class TestTarget implements Target {
 /** A delivery bucket in memory. */
 export class TestBucket {
   readonly objects = new Map<string, Buffer>();
+  /** When an object was delivered, ms; 0 where nothing is said. */
+  readonly modified = new Map<string, number>();
   opened: string[] = [];
+  listings = 0;
   /** Called with each key that is opened; may change the bucket, or throw. */
   onOpen: (key: string) => void = () => {};
 
@@ -113,14 +116,19 @@ export class TestBucket {
 
   delivery(prefix: string): Delivery {
     const etag = (body: Buffer): string => createHash('md5').update(body).digest('hex');
-    const { objects } = this;
+    const { objects, modified } = this;
+    const listing = (): void => {
+      this.listings += 1;
+    };
     return {
       async *list() {
+        listing();
         const keys = [...objects.keys()].filter((key) => key.startsWith(prefix));
         keys.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
         for (const key of keys) {
           const body = objects.get(key)!;
-          yield { key, etag: etag(body), bytes: body.length };
+          const modifiedMs = modified.get(key) ?? 0;
+          yield { key, etag: etag(body), bytes: body.length, modifiedMs };
         }
       },
       open: async (key): Promise<OpenedObject | null> => {

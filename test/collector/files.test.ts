@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, before, test } from 'node:test';
 import { expandInputs, isDeliveryName } from '../../services/collector/files.ts';
+
+/** In seconds; 1 where nothing is said. */
+const DELIVERED = new Map([['workspaceId=2/date=2026-11-23/auditlogs_a.json.gz', 2]]);
 
 let root: string;
 before(async () => {
@@ -20,6 +23,7 @@ before(async () => {
   ]) {
     await mkdir(dirname(join(root, name)), { recursive: true });
     await writeFile(join(root, name), name);
+    await utimes(join(root, name), DELIVERED.get(name) ?? 1, DELIVERED.get(name) ?? 1);
   }
 });
 after(() => rm(root, { recursive: true, force: true }));
@@ -44,22 +48,22 @@ test('delivery names are told by their ending, compressed or not', () => {
   }
 });
 
-test('a folder gives its delivery files in byte order, at any depth', async () => {
+test('a folder gives its delivery files in order of delivery, at any depth', async () => {
   const { names, missing } = await expand('.');
   assert.deepEqual(missing, []);
   assert.deepEqual(names, [
     'odd [name].json',
     'workspaceId=10/date=2026-11-23/auditlogs_c.json',
-    'workspaceId=2/date=2026-11-23/auditlogs_a.json.gz',
     'workspaceId=2/date=2026-11-23/auditlogs_b.json.gz',
+    'workspaceId=2/date=2026-11-23/auditlogs_a.json.gz',
   ]);
 });
 
 test('a glob gives what it matches, whatever its name', async () => {
   const { names } = await expand('workspaceId=2/**/*.gz', 'notes/*');
   assert.deepEqual(names, [
-    'workspaceId=2/date=2026-11-23/auditlogs_a.json.gz',
     'workspaceId=2/date=2026-11-23/auditlogs_b.json.gz',
+    'workspaceId=2/date=2026-11-23/auditlogs_a.json.gz',
     'notes/readme.txt',
   ]);
 });

@@ -40,6 +40,7 @@ interface Setting {
   bucket?: TestBucket;
   stdin?: Readable;
   limits?: PipelineLimits;
+  pendingMax?: number;
 }
 
 function run(options: Partial<CollectOptions>, setting: Setting = {}) {
@@ -51,6 +52,7 @@ function run(options: Partial<CollectOptions>, setting: Setting = {}) {
     stdin: setting.stdin ?? Readable.from([]),
     openTarget: async () => target,
     openDelivery: ({ prefix }) => bucket.delivery(prefix),
+    ...(setting.pendingMax === undefined ? {} : { pendingMax: setting.pendingMax }),
   };
   const whole = {
     inputs: [],
@@ -259,6 +261,59 @@ test('a bucket is read in byte order, and a second run sends nothing', async () 
   assert.equal(second.target.sends, 0);
   assert.equal(again.objectsKnown, 2);
   assert.equal(bucket.opened.length, 2, 'known objects are not even opened');
+});
+
+/** Three workspaces and two days; within a day they deliver in turns. */
+function backlog(): { bucket: TestBucket; inOrder: string[] } {
+  const bucket = new TestBucket();
+  const names = ['2026-11-23', '2026-11-24'].flatMap((date) =>
+    ['c', 'a', 'b'].flatMap((part) =>
+      ['2', '10', '7'].map((id) => `workspaceId=${id}/date=${date}/auditlogs_${part}.json`),
+    ),
+  );
+  for (const [at, name] of names.entries()) {
+    bucket.put(`audit/${name}`, `${eventLine(at)}\n`);
+    // The second day was delivered by another process, whose clock is behind.
+    bucket.modified.set(`audit/${name}`, at < 9 ? 1_000_000 + at : at);
+  }
+  return { bucket, inOrder: names.map((_, at) => eventLine(at)) };
+}
+
+test('a backlog of many workspaces is read day after day, and as it was delivered', async () => {
+  const { bucket, inOrder } = backlog();
+  const { report, target } = run({ inputs: [PLACE] }, { bucket });
+  assert.equal((await report).sources, 18);
+  assert.deepEqual(target.lines(), inOrder);
+  assert.equal(bucket.listings, 1);
+});
+
+test('two prefixes are one backlog', async () => {
+  const { bucket, inOrder } = backlog();
+  const inputs = ['7', '2', '10'].map((id) => `${PLACE}workspaceId=${id}/`);
+  const { report, target } = run({ inputs }, { bucket });
+  await report;
+  assert.deepEqual(target.lines(), inOrder);
+});
+
+test('of a long backlog only some names are held, each object is read once, each told once', async () => {
+  for (const dryRun of [false, true]) {
+    const { bucket, inOrder } = backlog();
+    bucket.put('audit/notes.txt', '');
+    const broken = 'audit/workspaceId=10/date=2026-11-23/auditlogs_c.json';
+    bucket.onOpen = (key) => {
+      if (key === broken) throw new Failure('cold', { code: 'DELIVERY_OBJECT_COLD' });
+    };
+    const { report, target, ui } = run({ inputs: [PLACE], dryRun }, { bucket, pendingMax: 4 });
+    const done = await report;
+    assert.deepEqual(
+      target.lines(),
+      inOrder.filter((_, at) => at !== 1),
+    );
+    assert.equal(bucket.opened.length, 18);
+    assert.equal(bucket.listings, 5);
+    assert.deepEqual([done.sources, done.broken.length, done.objectsIgnored], [17, 1, 1]);
+    assert.equal(ui.seen.at(-1)!.sourcesTotal, 18);
+  }
 });
 
 test('an object that was overwritten with more lines sends the new lines only', async () => {

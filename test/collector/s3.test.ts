@@ -58,6 +58,9 @@ function refuse(response: ServerResponse, status: number, code: string): void {
   response.end(`<Error><Code>${code}</Code><Message>${code}</Message></Error>`);
 }
 
+/** Of the others the listing says nothing. */
+const MODIFIED = new Map([['audit/b.json', '2026-11-28T07:20:00.000Z']]);
+
 /** Two pages of two objects and a folder marker. */
 function list(url: URL, response: ServerResponse): void {
   const second = url.searchParams.get('continuation-token') === 'more';
@@ -65,7 +68,8 @@ function list(url: URL, response: ServerResponse): void {
     ? ['audit/c.json', 'audit/d.json']
     : ['audit/', 'audit/a.json', 'audit/b.json'];
   const contents = keys.map(
-    (key) => `<Contents><Key>${key}</Key><ETag>"${key}"</ETag><Size>7</Size></Contents>`,
+    (key) =>
+      `<Contents><Key>${key}</Key><ETag>"${key}"</ETag><Size>7</Size>${MODIFIED.has(key) ? `<LastModified>${MODIFIED.get(key)}</LastModified>` : ''}</Contents>`,
   );
   const more = second ? '' : '<NextContinuationToken>more</NextContinuationToken>';
   response.writeHead(200, { 'content-type': 'application/xml' });
@@ -100,8 +104,9 @@ test('places are bucket and prefix', () => {
 
 test('every page is listed, folder markers left out', async () => {
   const keys: string[] = [];
-  for await (const { key, etag, bytes } of delivery.list(signal)) {
+  for await (const { key, etag, bytes, modifiedMs } of delivery.list(signal)) {
     keys.push(key);
+    assert.equal(modifiedMs, key === 'audit/b.json' ? Date.UTC(2026, 10, 28, 7, 20) : null);
     assert.deepEqual([etag, bytes], [`"${key}"`, 7]);
   }
   assert.deepEqual(keys, ['audit/a.json', 'audit/b.json', 'audit/c.json', 'audit/d.json']);

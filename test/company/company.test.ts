@@ -7,11 +7,13 @@ import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { after, before, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
+import { expandInputs } from '../../services/collector/files.ts';
 import { openEnrichment } from '../../services/detector/enrich/enrichment.ts';
 import { type ScanAlert, scan } from '../../services/detector/scan.ts';
 import { SHIPPED_RULES } from '../../services/detector/sigma/rules.ts';
 import { decodeJson } from '../../services/ingest/decode.ts';
 import type { AuditEvent } from '../../services/ingest/event.ts';
+import { configSchema } from '../../services/runtime/config.ts';
 import { BEHAVIOURS } from './attacks.ts';
 import { companyDay, type DayLine, type DayOptions } from './day.ts';
 import { Random } from './random.ts';
@@ -295,6 +297,34 @@ test('the delivery folder holds every line, as Databricks lays it out', async ()
   assert.ok(lines.every((line, at) => line === expected[at]));
   const told = JSON.parse(await readFile(join(out, 'told.json'), 'utf8'));
   assert.equal(told.attacks.length, BEHAVIOURS.length);
+});
+
+test('collected as it was delivered, event time hardly goes back', async () => {
+  const out = join(root, 'in-order');
+  writeDelivery({ seed: 3, events: 5_000, out });
+  const { sources } = await expandInputs(
+    [join(out, 'workspaceId=*', '**', '*.gz')],
+    Readable.from([]),
+  );
+  assert.ok(sources.length > 100);
+  const seen = new Set<string>();
+  let newest = 0;
+  let latest = 0;
+  for (const { name } of sources) {
+    for (const line of gunzipSync(await readFile(name))
+      .toString()
+      .trimEnd()
+      .split('\n')) {
+      const { eventId, eventTime } = decode(line);
+      // A line that comes again is the same event, whenever it comes.
+      if (seen.has(eventId)) continue;
+      seen.add(eventId);
+      newest = Math.max(newest, eventTime);
+      latest = Math.max(latest, newest - eventTime);
+    }
+  }
+  const { detect } = configSchema.parse({});
+  assert.ok(latest <= detect.latenessMs, `${latest} ms late`);
 });
 
 test('a day of too few events is refused, not quietly made larger', () => {

@@ -5,7 +5,7 @@
  * options (and rules) give the same bytes.
  */
 import { strict as assert } from 'node:assert';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describeProblem } from '../../services/detector/sigma/problem.ts';
@@ -18,6 +18,8 @@ export interface DeliveryFile {
   path: string;
   bytes: Buffer;
   lines: number;
+  /** Event time at which it is complete, as a delivery would be, ms. */
+  deliveredMs: number;
 }
 
 /** A told attack beside the shipped rule that should raise on it. */
@@ -42,14 +44,17 @@ export interface DeliverySummary {
 }
 
 const LINES_PER_FILE = 2_000;
+/** What has come in is delivered this often; Databricks does so within 15 minutes. */
+const DELIVERY_MS = 15 * 60_000;
 const GZIP_LEVEL = 6;
 
-/** The files of a day, each as soon as it is full. */
+/** The files of a day, each as soon as it is full or its time has come. */
 export function* deliveryFiles(
   lines: Iterable<DayLine>,
   linesPerFile = LINES_PER_FILE,
 ): Generator<DeliveryFile> {
   const open = new Map<string, { number: number; lines: string[] }>();
+  let nowMs = 0;
   const close = (folder: string): DeliveryFile => {
     const file = open.get(folder)!;
     const id = /workspaceId=(\d+)/.exec(folder)![1];
@@ -57,9 +62,15 @@ export function* deliveryFiles(
     const bytes = gzipSync(`${file.lines.join('\n')}\n`, { level: GZIP_LEVEL });
     const count = file.lines.length;
     open.set(folder, { number: file.number + 1, lines: [] });
-    return { path, bytes, lines: count };
+    return { path, bytes, lines: count, deliveredMs: nowMs };
   };
-  for (const { workspaceId, date, line } of lines) {
+  const closeAll = function* (): Generator<DeliveryFile> {
+    for (const [folder, file] of open) if (file.lines.length > 0) yield close(folder);
+  };
+  for (const { workspaceId, date, line, atMs } of lines) {
+    const due = Math.floor(atMs / DELIVERY_MS) > Math.floor(nowMs / DELIVERY_MS);
+    if (due) yield* closeAll();
+    nowMs = Math.max(nowMs, atMs);
     const folder = `workspaceId=${workspaceId}/date=${date}`;
     let file = open.get(folder);
     if (file === undefined) {
@@ -69,7 +80,7 @@ export function* deliveryFiles(
     file.lines.push(line);
     if (file.lines.length >= linesPerFile) yield close(folder);
   }
-  for (const [folder, file] of open) if (file.lines.length > 0) yield close(folder);
+  yield* closeAll();
 }
 
 /** The alerting rules by the names of their files, without ending. */
@@ -114,6 +125,7 @@ export function writeDelivery(
     const path = join(options.out, file.path);
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, file.bytes);
+    utimesSync(path, file.deliveredMs / 1_000, file.deliveredMs / 1_000);
     summary.files += 1;
     summary.paths.push(path);
     summary.bytes += file.bytes.length;

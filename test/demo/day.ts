@@ -11,6 +11,8 @@ import type { Story } from './story.ts';
 
 export interface Day {
   files: string[];
+  /** Of the same files, as `collect` takes it. */
+  glob: string;
   told: ToldWithRule[];
   /** Whether an event of an attack is among what the alert counted. */
   isTold(alert: StoredAlert): boolean;
@@ -47,6 +49,7 @@ export async function writeDay(
     alert.evidence.some(({ eventId }) => behaviours.get(eventId) === behaviour);
   return {
     files,
+    glob: join(folder, 'workspaceId=*', '**', '*.json.gz'),
     told,
     isTold: ({ evidence }) => evidence.some(({ eventId }) => behaviours.has(eventId)),
     missed: (alerts) =>
@@ -78,7 +81,7 @@ export async function collectDay(
   env: Record<string, string>,
 ): Promise<Collected> {
   let output = '';
-  const code = await runLakeseal(['collect', '--json', ...day.files], env, (line) => {
+  const code = await runLakeseal(['collect', '--json', day.glob], env, (line) => {
     output += line;
   });
   if (code !== 0) throw new Error(`lakeseal collect ended with exit code ${code}`);

@@ -28,11 +28,6 @@ export interface Pipeline {
 
 /** Seconds, not minutes, until a quiet partition is sealed: the demo is watched. */
 const SEGMENT_AGE_MS = 3_000;
-/**
- * The day is collected workspace after workspace, so event time goes back by a day between files:
- * with less lateness than this, rules that judge in order of time would find most of it late.
- */
-const COLLECTING_LATENESS_MS = 2 * 86_400_000;
 /** When all is in: what waits for time to pass is judged after so much quiet. */
 const SETTLING_LATENESS_MS = 3_000;
 
@@ -68,7 +63,6 @@ export async function runSetup(
   const env = configEnv(stack.state, {
     'enrich.city': city,
     'enrich.asn': asn,
-    'detect.latenessMs': COLLECTING_LATENESS_MS,
     'storage.bucket': stack.unique('demo'),
     'archive.segmentAgeMsMax': SEGMENT_AGE_MS,
     'archive.kmsKeyId': stack.s3.kmsKeyId,

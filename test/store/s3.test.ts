@@ -1,6 +1,7 @@
 /** What the S3 store makes of a store that fails: one failure type, told apart, retried or not. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { systemClock } from '../../services/runtime/clock.ts';
 import { configSchema } from '../../services/runtime/config.ts';
 import { Failure } from '../../services/runtime/errors.ts';
 import { createS3Store, type S3Store } from '../../services/store/s3.ts';
@@ -14,11 +15,11 @@ const faults = new FaultPlan();
 let server: DoubleServer;
 let store: S3Store;
 
-function storeAt(endpoint: string, timeoutMs = 60_000): S3Store {
+function storeAt(endpoint: string, timeoutMs = 60_000, rights?: string): S3Store {
   const keys = { accessKeyId: 'double', secretAccessKey: 'double' };
   const storage = { bucket: BUCKET, endpoint, pathStyle: true, timeoutMs, ...keys };
   const config = configSchema.parse({ storage });
-  return createS3Store(config.storage, config.archive);
+  return createS3Store(config.storage, config.archive, systemClock, rights);
 }
 
 before(async () => {
@@ -67,6 +68,18 @@ describe('s3 failures', () => {
       assert.equal(again.outcome, written ? 'exists' : 'created');
     });
   }
+
+  test('what is denied is told with the rights of who asks', async () => {
+    const denied = async (asking: S3Store): Promise<string | undefined> => {
+      faults.add({ operation: 'get', nth: faults.calls('get'), kind: 'denied' });
+      const { hint } = await failureOf(asking.get('faults/hint'));
+      asking.close();
+      return hint;
+    };
+    assert.match((await denied(storeAt(server.endpoint))) ?? '', /archiver needs s3:PutObject/);
+    const reader = storeAt(server.endpoint, 60_000, 'Reading needs s3:GetObject.');
+    assert.equal(await denied(reader), 'Reading needs s3:GetObject.');
+  });
 
   test('silence ends after the time limit', async () => {
     const hasty = storeAt(server.endpoint, 300);

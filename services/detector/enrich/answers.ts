@@ -1,5 +1,5 @@
 /** Answers for addresses, the ones not asked for in a while forgotten. Pure. */
-import type { Place } from '../sigma/rule.ts';
+import type { Place } from '../fields/place.ts';
 
 /**
  * A map of at most so many answers that forgets the least recently used half of them at once: two

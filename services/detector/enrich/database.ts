@@ -8,7 +8,7 @@
 import ipaddr from 'ipaddr.js';
 import { Reader } from 'mmdb-lib';
 import { counted } from '../../runtime/wording.ts';
-import type { Place } from '../sigma/rule.ts';
+import type { Place } from '../fields/place.ts';
 import { placeOf } from './layout.ts';
 
 export interface Database {

@@ -8,7 +8,7 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import { counted, grouped } from '../../runtime/wording.ts';
-import type { Place } from '../sigma/rule.ts';
+import type { Place } from '../fields/place.ts';
 import { Answers } from './answers.ts';
 import { type Database, openDatabase } from './database.ts';
 

@@ -4,7 +4,7 @@
  * spellings are all read here. What a record does not say, or says badly, is null: never guessed.
  * Pure.
  */
-import type { Place } from '../sigma/rule.ts';
+import type { Place } from '../fields/place.ts';
 
 export const NOWHERE: Place = {
   country: null,

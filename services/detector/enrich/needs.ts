@@ -1,7 +1,8 @@
 /**
- * Which rules can say nothing without a GeoIP or ASN database, by the fields they read, and which of
- * them are without one now. `status` and `rules check` tell it: a rule that cannot fire must not look
- * as if it watched. Pure.
+ * What rules need beside the event: fields that only a GeoIP or ASN database gives, and lists; and
+ * which rules are without a database now. `status`, `rules list` and `rules check` tell it: a rule
+ * that cannot fire must not look as if it watched. A list that is missing is an error when rules are
+ * loaded, so none is missing here. Pure.
  */
 import type { Expression, Rule, RuleSet, StatefulRule } from '../sigma/rule.ts';
 import type { DatabaseKind, EnrichmentState } from './enrichment.ts';
@@ -19,36 +20,40 @@ const GIVEN_BY: Readonly<Record<string, readonly DatabaseKind[]>> = {
 /** What the travel kind compares, without naming it. */
 const TRAVEL_FIELDS = ['lakeseal.source.latitude', 'lakeseal.source.longitude'];
 
-export interface EnrichmentNeed {
+export interface RuleNeeds {
   ruleId: string;
   title: string;
   file: string;
-  /** Enrichment fields it reads, in alphabetical order. */
-  fields: readonly string[];
+  /** Enrichment fields it reads, in alphabetical order, each with the files of which one gives it. */
+  fields: ReadonlyArray<{ field: string; anyOf: readonly DatabaseKind[] }>;
+  /** Names of the lists whose values it compares with, in alphabetical order. */
+  lists: readonly string[];
 }
 
-/** A need that no good database meets at present. */
-export interface UnmetNeed extends EnrichmentNeed {
-  /** For each field that is absent from all events: the kinds of file of which one would do. */
-  missing: ReadonlyArray<{ field: string; anyOf: readonly DatabaseKind[] }>;
+/** Needs that no good database meets at present. */
+export interface UnmetNeeds extends RuleNeeds {
+  /** Those of the fields that are absent from all events. */
+  missing: RuleNeeds['fields'];
 }
 
 /**
- * The rules that read enrichment fields: in conditions, levels, group-by, counted values, and travel.
- * A stateful rule also needs what the rules need that it counts. Only rules that alert are told.
+ * The rules that need something. Fields are those in conditions, levels, group-by, counted values, and
+ * travel; exceptions count as part of their rules. A stateful rule also needs what the rules need that
+ * it counts. Only rules that alert are told.
  */
-export function enrichmentNeeds(set: Pick<RuleSet, 'rules' | 'stateful'>): EnrichmentNeed[] {
-  const direct = new Map<string, Set<string>>();
+export function needsOf(set: Pick<RuleSet, 'rules' | 'stateful'>): RuleNeeds[] {
+  const fieldsOf = new Map<string, Set<string>>();
   const add = (id: string, fields: Iterable<string>): void => {
-    const all = direct.get(id) ?? new Set();
+    const all = fieldsOf.get(id) ?? new Set();
     for (const written of fields) {
       const field = camelCase(written);
       if (GIVEN_BY[field] !== undefined) all.add(field);
     }
-    direct.set(id, all);
+    fieldsOf.set(id, all);
   };
   for (const rule of set.rules) add(rule.id, fieldsOfRule(rule));
   for (const rule of set.stateful) add(rule.id, fieldsOfStateful(rule));
+  const listsOf = new Map(set.rules.map(({ id, lists }) => [id, lists]));
 
   const below = new Map(set.stateful.map((rule) => [rule.id, countedBy(rule)]));
   const reached = (id: string, seen: Set<string>): Set<string> => {
@@ -57,32 +62,31 @@ export function enrichmentNeeds(set: Pick<RuleSet, 'rules' | 'stateful'>): Enric
     for (const next of below.get(id) ?? []) reached(next, seen);
     return seen;
   };
-  const needs: EnrichmentNeed[] = [];
-  for (const { id, title, file, alerts } of [...set.rules, ...set.stateful]) {
-    if (!alerts) continue;
-    const fields = new Set<string>();
-    for (const one of reached(id, new Set())) {
-      for (const field of direct.get(one) ?? []) fields.add(field);
-    }
-    if (fields.size > 0) needs.push({ ruleId: id, title, file, fields: [...fields].sort() });
-  }
-  return needs;
+  return [...set.rules, ...set.stateful].flatMap(({ id, title, file, alerts }): RuleNeeds[] => {
+    if (!alerts) return [];
+    const ids = [...reached(id, new Set())];
+    const fields = inOrder(ids.flatMap((one) => [...(fieldsOf.get(one) ?? [])]));
+    const lists = inOrder(ids.flatMap((one) => [...(listsOf.get(one) ?? [])]));
+    if (fields.length + lists.length === 0) return [];
+    const given = fields.map((field) => ({ field, anyOf: GIVEN_BY[field]! }));
+    return [{ ruleId: id, title, file, fields: given, lists }];
+  });
+}
+
+function inOrder(names: readonly string[]): string[] {
+  return [...new Set(names)].sort();
 }
 
 /** The needs that the files, as they are now, leave open. A bad file that still answers will do. */
 export function unmetNeeds(
-  needs: readonly EnrichmentNeed[],
+  needs: readonly RuleNeeds[],
   states: readonly EnrichmentState[],
-): UnmetNeed[] {
+): UnmetNeeds[] {
   const answering = new Set(states.filter(({ answers }) => answers).map(({ what }) => what));
-  const unmet: UnmetNeed[] = [];
-  for (const need of needs) {
-    const missing = need.fields
-      .map((field) => ({ field, anyOf: GIVEN_BY[field] ?? [] }))
-      .filter(({ anyOf }) => !anyOf.some((kind) => answering.has(kind)));
-    if (missing.length > 0) unmet.push({ ...need, missing });
-  }
-  return unmet;
+  return needs.flatMap((need): UnmetNeeds[] => {
+    const missing = need.fields.filter(({ anyOf }) => !anyOf.some((kind) => answering.has(kind)));
+    return missing.length === 0 ? [] : [{ ...need, missing }];
+  });
 }
 
 /** Ids of the rules whose matches a stateful rule judges; its own is among them for the own kinds. */

@@ -8,12 +8,14 @@
  * when any element does; keywords are found anywhere inside any value of the event.
  */
 import { strict as assert } from 'node:assert';
-import { RE2JS } from 're2js';
+import { addressBytes } from '../fields/address.ts';
+import type { FieldValue } from '../fields/fields.ts';
+import { remembered } from '../fields/memo.ts';
+import { numberOf } from '../fields/number.ts';
 import { compilePattern, literalOf, type TextTest, widened } from '../sigma/pattern.ts';
+import { compileRegex } from '../sigma/regex.ts';
 import type { Expression, Level, Rule, TimePart, ValueTest } from '../sigma/rule.ts';
-import type { FieldValue } from './fields.ts';
-import { remembered } from './memo.ts';
-import { addressBytes, type FieldSlots, type Subject } from './subject.ts';
+import type { FieldSlots, Subject } from './subject.ts';
 
 export type Test = (subject: Subject) => boolean;
 
@@ -180,7 +182,7 @@ export function compileText(value: OneTextTest): TextTest {
     case 'number':
       return numberEquals(value.text);
     case 'regex':
-      return compileRegex(value);
+      return compileRegexTest(value);
     case 'compare':
       return compileCompare(value);
     case 'cidr':
@@ -203,29 +205,6 @@ function holds(value: FieldValue, test: TextTest): boolean {
   return value?.some(test) ?? false;
 }
 
-const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
-
-/** Digits of a number that is found without the engine: status codes and other small ones. */
-const FEW_DIGITS = 9;
-
-/** A decimal number, or NaN (with which no comparison holds). */
-export function numberOf(text: string): number {
-  if (text.length <= FEW_DIGITS) {
-    let value = 0;
-    for (let at = 0; at < text.length; at += 1) {
-      const digit = text.charCodeAt(at) - 0x30;
-      if (!(digit >= 0 && digit <= 9)) return decimal(text);
-      value = value * 10 + digit;
-    }
-    return text === '' ? Number.NaN : value;
-  }
-  return decimal(text);
-}
-
-function decimal(text: string): number {
-  return NUMBER.test(text) ? Number(text) : Number.NaN;
-}
-
 /**
  * The number that decides whether a value equals a wanted one, or null where only the text does:
  * beyond 2^53 two different numbers share one double.
@@ -240,21 +219,9 @@ function numberEquals(wanted: string): TextTest {
   return (text) => text === wanted || (value !== null && numberOf(text) === value);
 }
 
-function compileRegex(value: ValueTest & { kind: 'regex' }): TextTest {
-  const expression = RE2JS.compile(value.source, regexFlags(value));
+function compileRegexTest(value: ValueTest & { kind: 'regex' }): TextTest {
+  const expression = compileRegex(value);
   return (text) => expression.test(text);
-}
-
-export function regexFlags(value: {
-  ignoreCase: boolean;
-  multiline: boolean;
-  dotAll: boolean;
-}): number {
-  return (
-    (value.ignoreCase ? RE2JS.CASE_INSENSITIVE : 0) |
-    (value.multiline ? RE2JS.MULTILINE : 0) |
-    (value.dotAll ? RE2JS.DOTALL : 0)
-  );
 }
 
 type Operator = (ValueTest & { kind: 'time' })['operator'];

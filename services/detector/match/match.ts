@@ -7,9 +7,9 @@
 import { strict as assert } from 'node:assert';
 import type { AuditEvent } from '../../ingest/event.ts';
 import type { EventView } from '../../ingest/event-view.ts';
+import { NO_PLACES, type PlaceSource } from '../fields/place.ts';
 import type { Level, Rule } from '../sigma/rule.ts';
 import { compileRule } from './compile.ts';
-import { NO_PLACES, type PlaceSource } from './derived.ts';
 import { LearningIndex } from './learning-index.ts';
 import { Residual } from './residual.ts';
 import { FieldSlots, Subject } from './subject.ts';

@@ -1,6 +1,6 @@
 /**
- * Text that every match of a regular expression holds, for the index. Only what is plain is
- * understood: of the rest nothing is claimed.
+ * Texts of which every match of a regular expression holds one, for the index. Only what is plain
+ * is understood: of the rest nothing is claimed.
  */
 
 /** Shortest text that is looked for inside values. */
@@ -13,40 +13,97 @@ const ESCAPED = /[.\-/\\+*?()[\]{}^$|]/;
 /** Other characters equal these where case is ignored: U+017F and U+212A. */
 const FOLDS_FURTHER = /[sk]/i;
 
-/** The longest run of characters that a match must contain, lower-cased, or null. */
-export function requiredText(source: string, ignoreCase: boolean): string | null {
-  const runs = runsOf(source);
-  if (runs === null) return null;
-  const usable = ignoreCase ? runs.flatMap((run) => run.split(FOLDS_FURTHER)) : runs;
-  const longest = usable.reduce((best, run) => (run.length > best.length ? run : best), '');
-  return longest.length >= TEXT_UNITS_MIN ? longest.toLowerCase() : null;
+/** With more texts than this, looking for them tells little. */
+const TEXTS_MAX = 16;
+
+/**
+ * Texts, lower-cased, of which every match holds at least one: the longest run of plain characters,
+ * or one for each alternative. Null where there are none of `TEXT_UNITS_MIN` characters.
+ */
+export function requiredTexts(source: string, ignoreCase: boolean): string[] | null {
+  const texts = textsOf(source, ignoreCase);
+  return texts === null ? null : [...new Set(texts.map((text) => text.toLowerCase()))];
 }
 
-/** Runs of characters outside of groups and classes that no quantifier can take away. */
-function runsOf(source: string): string[] | null {
-  const runs: string[] = [];
+/** The texts of an expression: those of each of its alternatives. */
+function textsOf(source: string, ignoreCase: boolean): string[] | null {
+  const alternatives = split(source);
+  if (alternatives === null) return null;
+  const texts: string[] = [];
+  for (const alternative of alternatives) {
+    const best = bestOf(alternative, ignoreCase);
+    if (best === null) return null;
+    texts.push(...best);
+  }
+  return texts.length > TEXTS_MAX ? null : texts;
+}
+
+/** One alternative without its quantified parts. */
+interface Sequence {
+  /** Runs of plain characters. */
+  runs: string[];
+  /** What stands inside its groups. */
+  groups: string[];
+}
+
+/** Of all that an alternative must hold, what is longest where it is shortest. */
+function bestOf({ runs, groups }: Sequence, ignoreCase: boolean): string[] | null {
+  const usable = ignoreCase ? runs.flatMap((run) => run.split(FOLDS_FURTHER)) : runs;
+  let best: string[] | null = null;
+  let length = TEXT_UNITS_MIN - 1;
+  const consider = (texts: string[] | null): void => {
+    if (texts === null) return;
+    const shortest = Math.min(...texts.map((text) => text.length));
+    if (shortest <= length) return;
+    best = texts;
+    length = shortest;
+  };
+  for (const run of usable) consider([run]);
+  for (const group of groups) consider(textsOf(group, ignoreCase));
+  return best;
+}
+
+/** The alternatives of an expression, without what a quantifier can take away. */
+function split(source: string): Sequence[] | null {
+  let sequence: Sequence = { runs: [], groups: [] };
+  const alternatives = [sequence];
   let run = '';
+  /** Whether the last thing that was met is a group that counts. */
+  let isGroup = false;
   const end = (): void => {
-    if (run !== '') runs.push(run);
+    if (run !== '') sequence.runs.push(run);
     run = '';
+    isGroup = false;
   };
   for (let at = 0; at < source.length; at += 1) {
     const character = source[at]!;
-    if (character === '|') return null;
-    if (character === '(' || character === '[') {
-      const close = character === '(' ? groupEnd(source, at) : classEnd(source, at);
-      if (close < 0) return null;
-      // An option inside a group (`(?i)`) may concern what comes behind it.
-      if (source.startsWith('(?', at) && !source.startsWith('(?:', at)) return null;
+    if (character === '|') {
       end();
+      sequence = { runs: [], groups: [] };
+      alternatives.push(sequence);
+    } else if (character === '(') {
+      const close = groupEnd(source, at);
+      const isPlain = source.startsWith('(?:', at);
+      // An option inside a group (`(?i)`) may concern what comes behind it.
+      if (close < 0 || (source.startsWith('(?', at) && !isPlain)) return null;
+      end();
+      sequence.groups.push(source.slice(at + (isPlain ? 3 : 1), close));
+      isGroup = true;
       at = close;
+    } else if (character === '[') {
+      at = classEnd(source, at);
+      if (at < 0) return null;
+      end();
     } else if (character === '\\') {
       const escaped = source[at + 1] ?? '';
       if (/[QEpPxC0-9]/.test(escaped)) return null;
-      if (ESCAPED.test(escaped)) run += escaped;
-      else end();
+      if (ESCAPED.test(escaped)) {
+        isGroup = false;
+        run += escaped;
+      } else end();
       at += 1;
     } else if (character === '*' || character === '?' || character === '{') {
+      if (isGroup) sequence.groups.pop();
       run = run.slice(0, -1);
       end();
       if (character === '{') {
@@ -55,13 +112,14 @@ function runsOf(source: string): string[] | null {
         at = close;
       }
     } else if (PLAIN.test(character)) {
+      isGroup = false;
       run += character;
     } else {
       end();
     }
   }
   end();
-  return runs;
+  return alternatives;
 }
 
 /** Where the group that opens at `from` closes, or -1 where that is not plain to see. */

@@ -4,18 +4,17 @@
  * A subject is reused for every event of a process; nothing is allocated to reset it.
  */
 import { strict as assert } from 'node:assert';
-import ipaddr from 'ipaddr.js';
 import type { AuditEvent } from '../../ingest/event.ts';
 import type { EventView, ParamKey, TextShapes } from '../../ingest/event-view.ts';
-import { NO_PLACES, type PlaceSource } from './derived.ts';
 import {
   everyText,
   type FieldReader,
   type FieldValue,
   fieldReader,
   paramKeysOf,
-} from './fields.ts';
-import { remembered } from './memo.ts';
+} from '../fields/fields.ts';
+import { remembered } from '../fields/memo.ts';
+import { NO_PLACES, type PlaceSource } from '../fields/place.ts';
 
 /** The fields that a rule set reads, in order of first use. */
 export class FieldSlots {
@@ -129,11 +128,4 @@ export class Subject {
     this.#everythingLower ??= this.everything().map((text) => text.toLowerCase());
     return this.#everythingLower;
   }
-}
-
-/** Big-endian bytes of an address (4 or 16; IPv4-mapped IPv6 gives 4), or null. */
-export function addressBytes(text: string): number[] | null {
-  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ipaddr.IPv4.parse(text).toByteArray();
-  if (!text.includes(':') || !ipaddr.IPv6.isValid(text)) return null;
-  return ipaddr.process(text).toByteArray();
 }

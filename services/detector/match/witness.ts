@@ -10,7 +10,7 @@
  */
 import type { Expression, Rule, ValueTest } from '../sigma/rule.ts';
 import { compileItem, numberKey, type OneTextTest, type Test, uncasedLiteral } from './compile.ts';
-import { requiredText, TEXT_UNITS_MIN } from './regex-text.ts';
+import { requiredTexts, TEXT_UNITS_MIN } from './regex-text.ts';
 import { FieldSlots, Subject } from './subject.ts';
 
 /** One thing of which a rule needs at least one. Texts are lower-cased. */
@@ -243,8 +243,8 @@ function ofValue(slot: number, value: ValueTest): Witness | null {
       return [{ kind: 'equals', slot, text: value.text.toLowerCase() }];
     }
     case 'regex': {
-      const text = requiredText(value.source, value.ignoreCase);
-      return text === null ? null : [{ kind: 'inside', slot, text }];
+      const texts = requiredTexts(value.source, value.ignoreCase);
+      return texts?.map((text) => ({ kind: 'inside', slot, text })) ?? null;
     }
     case 'pattern': {
       const literal = uncasedLiteral({ ...value, cased: false });

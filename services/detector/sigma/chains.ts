@@ -2,7 +2,7 @@
  * Stateful rules with their references resolved: what each refers to, whether that means events of
  * a detection or alerts of another stateful rule (a chain), and who raises alerts.
  */
-import { fieldDoubt } from '../match/fields.ts';
+import { fieldDoubt } from '../fields/fields.ts';
 import type { Alias } from './correlation.ts';
 import type { RuleDocument } from './documents.ts';
 import type { Findings } from './findings.ts';
@@ -14,7 +14,7 @@ import type { ScalarTree } from './tree.ts';
 
 export interface ResolvedChains {
   stateful: StatefulRule[];
-  /** Ids of rules that raise no alerts because a correlation uses them and does not `generate`. */
+  /** Ids of rules that raise no alerts because another uses them and does not `generate`. */
   silenced: ReadonlySet<string>;
   /** Ids of detection rules whose events a stateful rule in force needs. */
   needed: ReadonlySet<string>;
@@ -49,10 +49,11 @@ export function resolveCorrelations(
     )
     .filter((rule) => rule !== null);
   const byId = new Map(all.map((rule) => [rule.id, rule]));
-  const correlations = drafts.filter((draft) => draft.kind === 'correlation');
-  for (const draft of correlations) checkChain(draft, byId, findings);
+  for (const draft of drafts) {
+    if (draft.kind === 'correlation') checkChain(draft, byId, findings);
+  }
   const { stateful, needed } = neededBy(all, byId, disabled);
-  const silenced = silencedBy(correlations, stateful, targets, findings);
+  const silenced = silencedBy(drafts, stateful, targets, findings);
   const told = stateful.map((rule) => ({
     ...rule,
     alerts: !disabled.has(rule.id) && !silenced.has(rule.id),
@@ -73,12 +74,12 @@ function resolveOwnKind(
   const { own, header } = draft;
   if (own === null) return null;
   let { stateful } = own;
-  if (own.followedBy !== null) {
-    const target = targets.find(own.followedBy, findings);
+  if (own.follower !== null) {
+    const target = targets.find(own.follower.rule, findings);
     if (target === null) return null;
     if (target.draft.kind === 'correlation') {
       findings.error(
-        own.followedBy,
+        own.follower.rule,
         'an event is followed by an event, and this names a correlation',
         'name a detection rule',
       );
@@ -277,28 +278,39 @@ function neededBy(
   return { stateful: all.filter(({ id }) => kept.has(id)), needed };
 }
 
+/** Rules that only serve others. A rule of an earlier layer had alerts, so that is told. */
 function silencedBy(
-  correlations: readonly CorrelationRuleDraft[],
+  drafts: readonly RuleDraft[],
   stateful: readonly StatefulRule[],
   targets: Targets,
   findings: Findings,
 ): Set<string> {
   const inForce = new Map(stateful.map((rule) => [rule.id, rule]));
   const silenced = new Set<string>();
-  for (const draft of correlations) {
+  for (const draft of drafts) {
     const rule = inForce.get(draft.header.id);
-    if (rule === undefined || draft.correlation.generate) continue;
-    for (const id of rule.rules) {
+    if (rule === undefined) continue;
+    for (const id of servants(draft, rule, targets)) {
       const target = targets.get(id);
       if (target !== undefined && target.draft.layer < draft.layer && !silenced.has(id)) {
         findings.warning(
           draft.spot,
           `${JSON.stringify(target.draft.header.title)} raises no alerts of its own any more`,
-          'write "generate: true" in the correlation where it should',
+          `write "generate: true" in the ${draft.kind === 'correlation' ? 'correlation' : 'absence'} where it should`,
         );
       }
       silenced.add(id);
     }
   }
   return silenced;
+}
+
+/** What a rule refers to and does not let alert. */
+function servants(draft: RuleDraft, rule: StatefulRule, targets: Targets): readonly string[] {
+  if (draft.kind === 'correlation') return draft.correlation.generate ? [] : rule.rules;
+  const { stateful } = rule;
+  if (stateful.kind !== 'absence' || draft.own?.follower?.generate !== false) return [];
+  // An absence looks at events. What a kind finds in the same events is another matter.
+  const follower = targets.get(stateful.followedBy);
+  return follower === undefined || isStateful(follower.draft) ? [] : [follower.id];
 }

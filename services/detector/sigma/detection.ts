@@ -2,20 +2,22 @@
  * The `detection` of a rule, or the like part of a filter: named selections and a condition over
  * them, as expressions.
  */
-import { fieldDoubt } from '../match/fields.ts';
+import { fieldDoubt } from '../fields/fields.ts';
 import { parseCondition } from './condition.ts';
 import type { Findings } from './findings.ts';
 import type { ItemProblem } from './item-problem.ts';
 import { type NameKind, nameDoubt } from './known-names.ts';
 import { MapReader } from './map-reader.ts';
 import { parseItem } from './modifiers.ts';
-import type { Lists } from './placeholder.ts';
+import { type Lists, noted } from './placeholder.ts';
 import type { Expression } from './rule.ts';
 import { type Entry, type MapTree, type ScalarTree, type Spot, spotIn, type Tree } from './tree.ts';
 
 export interface Detection {
   selections: Map<string, Expression>;
   condition: Expression;
+  /** Names of the lists whose values stand in it. */
+  lists: ReadonlySet<string>;
 }
 
 /** A condition beside the rule's own, as that of a level. */
@@ -55,6 +57,7 @@ class DetectionReader {
   readonly #keys: MapReader;
   readonly #findings: Findings;
   readonly #options: DetectionOptions;
+  readonly #lists = new Set<string>();
   readonly #used = new Set<string>();
   readonly #names: readonly string[];
 
@@ -62,7 +65,7 @@ class DetectionReader {
     this.#map = map;
     this.#keys = new MapReader(map, findings);
     this.#findings = findings;
-    this.#options = options;
+    this.#options = { ...options, lists: noted(options.lists, this.#lists) };
     this.#names = this.#selectionEntries().map(({ key }) => key.text);
   }
 
@@ -90,7 +93,8 @@ class DetectionReader {
     const condition = this.#condition();
     this.#options.further?.((text) => this.#parsed(text));
     if (condition !== null) this.#tellUnused();
-    return condition === null || this.#findings.errors > before ? null : { selections, condition };
+    if (condition === null || this.#findings.errors > before) return null;
+    return { selections, condition, lists: this.#lists };
   }
 
   #selectionEntries(): Entry[] {

@@ -108,11 +108,12 @@ function namedTargets(
 }
 
 /** The detection with the filters' selections and conditions in it. */
-export function withFilters(
-  { selections, condition }: Detection,
-  filters: readonly FilterDraft[],
-): Detection {
-  if (filters.length === 0) return { selections, condition };
+export function withFilters(own: Detection, filters: readonly FilterDraft[]): Detection {
+  if (filters.length === 0) return own;
+  const { selections, condition } = own;
+  const lists = new Set(
+    [own, ...filters.map(({ detection }) => detection)].flatMap((one) => [...one.lists]),
+  );
   const all = new Map(selections);
   const terms = [condition];
   for (const [index, { title, detection }] of filters.entries()) {
@@ -122,7 +123,7 @@ export function withFilters(
     for (const [name, selection] of detection.selections) all.set(prefix + name, selection);
     terms.push(renamed(detection.condition, prefix));
   }
-  return { selections: all, condition: { kind: 'and', terms } };
+  return { selections: all, condition: { kind: 'and', terms }, lists };
 }
 
 function renamed(expression: Expression, prefix: string): Expression {

@@ -1,5 +1,5 @@
 /** Lists of event fields, as group-by and the fields of aggregates are. */
-import { fieldDoubt } from '../match/fields.ts';
+import { fieldDoubt } from '../fields/fields.ts';
 import type { Findings } from './findings.ts';
 import type { MapReader } from './map-reader.ts';
 import type { ScalarTree } from './tree.ts';

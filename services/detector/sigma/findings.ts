@@ -25,6 +25,14 @@ export class Findings {
     this.report('warning', spot, message, hint);
   }
 
+  /** Problems that were found before. */
+  take(problems: readonly Problem[]): void {
+    for (const problem of problems) {
+      if (problem.severity === 'error') this.#errors += 1;
+      this.problems.push(problem);
+    }
+  }
+
   report(severity: Severity, spot: Spot | null, message: string, hint: string): void {
     if (severity === 'error') this.#errors += 1;
     this.problems.push(problemAt(spot, this.#file, severity, message, hint));

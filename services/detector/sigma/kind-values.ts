@@ -1,8 +1,8 @@
 /** Values under modifiers that ask for something else than text: numbers, times, networks, … */
-import { RE2JS } from 're2js';
-import { regexFlags } from '../match/compile.ts';
-import { addressBytes } from '../match/subject.ts';
+
+import { addressBytes } from '../fields/address.ts';
 import { ItemError, type ScalarValue } from './item-problem.ts';
+import { compileRegex } from './regex.ts';
 import type { CompareOperator, ReferenceMode, TimePart, ValueTest } from './rule.ts';
 import { ENDS } from './text-values.ts';
 
@@ -75,7 +75,7 @@ function regexTest(
     );
   }
   try {
-    RE2JS.compile(test.source, regexFlags(test));
+    compileRegex(test);
   } catch (error) {
     const reason = (error as Error).message.replace(/^error parsing regexp: /, '');
     throw new ItemError(

@@ -11,7 +11,7 @@ import type { ScalarTree } from './tree.ts';
 export const KINDS = ['first_seen', 'baseline', 'travel', 'absence', 'silence'] as const;
 export type KindName = (typeof KINDS)[number];
 
-/** A kind as read; `followedBy` of an absence is not resolved yet. */
+/** A kind as read; what an absence refers to is not resolved yet. */
 export interface OwnKind {
   /** `suppress` where there is no other. */
   name: KindName | 'suppress';
@@ -19,7 +19,14 @@ export interface OwnKind {
   groupBy: readonly string[];
   timespanMs: number;
   suppressMs: number;
-  followedBy: ScalarTree | null;
+  /** Of an absence alone. */
+  follower: Follower | null;
+}
+
+/** The rule of the event that should follow, and whether that rule alerts all the same. */
+export interface Follower {
+  rule: ScalarTree;
+  generate: boolean;
 }
 
 const DAY_MS = 86_400_000;
@@ -37,7 +44,7 @@ interface Draft {
   timespanMs: number;
   /** Suppression where the rule gives none. */
   suppressMs: number;
-  followedBy?: ScalarTree | null;
+  follower?: Follower;
 }
 
 /** null where the rule has no kind, or one with an error. */
@@ -56,7 +63,7 @@ export function readOwnKind(own: MapReader): OwnKind | null {
   const [name] = names;
   if (name === undefined) {
     if (suppress === null || own.findings.errors > before) return null;
-    return { name: 'suppress', followedBy: null, ...suppressOnly(suppress) };
+    return { name: 'suppress', follower: null, ...suppressOnly(suppress) };
   }
   if (suppress?.groupBy !== undefined && suppress.groupBy !== null) {
     own.findings.error(
@@ -68,8 +75,8 @@ export function readOwnKind(own: MapReader): OwnKind | null {
   const reader = own.inner(name, `write the keys of ${name} below it`);
   const draft = reader === null ? null : READERS[name](reader);
   if (draft === null || own.findings.errors > before) return null;
-  const { followedBy = null, ...rest } = draft;
-  return { name, followedBy, ...rest, suppressMs: suppress?.periodMs ?? draft.suppressMs };
+  const { follower = null, ...rest } = draft;
+  return { name, follower, ...rest, suppressMs: suppress?.periodMs ?? draft.suppressMs };
 }
 
 interface Suppress {
@@ -87,7 +94,7 @@ function readSuppress(own: MapReader): Suppress | null {
 }
 
 /** One event is enough for the alert, and the period's others are counted on it. */
-function suppressOnly({ periodMs, groupBy }: Suppress): Omit<OwnKind, 'name' | 'followedBy'> {
+function suppressOnly({ periodMs, groupBy }: Suppress): Omit<OwnKind, 'name' | 'follower'> {
   const stateful: StatefulKind = {
     kind: 'aggregate',
     aggregate: 'event_count',
@@ -199,7 +206,7 @@ function readTravel(reader: MapReader): Draft | null {
 }
 
 function readAbsence(reader: MapReader): Draft | null {
-  reader.unknownKeys(['followed_by', 'group-by', 'within'], 'error');
+  reader.unknownKeys(['followed_by', 'group-by', 'within', 'generate'], 'error');
   const [followedBy, second] = reader.names('followed_by', true);
   if (second !== undefined) {
     reader.findings.error(
@@ -210,9 +217,11 @@ function readAbsence(reader: MapReader): Draft | null {
   }
   const groupBy = fieldNames(reader, 'group-by', false);
   const timespanMs = reader.duration('within', { required: true });
+  const generate = reader.flag('generate', false);
   if (timespanMs === null || followedBy === undefined) return null;
   const stateful: StatefulKind = { kind: 'absence', followedBy: followedBy.text };
-  return { stateful, groupBy, timespanMs, suppressMs: timespanMs, followedBy };
+  const follower = { rule: followedBy, generate };
+  return { stateful, groupBy, timespanMs, suppressMs: timespanMs, follower };
 }
 
 function readSilence(reader: MapReader): Draft | null {

@@ -9,7 +9,19 @@ import { nearest } from '../../runtime/nearest.ts';
 import { ItemError, type ScalarValue } from './item-problem.ts';
 
 /** Values of placeholders, by name. */
-export type Lists = ReadonlyMap<string, readonly string[]>;
+export type Lists = Pick<ReadonlyMap<string, readonly string[]>, 'get' | 'has' | 'keys'>;
+
+/** The same lists; the name of each whose values are asked for is put into `used`. */
+export function noted(lists: Lists, used: Set<string>): Lists {
+  return {
+    get(name) {
+      used.add(name);
+      return lists.get(name);
+    },
+    has: (name) => lists.has(name),
+    keys: () => lists.keys(),
+  };
+}
 
 /** Most texts that one value may become. */
 export const EXPANDED_VALUES_MAX = 100_000;

@@ -5,25 +5,18 @@
  */
 import { resolveCorrelations } from './chains.ts';
 import type { RuleDocument } from './documents.ts';
+import { Drafts, type ReadOptions } from './drafts.ts';
 import { applyFilters, withFilters } from './exceptions.ts';
 import { type FilterDraft, readFilter } from './filter.ts';
 import { Findings } from './findings.ts';
 import { type Override, overridden, readOverride } from './override.ts';
-import type { Lists } from './placeholder.ts';
 import { type Problem, sortProblems } from './problem.ts';
 import { References } from './references.ts';
 import type { Rule, RuleSet } from './rule.ts';
-import {
-  type DetectionDraft,
-  type RuleDraft,
-  readCorrelationRule,
-  readDetectionRule,
-} from './rule-document.ts';
+import type { DetectionDraft, RuleDraft } from './rule-document.ts';
 import { lineOf } from './tree.ts';
 
-export interface ResolveOptions {
-  /** Values of placeholders, by name. */
-  lists: Lists;
+export interface ResolveOptions extends ReadOptions {
   /** Epoch ms; filters that expired before are not applied. */
   nowMs: number;
 }
@@ -35,10 +28,14 @@ export interface Resolved {
   problems: Problem[];
 }
 
-/** Documents in order of their layers; within a layer in order of file and place. */
+/**
+ * Documents in order of their layers; within a layer in order of file and place. `known`: what was read
+ * of them before.
+ */
 export function resolveRules(
   documents: readonly RuleDocument[],
-  { lists, nowMs }: ResolveOptions,
+  { nowMs, ...options }: ResolveOptions,
+  known = new Drafts(),
 ): Resolved {
   const findings = new Findings('');
   const effective = effectiveOf(documents, findings);
@@ -47,21 +44,15 @@ export function resolveRules(
     .map((document) => readOverride(document, findings))
     .filter((override) => override !== null);
   const { rules, disabled } = applyOverrides(effective, overrides, findings);
-  const read = rules.map((document) => readRule(document, findings, lists));
+  const read = rules.map((document) => known.of(document, options, findings));
   const drafts = read.filter((draft) => draft !== null);
   const unread = rules.filter((_, index) => read[index] === null);
   const filters = effective
     .filter(({ kind }) => kind === 'filter')
-    .map((document) => readFilter(document, findings, lists))
+    .map((document) => readFilter(document, findings, options.lists))
     .filter((filter) => filter !== null);
   const set = assembled({ drafts, unread, filters, disabled, nowMs }, findings);
   return { set, problems: sortProblems(distinct(findings.problems)) };
-}
-
-function readRule(document: RuleDocument, findings: Findings, lists: Lists): RuleDraft | null {
-  return document.kind === 'correlation'
-    ? readCorrelationRule(document, findings)
-    : readDetectionRule(document, findings, lists);
 }
 
 /** Without the documents that one of a later layer replaces by its id; ids and names are unique. */

@@ -7,6 +7,7 @@
 import { type CorrelationDraft, readCorrelation } from './correlation.ts';
 import { type Detection, readDetection } from './detection.ts';
 import type { RuleDocument } from './documents.ts';
+import type { ReadOptions } from './drafts.ts';
 import type { Findings } from './findings.ts';
 import { HEADER_KEYS, readHeader } from './header.ts';
 import { type Logsource, readLogsource } from './logsource.ts';
@@ -49,7 +50,7 @@ const OWN_CORRELATION_KEYS = ['runbook', 'base', 'suppress', 'tests'];
 export function readDetectionRule(
   document: RuleDocument,
   findings: Findings,
-  lists: Lists,
+  { lists, tests }: ReadOptions,
 ): DetectionDraft | null {
   const before = findings.errors;
   const { root, own } = open(document, findings, DETECTION_KEYS, OWN_KEYS);
@@ -60,7 +61,7 @@ export function readDetectionRule(
     if (own !== null) levels.push(...readLevels(own, parse));
   });
   const kind = own === null ? null : readOwnKind(own);
-  const rest = readRest(own);
+  const rest = readRest(own, tests);
   if (findings.errors > before || header === null || logsource === null || detection === null) {
     return null;
   }
@@ -73,6 +74,7 @@ export function readDetectionRule(
 export function readCorrelationRule(
   document: RuleDocument,
   findings: Findings,
+  { tests }: ReadOptions,
 ): CorrelationRuleDraft | null {
   const before = findings.errors;
   const { root, own } = open(document, findings, CORRELATION_KEYS, OWN_CORRELATION_KEYS);
@@ -81,7 +83,7 @@ export function readCorrelationRule(
   const suppress = own?.inner('suppress', 'write { period: 24h }') ?? null;
   suppress?.unknownKeys(['period'], 'error');
   const period = suppress?.duration('period', { required: true }) ?? null;
-  const rest = readRest(own);
+  const rest = readRest(own, tests);
   if (findings.errors > before || header === null || correlation === null) return null;
   return {
     kind: 'correlation',
@@ -106,9 +108,9 @@ function open(
   return { root, own };
 }
 
-function readRest(own: MapReader | null): Pick<RuleHeader, 'runbook' | 'tests'> {
+function readRest(own: MapReader | null, tests: boolean): Pick<RuleHeader, 'runbook' | 'tests'> {
   if (own === null) return { runbook: [], tests: [] };
-  return { runbook: own.texts('runbook'), tests: readTests(own) };
+  return { runbook: own.texts('runbook'), tests: tests ? readTests(own) : [] };
 }
 
 function readDetectionOf(

@@ -19,7 +19,7 @@ export interface ParsedRuleFile {
  */
 export function parseRuleFile(file: string, source: string): ParsedRuleFile {
   const { documents, problems } = readDocuments(file, 0, source);
-  const resolved = resolveRules(documents, { lists: new Map(), nowMs: 0 });
+  const resolved = resolveRules(documents, { lists: new Map(), tests: true, nowMs: 0 });
   return {
     rules: [...resolved.set.rules],
     stateful: [...resolved.set.stateful],

@@ -3,6 +3,7 @@
  * folder make it, `match/` turns detection rules into tests of one event, `correlate/` turns
  * stateful rules into plans over many, `alert/` tells both to people.
  */
+import type { Place } from '../fields/place.ts';
 import type { Pattern } from './pattern.ts';
 
 export const LEVELS = ['informational', 'low', 'medium', 'high', 'critical'] as const;
@@ -64,18 +65,6 @@ export interface RuleTest {
   line: number;
 }
 
-/** What is known of an address beside the address itself. */
-export interface Place {
-  /** ISO 3166-1 alpha-2. */
-  country: string | null;
-  city: string | null;
-  /** Degrees; null where only the country is known. */
-  latitude: number | null;
-  longitude: number | null;
-  asn: number | null;
-  asOrganisation: string | null;
-}
-
 /** What every kind of rule document says of itself. */
 export interface RuleHeader {
   /** UUID, lower case. */
@@ -109,11 +98,13 @@ export interface Rule extends RuleHeader {
   /** The rule's condition, and those of the filters in force for it. */
   condition: Expression;
   levels: readonly LevelCase[];
+  /** Names of the lists whose values stand in `condition`. */
+  lists: ReadonlySet<string>;
   /** Titles of the filters that are part of `condition`, for `rules explain`. */
   filters: readonly string[];
   /**
-   * False where the rule only serves stateful rules: a correlation refers to it and does not
-   * `generate`, or it has a `lakeseal` kind of its own, which then alerts in its place.
+   * False where the rule only serves stateful rules: a correlation or an absence refers to it and
+   * does not `generate`, or it has a `lakeseal` kind of its own, which then alerts in its place.
    */
   alerts: boolean;
 }

@@ -8,6 +8,7 @@ import { lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ReadDocuments, readDocuments } from './documents.ts';
+import { Drafts } from './drafts.ts';
 import { parseList } from './lists.ts';
 import type { Lists } from './placeholder.ts';
 import { type Problem, sortProblems } from './problem.ts';
@@ -29,6 +30,11 @@ export interface RuleFolders {
   lists: readonly string[];
   /** Epoch ms, by which filters expire. */
   nowMs: number;
+  /**
+   * Whether the tests of rules are read and their problems found; read where it is left out. Who only
+   * judges events needs none of them.
+   */
+  tests?: boolean;
 }
 
 export type LoadedRules =
@@ -41,22 +47,52 @@ const FILES_MAX = 20_000;
 const FOLDER_DEPTH_MAX = 32;
 export const LIST_FILE_BYTES_MAX = 16 * 1024 * 1024;
 
-export function loadRules({ layers, lists, nowMs }: RuleFolders): LoadedRules {
-  const problems: Problem[] = [];
-  const documents: ReadDocuments['documents'] = [];
-  for (const { file, layer } of ruleFiles(layers, problems)) {
-    const text = readText(file, problems);
-    if (text === null) continue;
-    const read = readDocuments(file, layer, text);
-    problems.push(...read.problems);
-    documents.push(...read.documents);
+export function loadRules(folders: RuleFolders): LoadedRules {
+  return new RuleLoader().load(folders);
+}
+
+interface KnownFile extends ReadDocuments {
+  layer: number;
+  text: string;
+}
+
+/**
+ * Loads rules again and again. What comes of it is what `loadRules` makes of the same files; only,
+ * what has not changed since the last time is not parsed again.
+ */
+export class RuleLoader {
+  #files = new Map<string, KnownFile>();
+  #lists: ReadLists = { texts: new Map(), lists: new Map() };
+  readonly #drafts = new Drafts();
+
+  load({ layers, lists, nowMs, tests = true }: RuleFolders): LoadedRules {
+    const problems: Problem[] = [];
+    const files = new Map<string, KnownFile>();
+    for (const { file, layer } of ruleFiles(layers, problems)) {
+      const text = readText(file, problems);
+      if (text !== null) files.set(file, this.#read(file, layer, text));
+    }
+    this.#files = files;
+    this.#lists = readLists(lists, problems, this.#lists);
+    const all = [...files.values()];
+    const resolved = resolveRules(
+      all.flatMap(({ documents }) => documents),
+      { lists: this.#lists.lists, nowMs, tests },
+      this.#drafts,
+    );
+    const found = [...problems, ...all.flatMap((one) => one.problems), ...resolved.problems];
+    const sorted = sortProblems(found);
+    if (sorted.some((problem) => problem.severity === 'error')) {
+      return { ok: false, problems: sorted };
+    }
+    return { ok: true, set: resolved.set, warnings: sorted };
   }
-  const resolved = resolveRules(documents, { lists: readLists(lists, problems), nowMs });
-  const sorted = sortProblems([...problems, ...resolved.problems]);
-  if (sorted.some((problem) => problem.severity === 'error')) {
-    return { ok: false, problems: sorted };
+
+  #read(file: string, layer: number, text: string): KnownFile {
+    const known = this.#files.get(file);
+    if (known !== undefined && known.layer === layer && known.text === text) return known;
+    return { layer, text, ...readDocuments(file, layer, text) };
   }
-  return { ok: true, set: resolved.set, warnings: sorted };
 }
 
 /** Each file once, in the first layer that names it. */
@@ -91,7 +127,14 @@ function ruleFiles(
   return [...files].map(([file, layer]) => ({ file, layer }));
 }
 
-function readLists(folders: readonly string[], problems: Problem[]): Lists {
+interface ReadLists {
+  /** Of each list's file. */
+  texts: ReadonlyMap<string, string>;
+  lists: Lists;
+}
+
+/** The same lists as `before` where they have not changed. */
+function readLists(folders: readonly string[], problems: Problem[], before: ReadLists): ReadLists {
   const files = new Map<string, string>();
   for (const folder of folders) {
     try {
@@ -103,7 +146,7 @@ function readLists(folders: readonly string[], problems: Problem[]): Lists {
       problems.push(unreadable(folder, error));
     }
   }
-  const lists = new Map<string, readonly string[]>();
+  const texts = new Map<string, string>();
   for (const [name, file] of files) {
     const text = readText(file, problems);
     if (text === null) continue;
@@ -112,10 +155,14 @@ function readLists(folders: readonly string[], problems: Problem[]): Lists {
         wholeFile(file, `the list is larger than ${LIST_FILE_BYTES_MAX} bytes`, 'split it'),
       );
     } else {
-      lists.set(name, parseList(text));
+      texts.set(name, text);
     }
   }
-  return lists;
+  const isSame =
+    texts.size === before.texts.size &&
+    [...texts].every(([name, text]) => before.texts.get(name) === text);
+  if (isSame) return before;
+  return { texts, lists: new Map([...texts].map(([name, text]) => [name, parseList(text)])) };
 }
 
 function readText(file: string, problems: Problem[]): string | null {

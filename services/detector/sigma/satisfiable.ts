@@ -5,8 +5,9 @@
  * The expression is brought into alternatives of tests that hold together, and in each alternative
  * the tests of one field are held against each other: literals, presence, and ranges of numbers.
  */
-import { numberOf } from '../match/compile.ts';
-import { KNOWN_FIELDS } from '../match/fields.ts';
+
+import { KNOWN_FIELDS } from '../fields/fields.ts';
+import { numberOf } from '../fields/number.ts';
 import { compilePattern, literalOf, type Pattern, RUN } from './pattern.ts';
 import type { CompareOperator, Expression, TimePart, ValueTest } from './rule.ts';
 

@@ -10,9 +10,10 @@
  *       until: 3h                # how far event time goes
  *       places: { 203.0.113.7: { country: FR } }
  */
-import { addressBytes } from '../match/subject.ts';
+import { addressBytes } from '../fields/address.ts';
+import type { Place } from '../fields/place.ts';
 import { MapReader } from './map-reader.ts';
-import { LEVELS, type Place, type RuleTest, type TestEvent } from './rule.ts';
+import { LEVELS, type RuleTest, type TestEvent } from './rule.ts';
 import {
   identified,
   isPlainMap,

@@ -17,7 +17,7 @@ import type { Config } from '../../runtime/config.ts';
 import type { Log } from '../../runtime/log.ts';
 import { counted } from '../../runtime/wording.ts';
 import type { Limits } from '../correlate/limits.ts';
-import type { PlaceSource } from '../match/derived.ts';
+import type { PlaceSource } from '../fields/place.ts';
 import { describeProblem, type Problem, sortProblems } from '../sigma/problem.ts';
 import {
   type LoadedRules,
@@ -34,6 +34,7 @@ export function ruleFolders(detect: Config['detect'], nowMs: number): RuleFolder
     layers: detect.shippedRules ? [SHIPPED_RULES, ...detect.rules] : detect.rules,
     lists: [SHIPPED_LISTS, ...detect.lists],
     nowMs,
+    tests: false,
   };
 }
 

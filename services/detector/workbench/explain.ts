@@ -8,8 +8,8 @@
  */
 import { strict as assert } from 'node:assert';
 import type { AuditEvent } from '../../ingest/event.ts';
-import { NO_PLACES, type PlaceSource } from '../match/derived.ts';
-import { type FieldReader, type FieldValue, fieldReader } from '../match/fields.ts';
+import { type FieldReader, type FieldValue, fieldReader } from '../fields/fields.ts';
+import { NO_PLACES, type PlaceSource } from '../fields/place.ts';
 import { Matcher } from '../match/match.ts';
 import type { Pattern } from '../sigma/pattern.ts';
 import type { Expression, Level, Rule, ValueTest } from '../sigma/rule.ts';

@@ -2,6 +2,7 @@
  * What a rule set holds, rule by rule, for people who look after it: kind, level, techniques, and
  * which layer each rule comes from. Pure.
  */
+import { needsOf, type RuleNeeds } from '../enrich/needs.ts';
 import {
   LEVELS,
   type Level,
@@ -33,9 +34,13 @@ export interface ListedRule {
   source: RuleSource;
   /** Titles of the exceptions in force for it. */
   exceptions: string[];
+  /** What it needs beside the event; nothing for a rule that does not alert. */
+  needs: Pick<RuleNeeds, 'fields' | 'lists'>;
   file: string;
   line: number;
 }
+
+const NOTHING: ListedRule['needs'] = { fields: [], lists: [] };
 
 export interface ListFilter {
   /** A technique, which its sub-techniques belong to, or a tactic. */
@@ -55,17 +60,20 @@ export function listRules(set: RuleSet, shipped: RuleSet | null): ListedRule[] {
     if (expired) continue;
     for (const id of rules) exceptions.set(id, [...(exceptions.get(id) ?? []), title]);
   }
+  const needs = new Map(
+    needsOf(set).map(({ ruleId, fields, lists }) => [ruleId, { fields, lists }]),
+  );
   const off = new Set(set.disabled);
   const present = [...rulesById(set)].map(([id, one]): ListedRule => {
     const source = off.has(id) ? 'disabled' : sourceOf(one, before.get(id));
-    return listed(one, source, exceptions.get(id) ?? []);
+    return listed(one, source, exceptions.get(id) ?? [], needs.get(id) ?? NOTHING);
   });
   const known = new Set(present.map(({ id }) => id));
   const absent = set.disabled
     .filter((id) => !known.has(id))
     .map((id): ListedRule => {
       const one = before.get(id);
-      return one === undefined ? unknownRule(id) : listed(one, 'disabled', []);
+      return one === undefined ? unknownRule(id) : listed(one, 'disabled', [], NOTHING);
     });
   return [...present, ...absent].sort(
     (a, b) => rankOf(b.level) - rankOf(a.level) || compareText(a.title, b.title),
@@ -139,6 +147,7 @@ function listed(
   { header, kind, alerts }: Seen,
   source: RuleSource,
   exceptions: string[],
+  needs: ListedRule['needs'],
 ): ListedRule {
   const { id, title, name, level, tags, file, line } = header;
   const techniques = techniquesOf(tags);
@@ -154,6 +163,7 @@ function listed(
     techniques,
     source,
     exceptions,
+    needs,
     file,
     line,
   };
@@ -161,7 +171,7 @@ function listed(
 
 function unknownRule(id: string): ListedRule {
   const nothing = { name: null, level: '', kind: '', alerts: false, file: '', line: 0 } as const;
-  const lists = { tactics: [], techniques: [], exceptions: [] };
+  const lists = { tactics: [], techniques: [], exceptions: [], needs: NOTHING };
   return { id, title: '', ...nothing, ...lists, source: 'disabled' };
 }
 

@@ -4,7 +4,7 @@
  */
 import { printable } from '../../runtime/wording.ts';
 import { REDACTED_PARAMETERS } from '../alert/alert.ts';
-import type { FieldValue } from '../match/fields.ts';
+import type { FieldValue } from '../fields/fields.ts';
 import { ONE, type Pattern, RUN } from '../sigma/pattern.ts';
 import type { CompareOperator, ValueTest } from '../sigma/rule.ts';
 

@@ -6,7 +6,7 @@
 import { strict as assert } from 'node:assert';
 import { basename } from 'node:path';
 import Table from 'cli-table3';
-import type { PlaceSource } from '../../../services/detector/match/derived.ts';
+import type { PlaceSource } from '../../../services/detector/fields/place.ts';
 import { LEVELS, type Level, type RuleSet } from '../../../services/detector/sigma/rule.ts';
 import { Judge, JudgedRules } from '../../../services/detector/workbench/judge.ts';
 import { decodeJson } from '../../../services/ingest/decode.ts';

@@ -32,6 +32,7 @@ export function detection(id: string): Rule {
     selections: new Map(),
     condition: { kind: 'and', terms: [] },
     levels: [],
+    lists: new Set(),
     filters: [],
     alerts: false,
   };

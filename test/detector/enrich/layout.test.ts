@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { openDatabase } from '../../../services/detector/enrich/database.ts';
 import { NOWHERE, placeOf } from '../../../services/detector/enrich/layout.ts';
-import type { Place } from '../../../services/detector/sigma/rule.ts';
+import type { Place } from '../../../services/detector/fields/place.ts';
 import { type MmdbValue, writeMmdb } from './mmdb-writer.ts';
 
 const OSLO = { country: 'NO', city: 'Oslo', latitude: 59.9139, longitude: 10.7522 };

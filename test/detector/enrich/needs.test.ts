@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { EnrichmentState } from '../../../services/detector/enrich/enrichment.ts';
-import { enrichmentNeeds, unmetNeeds } from '../../../services/detector/enrich/needs.ts';
+import { needsOf, unmetNeeds } from '../../../services/detector/enrich/needs.ts';
 import type {
   Expression,
   GroupField,
@@ -11,6 +11,7 @@ import type {
   StatefulKind,
   StatefulRule,
 } from '../../../services/detector/sigma/rule.ts';
+import { correlationRule, detectionRule, setOf } from '../sigma/layers.ts';
 
 const header = (id: string): RuleHeader => ({
   id,
@@ -38,7 +39,7 @@ const reads = (...fields: string[]): Expression => ({
 });
 
 function detection(id: string, condition: Expression, more: Partial<Rule> = {}): Rule {
-  const rest = { service: null, levels: [], filters: [], alerts: true };
+  const rest = { service: null, levels: [], lists: new Set<string>(), filters: [], alerts: true };
   return { ...header(id), ...rest, selections: new Map(), condition, ...more };
 }
 
@@ -62,7 +63,10 @@ const COUNT: StatefulKind = {
 };
 const fieldsNeeded = (rules: Rule[], stateful: StatefulRule[] = []): Record<string, string[]> =>
   Object.fromEntries(
-    enrichmentNeeds({ rules, stateful }).map(({ ruleId, fields }) => [ruleId, [...fields]]),
+    needsOf({ rules, stateful }).map(({ ruleId, fields }) => [
+      ruleId,
+      fields.map(({ field }) => field),
+    ]),
   );
 
 describe('the enrichment a rule needs', () => {
@@ -130,8 +134,43 @@ describe('the enrichment a rule needs', () => {
   });
 });
 
+describe('the lists a rule needs', () => {
+  test('are its own, those of its exceptions, and those of the rules it counts', () => {
+    const list = (action: string) => `"${action}"`;
+    const rule = (number: number, action: string) =>
+      detectionRule(number, action).replace('actionName:', 'actionName|expand:');
+    const set = setOf(
+      [
+        rule(1, list('%made%')) +
+          rule(2, list('%made%')) +
+          detectionRule(3, 'login') +
+          `title: Robots
+logsource: { product: databricks }
+filter:
+  rules: [rule_1]
+  robots: { actor.name|expand: "%robots%" }
+  condition: not robots
+---
+` +
+          correlationRule(
+            9,
+            '{type: temporal, rules: [rule_2, rule_3], group-by: [actor.name], timespan: 1h}',
+          ),
+      ],
+      { lists: { made: ['a'], robots: ['r@example.com'], other: ['o'] } },
+    );
+    assert.deepEqual(
+      needsOf(set).map(({ title, fields, lists }) => [title, fields, lists]),
+      [
+        ['Rule 1', [], ['made', 'robots']],
+        ['Rule 9', [], ['made']],
+      ],
+    );
+  });
+});
+
 describe('a need is unmet', () => {
-  const needs = enrichmentNeeds({
+  const needs = needsOf({
     rules: [
       detection('country', reads('lakeseal.source.country')),
       detection('place', reads('lakeseal.source.latitude', 'lakeseal.source.asn')),

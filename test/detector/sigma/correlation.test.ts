@@ -553,6 +553,39 @@ describe('own kinds', () => {
     });
   }
 
+  it('of absence silence the rule that should follow, unless they generate', () => {
+    const absence = (more: string, follower = 'rule_2') =>
+      detectionRule(
+        1,
+        'login',
+        `lakeseal: {absence: {followed_by: ${follower}, within: 1h${more}}}\n`,
+      );
+    const alerting = (...texts: string[]) => {
+      const { rules, stateful } = setOf(texts);
+      return [...rules, ...stateful].filter(({ alerts }) => alerts).map(({ id }) => id);
+    };
+    const follower = detectionRule(2, 'logout');
+    assert.deepEqual(alerting(absence('') + follower), [idOf(1)]);
+    assert.deepEqual(alerting(absence(', generate: true') + follower), [idOf(2), idOf(1)]);
+    // What only lessens the alerts of a rule goes with it; what a kind finds is another matter.
+    const own = (kind: string) => detectionRule(2, 'logout', `lakeseal: {${kind}}\n`);
+    assert.deepEqual(alerting(absence('') + own('suppress: {period: 1h}')), [idOf(1)]);
+    assert.deepEqual(alerting(absence('') + own('silence: {for: 2h}')), [idOf(1), idOf(2)]);
+    assert.deepEqual(alerting(absence('', 'rule_1') + follower), [idOf(2), idOf(1)]);
+    const off = 'title: Off\nlakeseal: {override: {rule: rule_1, enabled: false}}\n';
+    assert.deepEqual(alerting(absence('') + follower, off), [idOf(2)]);
+  });
+
+  it('of absence tell of a rule of an earlier layer that they silence', () => {
+    const absence = 'lakeseal: {absence: {followed_by: rule_2, within: 1h}}\n';
+    assert.deepEqual(
+      problemsOfLayers([detectionRule(2, 'logout'), detectionRule(1, 'login', absence)]),
+      [
+        '1.yml:1:1: warning: "Rule 2" raises no alerts of its own any more; write "generate: true" in the absence where it should',
+      ],
+    );
+  });
+
   it('take a correlation for no event that follows', () => {
     const problems = problemsOfLayers([
       detectionRule(1, 'login', 'lakeseal: {absence: {followed_by: rule_3, within: 1h}}\n') +

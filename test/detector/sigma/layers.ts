@@ -20,7 +20,7 @@ export function layered(texts: readonly string[], options: LayerOptions = {}): L
   const read = texts.map((text, layer) => readDocuments(`${layer}.yml`, layer, text));
   const resolved = resolveRules(
     read.flatMap(({ documents }) => documents),
-    { lists: new Map(Object.entries(options.lists ?? {})), nowMs: options.nowMs ?? 0 },
+    { lists: new Map(Object.entries(options.lists ?? {})), tests: true, nowMs: options.nowMs ?? 0 },
   );
   const problems = [...read.flatMap((one) => one.problems), ...resolved.problems];
   return { set: resolved.set, problems };

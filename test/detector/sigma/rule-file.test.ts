@@ -63,6 +63,7 @@ describe('rule files', () => {
         ],
         service: null,
         levels: [],
+        lists: new Set(),
         filters: [],
         alerts: true,
         selections: null,

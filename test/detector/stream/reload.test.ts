@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { DEFAULT_LIMITS } from '../../../services/detector/correlate/limits.ts';
-import { NO_PLACES } from '../../../services/detector/match/derived.ts';
+import { NO_PLACES } from '../../../services/detector/fields/place.ts';
 import { onHangup, stampFiles } from '../../../services/detector/stream/rule-watch.ts';
 import {
   loadEngine,

@@ -66,7 +66,7 @@ detection:
   selection: { actionName: generateDbToken }
   condition: selection
 lakeseal:
-  absence: { followed_by: secret_read, group-by: [actor.name], within: 1h }
+  absence: { followed_by: secret_read, group-by: [actor.name], within: 1h, generate: true }
 `;
 
 const engine = new Engine(setOf([RULES]));

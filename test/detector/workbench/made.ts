@@ -28,6 +28,7 @@ export function madeRule(changes: Partial<Rule> = {}): Rule {
       values: [{ kind: 'exists', wanted: true }],
     },
     levels: [],
+    lists: new Set(),
     filters: [],
     alerts: true,
     ...changes,
@@ -41,6 +42,7 @@ export function madeStateful(changes: Partial<StatefulRule> = {}): StatefulRule 
     condition: ___,
     levels: ____,
     filters: _____,
+    lists: ______,
     ...header
   } = madeRule();
   return {

@@ -3,8 +3,8 @@
  * The same names and the same readings as in conditions.
  */
 import type { AuditEvent } from '../../ingest/event.ts';
-import { NO_PLACES, type PlaceSource } from './derived.ts';
 import { type FieldReader, fieldReader } from './fields.ts';
+import { NO_PLACES, type PlaceSource } from './place.ts';
 
 /** A few named fields that are read together. */
 export class FieldSet {

@@ -9,7 +9,8 @@
 import type { AuditEvent } from '../../ingest/event.ts';
 import { type ParamKey, paramKey, paramOf } from '../../ingest/event-view.ts';
 import { nearest } from '../../runtime/nearest.ts';
-import { DERIVED, NO_PLACES, type PlaceSource } from './derived.ts';
+import { DERIVED } from './derived.ts';
+import { NO_PLACES, type PlaceSource } from './place.ts';
 
 /** A list stands for "any of these" (arrays inside JSON parameters). */
 export type FieldValue = string | readonly string[] | undefined;

@@ -9,16 +9,8 @@
 import ipaddr from 'ipaddr.js';
 import type { AuditEvent } from '../../ingest/event.ts';
 import { paramKey, paramOf } from '../../ingest/event-view.ts';
-import type { Place } from '../sigma/rule.ts';
 import { remembered } from './memo.ts';
-
-/** Places by address, as they are known now. */
-export interface PlaceSource {
-  /** Null where the address is in no database, or there is none. */
-  place(ip: string): Place | null;
-}
-
-export const NO_PLACES: PlaceSource = { place: () => null };
+import type { Place, PlaceSource } from './place.ts';
 
 type DerivedReader = (event: AuditEvent, places: PlaceSource) => string | number | null;
 

@@ -6,10 +6,10 @@ import {
   addressClass,
   agentClass,
   agentFamily,
-  type PlaceSource,
   workspaceOf,
-} from '../../../services/detector/match/derived.ts';
-import { FieldSet } from '../../../services/detector/match/field-set.ts';
+} from '../../../services/detector/fields/derived.ts';
+import { FieldSet } from '../../../services/detector/fields/field-set.ts';
+import type { PlaceSource } from '../../../services/detector/fields/place.ts';
 import { Matcher } from '../../../services/detector/match/match.ts';
 import { decodeJson } from '../../../services/ingest/decode.ts';
 import { RecordViewer } from '../../../services/ingest/record-view.ts';
