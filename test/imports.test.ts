@@ -86,6 +86,7 @@ const EDGES: Record<string, string[]> = {
     'services/runtime/pem.ts',
     'services/runtime/version.ts',
     'services/store/folder.ts',
+    'services/verifier/copy-archive.ts',
     'services/verifier/folder-source.ts',
   ],
   'node:fs/promises': [

@@ -4,6 +4,7 @@
  */
 import type { Command } from 'commander';
 import type { Config } from '../runtime/config.ts';
+import type { CopyFlags } from './copy.ts';
 import { countOption, jsonOption, repeatable, timeOption } from './options.ts';
 import type { PostureFlags } from './posture.ts';
 import type { ProveFlags } from './prove.ts';
@@ -20,6 +21,7 @@ export interface EvidenceContext {
 
 export function addEvidence(program: Command, context: EvidenceContext): void {
   addVerify(program, context);
+  addCopy(program, context);
   addProve(program, context);
   addPosture(program, context);
   addKeys(program, context);
@@ -68,6 +70,31 @@ The public key must come by another way than the archive, and so must what --tsa
 name; without these the configuration's (anchors.*) count, and without any, time stamps are only
 counted.
 Exit code 0 verified, 1 tampered with, 2 incomplete or nothing to verify, 3 could not run.`;
+
+function addCopy(program: Command, { terminal, finish, config, examples }: EvidenceContext): void {
+  const command = program
+    .command('copy')
+    .description('copy an archive into a folder, every version of it, to be checked elsewhere')
+    .argument('<folder>', 'where to; what is there already in full is not read again')
+    .option('--archive <place>', 's3://BUCKET/PREFIX; else the bucket of the configuration')
+    .option('--dry-run', 'say what would be copied, and write nothing')
+    .addOption(jsonOption())
+    .addHelpText('after', COPY_HELP)
+    .action(async (folder: string, flags: CopyFlags) => {
+      const { runCopy } = await import('./copy.ts');
+      finish(await runCopy(folder, flags, config, terminal));
+    });
+  examples(command, [
+    'lakeseal copy /mnt/copy',
+    'lakeseal copy /mnt/copy --archive s3://audit/sealed/ --dry-run',
+  ]);
+}
+
+const COPY_HELP = `
+The store's listing is written too, as versions.jsonl: with it \`verify\` judges versions, delete
+markers, retention and encryption of the copy as if it were the bucket. The copy is as good as the
+key that checks it: take the public key by another way.
+Exit code 0 copied, 1 not.`;
 
 function addProve(program: Command, { terminal, finish, config, examples }: EvidenceContext): void {
   const command = program
