@@ -95,6 +95,7 @@ const EDGES: Record<string, string[]> = {
     'services/collector/ledger.ts',
     'services/detector/scan.ts',
     'services/detector/stream/rule-watch.ts',
+    'services/verifier/copy-archive.ts',
   ],
   'node:http': ['services/ingest/registry-client.ts', 'services/runtime/http.ts'],
   'node:https': ['services/ingest/registry-client.ts'],
