@@ -69,8 +69,8 @@ const EDGES: Record<string, string[]> = {
   'node:fs': [
     'schemas/audit-event.ts',
     'schemas/match.ts',
-    'services/cli/access-diff.ts',
     'services/archiver/anchors/anchors.ts',
+    'services/cli/access-diff.ts',
     'services/cli/keys.ts',
     'services/cli/prove.ts',
     'services/cli/rules-files.ts',
