@@ -12,6 +12,7 @@ import { runCommandLine } from '../../services/cli/program.ts';
 import { hasOpenssl, TestTsa } from '../tsa/tsa.ts';
 import { TestWitness } from '../tsa/witness.ts';
 import { PREFIX, START_MS, signer, smallArchive } from '../verifier/proof-archive.ts';
+import { hasPython, python } from '../verifier/readings.ts';
 import { writeFolder } from '../verifier/write-folder.ts';
 import { createScreen } from './screen.ts';
 
@@ -87,6 +88,10 @@ describe('anchors at the command line', { skip }, () => {
     const { code, out } = await run('verify', copy, '--key', KEY, '--from', kept);
     assert.equal(code, 1);
     assert.match(out, /tampered: truncated/);
+    if (!hasPython) return;
+    const theirs = python(copy, '--prefix', PREFIX, '--key', KEY, '--from', kept);
+    assert.equal(theirs.status, 1, theirs.stderr);
+    assert.match(theirs.stdout, /tampered: truncated/);
   });
 
   test('prove carries them, and --check judges them', async () => {

@@ -45,6 +45,12 @@ export const exchange: Http = async ({ method, url, headers = {}, body }) => {
   }
 };
 
+/** For logs: a query may hold a secret. */
+export function shownUrl(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return `${origin}${pathname}`;
+}
+
 /** `fetch failed` says nothing; what caused it does. */
 function innermost(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;

@@ -8,7 +8,7 @@ import type { Config } from '../../runtime/config.ts';
 import { Failure, reasonOf } from '../../runtime/errors.ts';
 import { createS3Store } from '../../store/s3.ts';
 import type { CopyPlace } from './copies.ts';
-import type { Http } from './http.ts';
+import { type Http, shownUrl } from './http.ts';
 
 type CopyConfig = Config['anchors']['copies'][number];
 type Kind<K extends CopyConfig['kind']> = Extract<CopyConfig, { kind: K }>;
@@ -86,13 +86,13 @@ function httpPlace(
   const login = (): Record<string, string> =>
     authorizationFile === undefined ? {} : { authorization: secret(authorizationFile) };
   const refused = (status: number): Failure =>
-    new Failure(`${new URL(url).origin} answers HTTP ${status}`, {
+    new Failure(`${shownUrl(url)} answers HTTP ${status}`, {
       code: 'COPY_HTTP',
       hint: 'It must take PUT, and should answer GET, below the address of the copy.',
       retryable: true,
     });
   return {
-    where: url,
+    where: shownUrl(url),
     close: () => {},
     async get(name) {
       const { status, body } = await http({ method: 'GET', url: at(name), headers: login() });

@@ -15,7 +15,7 @@ import {
 import type { Clock } from '../../runtime/clock.ts';
 import { Failure } from '../../runtime/errors.ts';
 import type { ObjectStore } from '../../store/store.ts';
-import type { Http } from './http.ts';
+import { type Http, shownUrl } from './http.ts';
 import { type Anchor, rootKey, type SignedRoot } from './root.ts';
 
 export interface Authority {
@@ -55,7 +55,7 @@ async function stamp(root: SignedRoot, options: StampOptions): Promise<void> {
   const refused: string[] = [];
   for (const authority of authorities) {
     const answer = await ask(root, authority, options);
-    if (typeof answer === 'string') refused.push(`${authority.url}: ${answer}`);
+    if (typeof answer === 'string') refused.push(`${shownUrl(authority.url)}: ${answer}`);
     else {
       await store.putIfAbsent(key, answer);
       return;
