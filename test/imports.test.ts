@@ -1,5 +1,5 @@
 /**
- * The architecture as a test: `schemas ← runtime ← {ingest, store} ← evidence ← {collector, archiver, detector} ←
+ * The architecture as a test: `schemas ← runtime ← {ingest, store} ← evidence ← {collector, archiver, detector, holds} ←
  * {verifier, replay} ← cli`. Siblings never import each other, nothing goes in a circle, and only
  * the files named here touch the outside world: everything else is a decision that can be tested
  * with values.
@@ -22,6 +22,7 @@ const RANKS: Record<string, number> = {
   'services/collector': 3,
   'services/archiver': 3,
   'services/detector': 3,
+  'services/holds': 3,
   'services/verifier': 4,
   'services/replay': 4,
   'services/cli': 5,
@@ -35,6 +36,7 @@ const EDGES: Record<string, string[]> = {
     'services/cli/preflight-store.ts',
     'services/cli/store-client.ts',
     'services/collector/s3.ts',
+    'services/store/legal-hold.ts',
     'services/store/s3.ts',
     'services/verifier/s3-source.ts',
   ],

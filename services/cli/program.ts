@@ -15,6 +15,7 @@ import { version } from '../runtime/version.ts';
 import type { CollectFlags } from './collect.ts';
 import { printEffective, printReference } from './config-command.ts';
 import { addEvidence } from './evidence.ts';
+import { addHold } from './hold-command.ts';
 import { jsonOption, repeatable, timeOption } from './options.ts';
 import { addRules } from './rules.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
@@ -108,6 +109,7 @@ function createProgram(terminal: Terminal, finish: Finish): Command {
   addScan(program, context);
   addRules(program, { ...context, examples });
   addEvidence(program, { ...context, examples });
+  addHold(program, { ...context, examples });
   addConfig(program, context);
   harden(program, terminal);
   return examples(program, [

@@ -20,6 +20,8 @@ export function crossChecks(config: Partial<Config>): Check[] {
     ...together('opensearch', config.opensearch, ['username', 'password']),
     ...checkKeys('storage', config.storage),
     ...checkKeys('setup', config.setup),
+    ...checkKeys('holds', config.holds),
+    ...checkHolder(config.holds, config.storage),
     ...checkTopics(config.topics, config.collect),
     ...checkArchive(config.archive),
   ];
@@ -75,14 +77,23 @@ function together<S extends object>(
 }
 
 function checkKeys(
-  section: 'storage' | 'setup',
-  values: Config['storage'] | Config['setup'] | undefined,
+  section: 'storage' | 'setup' | 'holds',
+  values: Config['storage' | 'setup' | 'holds'] | undefined,
 ): Check[] {
   const found = together(section, values, ['accessKeyId', 'secretAccessKey']);
   if (values?.sessionToken !== undefined && values.accessKeyId === undefined) {
     found.push({ path: `${section}.sessionToken`, what: `needs ${section}.accessKeyId beside it` });
   }
   return found;
+}
+
+function checkHolder(
+  holds: Config['holds'] | undefined,
+  storage: Config['storage'] | undefined,
+): Check[] {
+  const isArchiver = holds?.accessKeyId !== undefined && holds.accessKeyId === storage?.accessKeyId;
+  if (!isArchiver) return [];
+  return [{ path: 'holds.accessKeyId', what: 'must not be the archiver’s (storage.accessKeyId)' }];
 }
 
 function checkTopics(

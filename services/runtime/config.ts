@@ -250,6 +250,14 @@ const setup = z.strictObject({
     .describe('Have the bucket policy refuse every request that does not come over TLS.'),
 });
 
+const holds = z.strictObject({
+  accessKeyId: text
+    .optional()
+    .describe('Access key of who sets legal holds; unset for the AWS default chain.'),
+  secretAccessKey: secret.optional().describe('Secret key of who sets legal holds.'),
+  sessionToken: secret.optional().describe('Session token of who sets legal holds.'),
+});
+
 const http = z.strictObject({
   host: text.default('127.0.0.1').describe('Address of /livez, /readyz and /metrics.'),
   port: port.default(0).describe('Port; 0 takes a free one and logs it.'),
@@ -274,6 +282,7 @@ export const configSchema = z.strictObject({
   opensearch: opensearch.prefault({}),
   collect: collect.prefault({}),
   setup: setup.prefault({}),
+  holds: holds.prefault({}),
   http: http.prefault({}),
   log: log.prefault({}),
 });

@@ -320,7 +320,7 @@ const BY_NAME: Array<[RegExp, Diagnosis]> = [
     /^(ConditionalRequestConflict|OperationAborted)$/,
     { code: 'S3_CONFLICT', text: 'another request for the same key is under way', retryable: true },
   ],
-  [/^(NoSuchKey|NotFound)$/, { code: 'S3_NO_OBJECT', text: 'no such object' }],
+  [/^(NoSuchKey|NoSuchVersion|NotFound)$/, { code: 'S3_NO_OBJECT', text: 'no such object' }],
   [/^InvalidRange$/, { code: 'S3_RANGE', text: 'no such byte range' }],
   [
     /^NoSuchBucket$/,
