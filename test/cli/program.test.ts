@@ -19,6 +19,7 @@ const COMMANDS = [
   'detect',
   'scan',
   'rules',
+  'hold',
   'config',
 ];
 
@@ -142,6 +143,7 @@ describe('config', () => {
       LAKESEAL_OPENSEARCH_USERNAME: 'user',
       LAKESEAL_STORAGE_ACCESS_KEY_ID: 'id',
       LAKESEAL_SETUP_ACCESS_KEY_ID: 'id',
+      LAKESEAL_HOLDS_ACCESS_KEY_ID: 'other',
       LAKESEAL_OPENSEARCH_NODES: 'http://me:hunter2@search:9200',
     };
     for (const key of configKeys) if (key.secret) env[key.env] = 'hunter2';
