@@ -118,18 +118,22 @@ function addKeys(program: Command, context: EvidenceContext): void {
   const rotate = keys
     .command('rotate')
     .description('hand over to another key, by a statement that the present key signs')
-    .requiredOption('--to <file>', 'the key that takes over, as made by `keys new`')
+    .option('--to <file>', 'the key that takes over, as made by `keys new`')
+    .option('--to-kms <id>', 'or one in AWS KMS: its key id or ARN')
     .option('--dry-run', 'only say what would be written')
     .addHelpText('after', ROTATE_HELP)
-    .action(async (flags: { to: string; dryRun?: true }) => {
+    .action(async (flags: { to?: string; toKms?: string; dryRun?: true }) => {
       const { rotateKey } = await import('./keys.ts');
       finish(await rotateKey(config(), flags, Date.now(), terminal));
     });
-  examples(rotate, ['lakeseal keys rotate --to next.key --dry-run']);
+  examples(rotate, [
+    'lakeseal keys rotate --to next.key --dry-run',
+    'lakeseal keys rotate --to-kms 1234abcd-12ab-34cd-56ef-1234567890ab',
+  ]);
   examples(keys, ['lakeseal keys show', 'lakeseal keys rotate --to next.key']);
 }
 
 const ROTATE_HELP = `
 Both keys have the same name. The statement goes into the archive, signed by the key of the
-configuration; then set evidence.keyFile to the new key and restart the archivers. Whoever trusts the
-old public key then trusts the new one too.`;
+configuration; then set evidence.keyFile (or evidence.kmsKeyId) to the new key and restart the archivers.
+Whoever trusts the old public key then trusts the new one too.`;

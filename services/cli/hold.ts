@@ -158,7 +158,7 @@ async function signerOf(config: Config): Promise<Signer> {
   if (signer !== null) return signer;
   throw new Failure('a hold is a signed statement, and no signing key is configured', {
     code: 'NO_KEY',
-    hint: 'Set evidence.keyFile to the key that signs this archive.',
+    hint: 'Set evidence.keyFile or evidence.kmsKeyId to the key that signs this archive.',
   });
 }
 

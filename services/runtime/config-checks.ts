@@ -24,6 +24,7 @@ export function crossChecks(config: Partial<Config>): Check[] {
     ...checkHolder(config.holds, config.storage),
     ...checkTopics(config.topics, config.collect),
     ...checkArchive(config.archive),
+    ...checkEvidence(config.evidence),
   ];
 }
 
@@ -116,6 +117,16 @@ function checkTopics(
       path: 'collect.batchBytesMax',
       what: `must not pass topics.recordBytesMax (${topics.recordBytesMax})`,
     });
+  }
+  return found;
+}
+
+function checkEvidence(evidence: Config['evidence'] | undefined): Check[] {
+  if (evidence === undefined) return [];
+  const { keyFile, kmsKeyId } = evidence;
+  const found = together('evidence', evidence, ['kmsKeyId', 'kmsKeyName']);
+  if (keyFile !== undefined && kmsKeyId !== undefined) {
+    found.push({ path: 'evidence.kmsKeyId', what: 'one key signs: this, or evidence.keyFile' });
   }
   return found;
 }

@@ -216,6 +216,16 @@ const evidence = z.strictObject({
   keyFile: text
     .optional()
     .describe('Key that signs checkpoints, readable by its owner only; see `lakeseal keys new`.'),
+  kmsKeyId: z
+    .string()
+    .regex(/^(?!alias\/)(?!.*:alias\/).+$/, 'must be a key id or key ARN, not an alias')
+    .optional()
+    .describe('AWS KMS key that signs in place of a file: ECC_NIST_P256 or ECC_NIST_EDWARDS25519.'),
+  kmsKeyName: text
+    .optional()
+    .describe('What the KMS key stands for, like audit.example.com/lakeseal.'),
+  kmsRegion: text.optional().describe('Region of the KMS key; unset for storage.region.'),
+  kmsEndpoint: url.optional().describe('Endpoint of a KMS that is not AWS; unset for AWS.'),
   publicKeys: z
     .array(text)
     .default([])

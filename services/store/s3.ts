@@ -22,7 +22,7 @@ import { timeOf } from '../../schemas/evidence/leaf.ts';
 import type { Protection } from '../../schemas/evidence/manifest.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
-import { Failure, type FailureOptions } from '../runtime/errors.ts';
+import { Failure, type FailureOptions, isBrokenConnection } from '../runtime/errors.ts';
 import type { ObjectStore, ObjectVersion } from './store.ts';
 
 export interface S3Store extends ObjectStore {
@@ -431,12 +431,8 @@ function byStatus(status: number | undefined, storage: Config['storage']): Diagn
   };
 }
 
-/** The SDK calls a broken connection a timeout too; the operator should know which it was. */
-const CONNECTION = /^(ECONN|EPIPE|ENOTFOUND|EAI_|EHOST|ENET)/;
-
 interface SdkError {
   name?: unknown;
-  code?: unknown;
   Code?: unknown;
   message?: unknown;
   $metadata?: { httpStatusCode?: number };
@@ -444,8 +440,9 @@ interface SdkError {
 
 /** What an error of the SDK means. `what` completes "cannot …": `read an object`. */
 export function toFailure(what: string, error: unknown, storage: Config['storage']): Failure {
-  const { name, code, Code, $metadata } = (error ?? {}) as SdkError;
-  const isBroken = typeof code === 'string' && CONNECTION.test(code);
+  const { name, Code, $metadata } = (error ?? {}) as SdkError;
+  // The SDK calls a broken connection a timeout too; the operator should know which it was.
+  const isBroken = isBrokenConnection(error);
   const names = [Code, name].filter((text): text is string => typeof text === 'string');
   const known = isBroken
     ? undefined
