@@ -4,15 +4,17 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { generateKeyPairSync, sign as signBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { type Signer, verifierOf } from '../../schemas/evidence/note.ts';
 import { exitCodeOf, type Finding } from '../../services/verifier/findings.ts';
 import { folderSource } from '../../services/verifier/folder-source.ts';
 import { prove } from '../../services/verifier/prove.ts';
 import { findingsIn } from './findings-in.ts';
-import { PREFIX, type SmallArchive, signer } from './proof-archive.ts';
+import { NAME, PREFIX, type SmallArchive, signer, smallArchive } from './proof-archive.ts';
 import { dataKey, replace, scene, TAMPERINGS } from './tamperings.ts';
 import { writeFolder } from './write-folder.ts';
 
@@ -46,6 +48,12 @@ async function both(archive: SmallArchive, deep: boolean): Promise<[string[], st
   return [facts(found), facts(report.findings)];
 }
 
+function ecdsaSigner(): Signer {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const sign = async (text: Buffer) => signBytes('sha256', text, privateKey);
+  return { verifier: verifierOf(NAME, publicKey), sign };
+}
+
 describe('verify.py', { skip }, () => {
   test('finds nothing in an archive that nobody touched', async () => {
     for (const deep of [false, true]) {
@@ -66,6 +74,21 @@ describe('verify.py', { skip }, () => {
         );
     });
   }
+
+  test('takes ECDSA for what it is, and another key of that kind for another', async () => {
+    const [ours, other] = [ecdsaSigner(), ecdsaSigner()];
+    const archive = smallArchive();
+    await archive.seal(3, false);
+    await archive.root(0, ours);
+    const folder = join(root, 'ecdsa');
+    await writeFolder(archive.bucket, folder);
+    for (const { verifier } of [ours, other]) {
+      const found = await findingsIn(folderSource(folder), { verifiers: [verifier] });
+      const { status } = python(folder, '--prefix', PREFIX, '--key', verifier.vkey, '--deep');
+      assert.equal(status, verifier === ours.verifier ? 0 : 1);
+      assert.equal(status, exitCodeOf(found));
+    }
+  });
 
   test('agrees on what is not proved yet', async () => {
     const archive = await scene();
