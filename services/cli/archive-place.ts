@@ -1,5 +1,6 @@
 /** What the commands that read an archive share: where it lies, and which keys are trusted. */
 import type { Verifier } from '../../schemas/evidence/note.ts';
+import { wrappingKeyFromFile } from '../evidence/keys.ts';
 import { configuredSigner } from '../evidence/signer.ts';
 import { namedVerifiers } from '../evidence/trust.ts';
 import type { Config } from '../runtime/config.ts';
@@ -45,4 +46,9 @@ export async function trustedKeys(
     code: 'NO_KEY',
     hint: 'Pass --key (`lakeseal keys show` prints it), or set evidence.publicKeys.',
   });
+}
+
+/** What opens encrypted segments: the files of the command line, else those of the configuration. */
+export function unwrapKeys(files: readonly string[] | undefined, { archive }: Config) {
+  return (files ?? archive.envelopeKeys).map(wrappingKeyFromFile);
 }

@@ -35,6 +35,7 @@ function addVerify(
     .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'))
     .addOption(repeatable('--from <note>', 'a checkpoint kept elsewhere: it must still hold'))
     .option('--deep', 'read every record, not only the stored bytes')
+    .addOption(repeatable('--unwrap-key <file>', 'key that opens encrypted segments'))
     .option('--root-max-age <seconds>', 'oldest that the newest root may be', countOption)
     .option('--max-findings <n>', 'findings to print', countOption, 100)
     .option('--quiet', 'no progress')
@@ -72,6 +73,7 @@ function addProve(program: Command, { terminal, finish, config, examples }: Evid
     .option('--archive <place>', 'a copy in a folder; else the bucket of the configuration')
     .addOption(repeatable('--key <vkey>', 'public key that is trusted'))
     .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'))
+    .addOption(repeatable('--unwrap-key <file>', 'key that opens encrypted segments'))
     .option('--out <folder>', 'folder for the proofs', '.')
     .addOption(jsonOption())
     .addHelpText('after', PROVE_HELP)
@@ -105,6 +107,15 @@ function addKeys(program: Command, context: EvidenceContext): void {
       finish(newKey(name, out, terminal));
     });
   examples(made, ['lakeseal keys new --name audit.example.com --out /etc/lakeseal/signing.key']);
+  const envelope = keys
+    .command('envelope')
+    .description('make a key that encrypts segments before they are stored')
+    .requiredOption('--out <file>', 'where the key goes; made with rights for its owner only')
+    .action(async ({ out }: { out: string }) => {
+      const { newEnvelopeKey } = await import('./keys.ts');
+      finish(newEnvelopeKey(out, terminal));
+    });
+  examples(envelope, ['lakeseal keys envelope --out /etc/lakeseal/envelope.key']);
   const show = keys
     .command('show')
     .description('print the public key, to be given to whoever verifies')

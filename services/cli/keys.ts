@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { formatWrappingKey, parseWrappingKey, SECRET_BYTES } from '../../schemas/envelope.ts';
 import { KEYS_LOG, rotationBody } from '../../schemas/evidence/key-leaf.ts';
 import { leafBytes, timeOf } from '../../schemas/evidence/leaf.ts';
 import { formatPrivateKey, NoteError, parsePrivateKey } from '../../schemas/evidence/note.ts';
@@ -36,6 +37,20 @@ export function newKey(name: string, out: string, terminal: Terminal): number {
     [
       `The signing key is in ${out}: set evidence.keyFile to it, and keep a copy where the archive is not.`,
       'On standard output is its public key: give it to whoever verifies, by another way than the bucket.',
+    ].join('\n'),
+  );
+  return 0;
+}
+
+export function newEnvelopeKey(out: string, terminal: Terminal): number {
+  const text = formatWrappingKey(randomBytes(SECRET_BYTES));
+  writeNew(out, `${text}\n`);
+  terminal.out(parseWrappingKey(text).id);
+  terminal.err(
+    [
+      `The key is in ${out}: put it first in archive.envelopeKeys, in every archiver.`,
+      'Who loses it loses every segment that it encrypts: Object Lock keeps bytes that nobody reads.',
+      'Keep a copy where the archive is not, and leave it in the list as long as a segment needs it.',
     ].join('\n'),
   );
   return 0;

@@ -13,13 +13,13 @@ import { LEVELS, type Level } from '../detector/sigma/rule.ts';
 import { loadRules, SHIPPED_RULES } from '../detector/sigma/rules.ts';
 import { correlationGroup } from '../detector/stream/place.ts';
 import { ruleFolders } from '../detector/stream/rules-in-force.ts';
+import { archiveStore } from '../evidence/archive-store.ts';
 import { connectKafka, kafkaFailure } from '../ingest/kafka.ts';
 import { registerSchemas } from '../ingest/registry.ts';
 import { clusterTopics } from '../ingest/topic-ids.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Failure } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
-import { createS3Store } from '../store/s3.ts';
 import { patiently } from './kafka-patience.ts';
 import { openSearchVersion } from './preflight-opensearch.ts';
 import { describeCause } from './problem.ts';
@@ -286,8 +286,8 @@ async function readSealed(
   config: Config,
   addresses: PartitionAddress[],
 ): Promise<Sealed[] & { detail: string }> {
-  const { storage, archive } = config;
-  const store = createS3Store(storage, archive);
+  const { storage } = config;
+  const store = archiveStore(config);
   const sealed: Sealed[] = new Array(addresses.length);
   try {
     // Also where there is no partition to ask about: is the bucket there?

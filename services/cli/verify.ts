@@ -15,12 +15,13 @@ import { folderSource } from '../verifier/folder-source.ts';
 import { s3Source } from '../verifier/s3-source.ts';
 import type { ArchiveSource } from '../verifier/source.ts';
 import { type Verification, verify } from '../verifier/verify.ts';
-import { archivePlace, type KeyFlags, trustedKeys } from './archive-place.ts';
+import { archivePlace, type KeyFlags, trustedKeys, unwrapKeys } from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface VerifyFlags extends KeyFlags {
   from?: string[];
   deep?: true;
+  unwrapKey?: string[];
   rootMaxAge?: number;
   maxFindings: number;
   quiet?: true;
@@ -55,6 +56,7 @@ async function verifyPlace(
 ): Promise<number> {
   const verifiers = await trustedKeys(flags, () => config);
   const { storage, folder } = archivePlace(config, place);
+  const unwrap = unwrapKeys(flags.unwrapKey, config);
   const bucket = folder === null ? s3Source(storage) : null;
   const source = bucket ?? folderSource(folder!);
   const kept = (flags.from ?? []).map(readKept);
@@ -67,6 +69,7 @@ async function verifyPlace(
       verifiers,
       kept,
       deep: flags.deep === true,
+      unwrap,
       nowMs,
       rootAgeMsMax: flags.rootMaxAge === undefined ? null : flags.rootMaxAge * 1000,
       concurrency: CONCURRENCY,
@@ -150,6 +153,11 @@ function tell(
         `${counted(one.records, 'record')}, ${grouped(one.bytes)} bytes, offsets ${one.firstOffset ?? 0} to ` +
         `${one.nextOffset ?? 0}, signed up to manifest ${one.signedSize} of ${one.size}  (cluster ${cluster})`,
     );
+    if (one.unopened > 0) {
+      terminal.out(
+        `  encrypted: what is inside ${counted(one.unopened, 'segment')} was not looked at (--unwrap-key)`,
+      );
+    }
     for (const { from, to, reason } of one.gaps) {
       terminal.out(`  gap: offsets ${from} to ${to} were not there to be sealed (${reason})`);
     }

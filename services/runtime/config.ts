@@ -118,6 +118,12 @@ const archive = z.strictObject({
     .default('sse-kms')
     .describe('Server-side encryption asked for with each object.'),
   kmsKeyId: text.optional().describe('KMS key id or ARN; unset for the bucket default key.'),
+  envelopeKeys: z
+    .array(text)
+    .default([])
+    .describe(
+      'Key files (`lakeseal keys envelope`): the first encrypts each segment before it is sent, all of them open.',
+    ),
   retention: z
     .enum(['bucket-default', 'headers'])
     .default('bucket-default')
