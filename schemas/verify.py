@@ -990,6 +990,10 @@ class Verification:
                     self.find("retention_short", key, sealed, now, name)
         wanted = leaf["encryption"]
         if wanted is not None and wanted["kind"] == "envelope":
+            try:
+                self.envelope(key, data, wanted)
+            except (Bad, KeyError, ValueError, IndexError, TypeError) as error:
+                self.find("segment_invalid", key, "an encrypted segment", error, name)
             return
         there = version.get("encryption")
         if self.archive.listed and wanted is not None and there is not None and wanted != there:
@@ -1005,6 +1009,18 @@ class Verification:
         for field, value in told.items():
             if leaf[field] != value:
                 self.find("segment_differs", key, "%s %s" % (field, leaf[field]), "%s %s" % (field, value), name)
+
+    def envelope(self, key, data, wanted):
+        """What an encrypted segment says in the clear; what is inside takes a key."""
+        length = int.from_bytes(data[8:12], "big")
+        if data[:8] != b"LAKESEAL" or len(data) < 12 + length:
+            raise Bad("not an encrypted segment")
+        header = json.loads(data[12:12 + length])
+        told = {"kind": "envelope", **{name: header[name] for name in ("wrap", "key", "wrapped", "plainSha256", "plainBytes")}}
+        if told != wanted:
+            raise Bad("its header is not what the manifest says")
+        if self.archive.prefix + header["slot"] != key:
+            raise Bad("it was encrypted for another slot")
 
 
 # --- proofs --------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 /**
  * The architecture as a test: `schemas ← runtime ← {ingest, store} ← evidence ← {access, archiver,
- * collector, detector, posture} ← {verifier, replay} ← cli`. Siblings never import each other, nothing goes in a
- * circle, and only the files named here touch the outside world: everything else is a decision that
- * can be tested with values.
+ * collector, detector, holds, posture} ← {verifier, replay} ← cli`. Siblings never import each other,
+ * nothing goes in a circle, and only the files named here touch the outside world: everything else is
+ * a decision that can be tested with values.
  */
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
@@ -24,6 +24,7 @@ const RANKS: Record<string, number> = {
   'services/archiver': 3,
   'services/detector': 3,
   'services/posture': 3,
+  'services/holds': 3,
   'services/verifier': 4,
   'services/replay': 4,
   'services/cli': 5,
@@ -54,9 +55,11 @@ const EDGES: Record<string, string[]> = {
     'services/collector/s3.ts',
     'services/posture/read-posture.ts',
     'services/posture/rights.ts',
+    'services/store/legal-hold.ts',
     'services/store/s3.ts',
     'services/verifier/s3-source.ts',
   ],
+  '@aws-sdk/client-kms': ['services/evidence/kms-signer.ts'],
   '@opensearch-project/opensearch': ['services/detector/alert/opensearch.ts'],
   kafkajs: [
     'services/cli/kafka-topics.ts',

@@ -115,12 +115,15 @@ export interface SegmentDigest {
 export interface Protection {
   retention: Retention | null;
   encryption: Encryption | null;
+  /** Of a segment that was encrypted before it was stored: what the store holds. */
+  stored?: { bytes: number; sha256: Buffer };
 }
 
 const text = (value: bigint | null): string | null => (value === null ? null : String(value));
 
 export function manifestOf(digest: SegmentDigest, protection: Protection): ManifestBody {
   const { header, gap } = digest;
+  const { bytes, sha256: hash } = protection.stored ?? digest;
   return {
     kind: header.kind,
     firstOffset: String(header.firstOffset),
@@ -133,8 +136,8 @@ export function manifestOf(digest: SegmentDigest, protection: Protection): Manif
     eventTimeMax: text(digest.eventTimeMax),
     eventTimes: digest.eventTimes,
     schemaId: header.schemaId,
-    bytes: digest.bytes,
-    sha256: digest.sha256.toString('hex'),
+    bytes,
+    sha256: hash.toString('hex'),
     recordsRoot: digest.recordsRoot.toString('base64'),
     retention: protection.retention,
     encryption: protection.encryption,

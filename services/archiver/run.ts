@@ -6,6 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { WriterSchema } from '../../schemas/datum.ts';
 import { NO_CLUSTER_ID } from '../../schemas/layout.ts';
 import { parseSpliceSchema } from '../../schemas/segment.ts';
+import { archiveStore } from '../evidence/archive-store.ts';
 import { configuredSigner } from '../evidence/signer.ts';
 import { createConsumer } from '../ingest/consume.ts';
 import type { RecordConsumer } from '../ingest/consume-types.ts';
@@ -15,7 +16,7 @@ import { clusterId } from '../ingest/topic-ids.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ServiceContext } from '../runtime/service.ts';
-import { createS3Store, digestOf } from '../store/s3.ts';
+import { digestOf } from '../store/s3.ts';
 import { type Anchors, configuredAnchors } from './anchors/anchors.ts';
 import { anchorMetrics } from './anchors/metrics.ts';
 import { Archive, TICK_MS } from './archive.ts';
@@ -31,7 +32,7 @@ import type { WriterSchemas } from './schemas.ts';
 export async function archive(context: ServiceContext): Promise<void> {
   const { config, log, clock, signal } = context;
   const cache = new SchemaCache(config.registry, { log, clock });
-  const store = createS3Store(config.storage, config.archive, clock);
+  const store = archiveStore(config, clock);
   const { prefix } = config.storage;
   const anchored = configuredAnchors(config, {
     ...context,

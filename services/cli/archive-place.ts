@@ -1,6 +1,7 @@
 /** What the commands that read an archive share: where it lies, and which keys are trusted. */
 import type { Certificate } from '../../schemas/evidence/certificate.ts';
 import type { Verifier } from '../../schemas/evidence/note.ts';
+import { wrappingKeyFromFile } from '../evidence/keys.ts';
 import { configuredSigner } from '../evidence/signer.ts';
 import { namedAuthorities, namedVerifiers, namedWitnesses } from '../evidence/trust.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -111,3 +112,7 @@ export function segmentProgress({
 }
 
 const PROGRESS_SEGMENTS = 100;
+/** What opens encrypted segments: the files of the command line, else those of the configuration. */
+export function unwrapKeys(files: readonly string[] | undefined, { archive }: Config) {
+  return (files ?? archive.envelopeKeys).map(wrappingKeyFromFile);
+}

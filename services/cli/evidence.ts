@@ -47,6 +47,7 @@ function addVerify(
     .addOption(repeatable('--witness <vkey>', 'public key of a witness'))
     .option('--expect-stamps', 'a root that no time stamp covers within a day is a finding')
     .option('--deep', 'read every record, not only the stored bytes')
+    .addOption(repeatable('--unwrap-key <file>', 'key that opens encrypted segments'))
     .option('--root-max-age <seconds>', 'oldest that the newest root may be', countOption)
     .option('--max-findings <n>', 'findings to print', countOption, 100)
     .option('--quiet', 'no progress')
@@ -113,6 +114,7 @@ function addProve(program: Command, { terminal, finish, config, examples }: Evid
     .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'))
     .addOption(repeatable('--tsa-ca <file>', 'with --check: PEM root of a time stamp authority'))
     .addOption(repeatable('--witness <vkey>', 'with --check: public key of a witness'))
+    .addOption(repeatable('--unwrap-key <file>', 'key that opens encrypted segments'))
     .option('--out <folder>', 'folder for the proofs', '.')
     .addOption(jsonOption())
     .addHelpText('after', PROVE_HELP)
@@ -178,6 +180,15 @@ function addKeys(program: Command, context: EvidenceContext): void {
       finish(newKey(name, out, terminal));
     });
   examples(made, ['lakeseal keys new --name audit.example.com --out /etc/lakeseal/signing.key']);
+  const envelope = keys
+    .command('envelope')
+    .description('make a key that encrypts segments before they are stored')
+    .requiredOption('--out <file>', 'where the key goes; made with rights for its owner only')
+    .action(async ({ out }: { out: string }) => {
+      const { newEnvelopeKey } = await import('./keys.ts');
+      finish(newEnvelopeKey(out, terminal));
+    });
+  examples(envelope, ['lakeseal keys envelope --out /etc/lakeseal/envelope.key']);
   const show = keys
     .command('show')
     .description('print the public key, to be given to whoever verifies')
@@ -191,18 +202,22 @@ function addKeys(program: Command, context: EvidenceContext): void {
   const rotate = keys
     .command('rotate')
     .description('hand over to another key, by a statement that the present key signs')
-    .requiredOption('--to <file>', 'the key that takes over, as made by `keys new`')
+    .option('--to <file>', 'the key that takes over, as made by `keys new`')
+    .option('--to-kms <id>', 'or one in AWS KMS: its key id or ARN')
     .option('--dry-run', 'only say what would be written')
     .addHelpText('after', ROTATE_HELP)
-    .action(async (flags: { to: string; dryRun?: true }) => {
+    .action(async (flags: { to?: string; toKms?: string; dryRun?: true }) => {
       const { rotateKey } = await import('./keys.ts');
       finish(await rotateKey(config(), flags, Date.now(), terminal));
     });
-  examples(rotate, ['lakeseal keys rotate --to next.key --dry-run']);
+  examples(rotate, [
+    'lakeseal keys rotate --to next.key --dry-run',
+    'lakeseal keys rotate --to-kms 1234abcd-12ab-34cd-56ef-1234567890ab',
+  ]);
   examples(keys, ['lakeseal keys show', 'lakeseal keys rotate --to next.key']);
 }
 
 const ROTATE_HELP = `
 Both keys have the same name. The statement goes into the archive, signed by the key of the
-configuration; then set evidence.keyFile to the new key and restart the archivers. Whoever trusts the
-old public key then trusts the new one too.`;
+configuration; then set evidence.keyFile (or evidence.kmsKeyId) to the new key and restart the archivers.
+Whoever trusts the old public key then trusts the new one too.`;

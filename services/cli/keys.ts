@@ -4,12 +4,13 @@
  */
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { formatWrappingKey, parseWrappingKey, SECRET_BYTES } from '../../schemas/envelope.ts';
 import { KEYS_LOG, rotationBody } from '../../schemas/evidence/key-leaf.ts';
 import { leafBytes, timeOf } from '../../schemas/evidence/leaf.ts';
 import { formatPrivateKey, NoteError, parsePrivateKey } from '../../schemas/evidence/note.ts';
 import { signerFromFile } from '../evidence/keys.ts';
 import { LogWriter } from '../evidence/log-writer.ts';
-import { configuredSigner } from '../evidence/signer.ts';
+import { configuredSigner, signerFromKms } from '../evidence/signer.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
@@ -45,6 +46,20 @@ export function newKey(name: string, out: string, terminal: Terminal): number {
   return 0;
 }
 
+export function newEnvelopeKey(out: string, terminal: Terminal): number {
+  const text = formatWrappingKey(randomBytes(SECRET_BYTES));
+  writeNew(out, `${text}\n`);
+  terminal.out(parseWrappingKey(text).id);
+  terminal.err(
+    [
+      `The key is in ${out}: put it first in archive.envelopeKeys, in every archiver.`,
+      'Who loses it loses every segment that it encrypts: Object Lock keeps bytes that nobody reads.',
+      'Keep a copy where the archive is not, and leave it in the list as long as a segment needs it.',
+    ].join('\n'),
+  );
+  return 0;
+}
+
 function writeNew(path: string, text: string): void {
   try {
     const file = openSync(path, 'wx', 0o600);
@@ -75,7 +90,7 @@ export async function showKey(
   if (signer === null) {
     throw new Failure('no signing key is configured', {
       code: 'NO_KEY',
-      hint: 'Set evidence.keyFile; `lakeseal keys new` makes a key.',
+      hint: 'Set evidence.keyFile (`lakeseal keys new` makes a key), or evidence.kmsKeyId.',
     });
   }
   const { name, keyId, vkey } = signer.verifier;
@@ -86,7 +101,7 @@ export async function showKey(
 
 export async function rotateKey(
   config: Config,
-  flags: { to: string; dryRun?: true },
+  flags: { to?: string; toKms?: string; dryRun?: true },
   nowMs: number,
   terminal: Terminal,
 ): Promise<number> {
@@ -94,10 +109,20 @@ export async function rotateKey(
   if (from === null) {
     throw new Failure('there is no key to rotate away from', {
       code: 'NO_KEY',
-      hint: 'evidence.keyFile names the present key; for a first key just set it.',
+      hint: 'evidence.keyFile or kmsKeyId names the present key; for a first key just set it.',
     });
   }
-  const to = signerFromFile(flags.to);
+  const { to: file, toKms } = flags;
+  if ((file === undefined) === (toKms === undefined)) {
+    throw new Failure('name the key that takes over', {
+      code: 'USAGE',
+      hint: '--to FILE, or --to-kms KEY_ID.',
+    });
+  }
+  const to =
+    file === undefined
+      ? await signerFromKms(config, toKms!, from.verifier.name)
+      : signerFromFile(file);
   let body: Awaited<ReturnType<typeof rotationBody>>;
   try {
     body = await rotationBody(timeOf(nowMs), from.verifier, to);
@@ -127,6 +152,10 @@ export async function rotateKey(
   } finally {
     store.close();
   }
-  terminal.err(`Now set evidence.keyFile to ${flags.to} and restart the archivers.`);
+  const setting =
+    file === undefined
+      ? `evidence.kmsKeyId to ${toKms}, evidence.kmsKeyName to ${from.verifier.name}`
+      : `evidence.keyFile to ${file}`;
+  terminal.err(`Now set ${setting} (and no other key), and restart the archivers.`);
   return 0;
 }

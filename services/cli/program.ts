@@ -16,6 +16,7 @@ import { addAccess } from './access.ts';
 import type { CollectFlags } from './collect.ts';
 import { printEffective, printReference } from './config-command.ts';
 import { addEvidence } from './evidence.ts';
+import { addHold } from './hold-command.ts';
 import { jsonOption, repeatable, timeOption } from './options.ts';
 import type { BaselineFlags } from './record-baseline.ts';
 import { addRules } from './rules.ts';
@@ -111,6 +112,7 @@ function createProgram(terminal: Terminal, finish: Finish): Command {
   addRules(program, { ...context, examples });
   addEvidence(program, { ...context, examples });
   addAccess(program, { ...context, examples });
+  addHold(program, { ...context, examples });
   addConfig(program, context);
   harden(program, terminal);
   return examples(program, [

@@ -6,6 +6,14 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import {
+  EnvelopeError,
+  MissingKeyError,
+  openEnvelope,
+  readEnvelopeHeader,
+  type WrappingKey,
+} from '../../schemas/envelope.ts';
 import { timeOf } from '../../schemas/evidence/leaf.ts';
 import type { Verifier } from '../../schemas/evidence/note.ts';
 import {
@@ -22,7 +30,12 @@ import { Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped } from '../runtime/wording.ts';
 import { checkConsistency, parseConsistency, proveConsistency } from '../verifier/consistency.ts';
 import { findEvent } from '../verifier/find-event.ts';
-import { type ProofStore, prove, type RecordAddress } from '../verifier/prove.ts';
+import {
+  type ProofStore,
+  type ProveOptions,
+  prove,
+  type RecordAddress,
+} from '../verifier/prove.ts';
 import { recordsOfAlert, recordsOfAlertedEvent } from './alert-records.ts';
 import {
   type AnchorFlags,
@@ -31,6 +44,7 @@ import {
   segmentProgress,
   trustedAnchors,
   trustedKeys,
+  unwrapKeys,
 } from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -43,6 +57,7 @@ export interface ProveFlags extends KeyFlags, AnchorFlags {
   check?: string;
   topicId?: string;
   archive?: string;
+  unwrapKey?: string[];
   out: string;
   json?: true;
 }
@@ -70,7 +85,9 @@ export async function runProve(
     if (flags.consistency !== undefined) {
       return await writeConsistency(flags.consistency, flags, store, prefix, verifiers, terminal);
     }
-    const options = { store, prefix, verifiers };
+    const unwrap = unwrapKeys(flags.unwrapKey, settings);
+    const open = opener(unwrap);
+    const options = { store, prefix, verifiers, open };
     const addresses = await addressesOf(record, flags, settings, options, terminal);
     return await writeProofs(addresses, flags, options, terminal);
   } finally {
@@ -80,6 +97,29 @@ export async function runProve(
 
 // --- what is meant -----------------------------------------------------------------------------
 
+/** Opens segments that are encrypted. @throws Failure `ENVELOPE_KEY`, `DOES_NOT_VERIFY` */
+function opener(keys: readonly WrappingKey[]): NonNullable<ProveOptions['open']> {
+  return async (stored, { encryption }) => {
+    if (encryption?.kind !== 'envelope') return stored;
+    try {
+      const { slot } = readEnvelopeHeader(stored).header;
+      return await openEnvelope(stored, slot, keys, () => setImmediate());
+    } catch (error) {
+      if (error instanceof MissingKeyError) {
+        throw new Failure(error.message, {
+          code: 'ENVELOPE_KEY',
+          hint: 'Pass the file of that key with --unwrap-key, or name it in archive.envelopeKeys.',
+        });
+      }
+      if (!(error instanceof EnvelopeError)) throw error;
+      throw new Failure(`a segment cannot be opened: ${error.message}`, {
+        code: 'DOES_NOT_VERIFY',
+        hint: 'Run `lakeseal verify`.',
+      });
+    }
+  };
+}
+
 const RECORD = /^([A-Za-z0-9._-]+)\/(\d+)\/(\d+)$/;
 const ANY_TIME = 8.64e15;
 
@@ -87,7 +127,7 @@ async function addressesOf(
   record: string | undefined,
   flags: ProveFlags,
   config: Config,
-  options: { store: ProofStore; prefix: string; verifiers: Verifier[] },
+  options: ProveOptions,
   terminal: Terminal,
 ): Promise<RecordAddress[]> {
   const ofTopic = flags.topicId === undefined ? {} : { topicId: flags.topicId };
@@ -116,7 +156,7 @@ async function addressesOf(
 async function eventAddresses(
   flags: ProveFlags,
   config: Config,
-  options: { store: ProofStore; prefix: string; verifiers: Verifier[] },
+  options: ProveOptions,
   terminal: Terminal,
 ): Promise<RecordAddress[]> {
   const { event, since, until } = flags;
@@ -146,7 +186,7 @@ async function eventAddresses(
 async function writeProofs(
   addresses: RecordAddress[],
   flags: ProveFlags,
-  options: { store: ProofStore; prefix: string; verifiers: Verifier[] },
+  options: ProveOptions,
   terminal: Terminal,
 ): Promise<number> {
   if (addresses.length === 0) throw new Failure('nothing to prove', { code: 'NOT_FOUND' });

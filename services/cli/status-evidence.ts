@@ -6,7 +6,7 @@ import { LeafError } from '../../schemas/evidence/leaf.ts';
 import type { PartitionAddress } from '../../schemas/layout.ts';
 import { partitionEvidence, type RootEvidence, rootEvidence } from '../archiver/evidence-state.ts';
 import { BrokenLog } from '../evidence/log-writer.ts';
-import { configuredSigner } from '../evidence/signer.ts';
+import { configuredSigner, type SignerSettings } from '../evidence/signer.ts';
 import type { Config } from '../runtime/config.ts';
 import { reasonOf } from '../runtime/errors.ts';
 import type { ObjectStore } from '../store/store.ts';
@@ -87,7 +87,7 @@ export async function readRoot(
   });
 }
 
-export async function readKey(config: Pick<Config, 'evidence'>): Promise<KeyStatus> {
+export async function readKey(config: SignerSettings): Promise<KeyStatus> {
   try {
     const signer = await configuredSigner(config);
     if (signer === null) return { state: 'missing' };

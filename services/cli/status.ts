@@ -8,6 +8,7 @@ import { readPosition } from '../archiver/position.ts';
 import { openSearchClient } from '../detector/alert/opensearch.ts';
 import { LEVELS, type Level } from '../detector/sigma/rule.ts';
 import { correlationGroup } from '../detector/stream/place.ts';
+import { archiveStore } from '../evidence/archive-store.ts';
 import { connectKafka, kafkaFailure } from '../ingest/kafka.ts';
 import { registerSchemas } from '../ingest/registry.ts';
 import { clusterTopics } from '../ingest/topic-ids.ts';
@@ -15,7 +16,6 @@ import { systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Failure } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
-import { createS3Store } from '../store/s3.ts';
 import { patiently } from './kafka-patience.ts';
 import { openSearchVersion } from './preflight-opensearch.ts';
 import { describeCause } from './problem.ts';
@@ -301,9 +301,8 @@ async function readArchive(
   addresses: PartitionAddress[],
   nowMs: number,
 ): Promise<ArchiveStatus> {
-  const { storage, archive } = config;
-  const { prefix } = storage;
-  const store = createS3Store(storage, archive, systemClock, RIGHTS);
+  const { prefix } = config.storage;
+  const store = archiveStore(config, systemClock, RIGHTS);
   const sealed: Sealed[] = new Array(addresses.length);
   const evidence: PartitionEvidenceStatus[] = new Array(addresses.length);
   try {
@@ -322,7 +321,7 @@ async function readArchive(
     };
     await Promise.all(Array.from({ length: READERS_MAX }, reader));
     const root = await readRoot(store, prefix, config.anchors, nowMs);
-    return { detail: `bucket ${storage.bucket}`, sealed, evidence, root };
+    return { detail: `bucket ${config.storage.bucket}`, sealed, evidence, root };
   } finally {
     store.close();
   }

@@ -25,6 +25,7 @@ import {
   type TrustedAnchors,
   trustedAnchors,
   trustedKeys,
+  unwrapKeys,
 } from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -32,6 +33,7 @@ export interface VerifyFlags extends KeyFlags, AnchorFlags {
   from?: string[];
   deep?: true;
   expectStamps?: true;
+  unwrapKey?: string[];
   rootMaxAge?: number;
   maxFindings: number;
   quiet?: true;
@@ -73,6 +75,7 @@ async function verifyPlace(
     });
   }
   const { storage, folder } = archivePlace(config, place);
+  const unwrap = unwrapKeys(flags.unwrapKey, config);
   const bucket = folder === null ? s3Source(storage) : null;
   const source = bucket ?? folderSource(folder!);
   const kept = (flags.from ?? []).flatMap(readKept);
@@ -85,6 +88,7 @@ async function verifyPlace(
       verifiers,
       kept,
       deep: flags.deep === true,
+      unwrap,
       nowMs,
       rootAgeMsMax: flags.rootMaxAge === undefined ? null : flags.rootMaxAge * 1000,
       concurrency: CONCURRENCY,
@@ -189,6 +193,11 @@ function tell(
         `${counted(one.records, 'record')}, ${grouped(one.bytes)} bytes, offsets ${one.firstOffset ?? 0} to ` +
         `${one.nextOffset ?? 0}, signed up to manifest ${one.signedSize} of ${one.size}  (cluster ${cluster})`,
     );
+    if (one.unopened > 0) {
+      terminal.out(
+        `  encrypted: what is inside ${counted(one.unopened, 'segment')} was not looked at (--unwrap-key)`,
+      );
+    }
     for (const { from, to, reason } of one.gaps) {
       terminal.out(`  gap: offsets ${from} to ${to} were not there to be sealed (${reason})`);
     }

@@ -4,7 +4,7 @@
  * every leaf. What is read is believed only as far as the finished proof verifies.
  */
 import type { LeafHead } from '../../schemas/evidence/leaf.ts';
-import { parseHead } from '../../schemas/evidence/leaf.ts';
+import { LeafError, parseHead } from '../../schemas/evidence/leaf.ts';
 import { EVIDENCE, evidenceKey, parsePartitionLog } from '../../schemas/evidence/log-layout.ts';
 import {
   consistencyRanges,
@@ -12,6 +12,7 @@ import {
   inclusionRanges,
   leafHash,
   nodeHash,
+  sha256,
 } from '../../schemas/evidence/merkle.ts';
 import type { PartitionAddress } from '../../schemas/layout.ts';
 import type { ObjectStore } from '../store/store.ts';
@@ -134,6 +135,41 @@ export class LogReader {
 
   #key(kind: 'leaf' | 'note' | 'tsr' | 'witness', number: number): string {
     return evidenceKey(this.#prefix, { log: this.log, kind, number });
+  }
+}
+
+/** Leaves read at the same time. */
+const READ_AHEAD = 16;
+
+/**
+ * Every leaf of a log from its beginning, in order, a few read ahead. Each must follow the one before
+ * it, so that no leaf can be left out or put between; whether the log is signed is not asked.
+ * @throws MissingEvidence, and LeafError with the key where a leaf does not follow.
+ */
+export async function* leavesOf(
+  store: Pick<ObjectStore, 'get' | 'list'>,
+  prefix: string,
+  log: string,
+): AsyncGenerator<{ sequence: number; bytes: Buffer }> {
+  const count = await countLeaves(store, prefix, log);
+  const keyOf = (number: number): string => evidenceKey(prefix, { log, kind: 'leaf', number });
+  let previous: string | null = null;
+  for (let from = 0; from < count; from += READ_AHEAD) {
+    const numbers = Array.from(
+      { length: Math.min(READ_AHEAD, count - from) },
+      (_, at) => from + at,
+    );
+    const objects = await Promise.all(numbers.map((number) => store.get(keyOf(number))));
+    for (const [at, sequence] of numbers.entries()) {
+      const bytes = objects[at]?.bytes;
+      if (bytes === undefined) throw new MissingEvidence(keyOf(sequence));
+      const head = parseHead(bytes);
+      if (head.log !== log || head.sequence !== sequence || head.previous !== previous) {
+        throw new LeafError(`${keyOf(sequence)} does not follow the leaf before it`);
+      }
+      previous = sha256(bytes).toString('hex');
+      yield { sequence, bytes };
+    }
   }
 }
 

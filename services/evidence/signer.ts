@@ -5,9 +5,27 @@
 import type { Signer } from '../../schemas/evidence/note.ts';
 import type { Config } from '../runtime/config.ts';
 import { signerFromFile } from './keys.ts';
+import { kmsSigner } from './kms-signer.ts';
+
+export interface SignerSettings {
+  evidence: Config['evidence'];
+  storage: Pick<Config['storage'], 'region'>;
+}
 
 /** Null where no key is configured. @throws Failure where it cannot be used. */
-export function configuredSigner({ evidence }: Pick<Config, 'evidence'>): Promise<Signer | null> {
-  const { keyFile } = evidence;
-  return Promise.resolve(keyFile === undefined ? null : signerFromFile(keyFile));
+export async function configuredSigner(config: SignerSettings): Promise<Signer | null> {
+  const { keyFile, kmsKeyId, kmsKeyName } = config.evidence;
+  if (keyFile !== undefined) return signerFromFile(keyFile);
+  if (kmsKeyId === undefined || kmsKeyName === undefined) return null;
+  return signerFromKms(config, kmsKeyId, kmsKeyName);
+}
+
+/** Another key of the same service. @throws Failure where it cannot be used. */
+export function signerFromKms(
+  { evidence, storage }: SignerSettings,
+  keyId: string,
+  name: string,
+): Promise<Signer> {
+  const region = evidence.kmsRegion ?? storage.region;
+  return kmsSigner({ keyId, name, region, endpoint: evidence.kmsEndpoint });
 }

@@ -22,9 +22,12 @@ export function crossChecks(config: Partial<Config>): Check[] {
     ...together('opensearch', config.opensearch, ['username', 'password']),
     ...checkKeys('storage', config.storage),
     ...checkKeys('setup', config.setup),
+    ...checkKeys('holds', config.holds),
+    ...checkHolder(config.holds, config.storage),
     ...checkTopics(config.topics, config.collect),
     ...checkArchive(config.archive),
     ...checkAnchors(config.anchors),
+    ...checkEvidence(config.evidence),
   ];
 }
 
@@ -78,14 +81,23 @@ function together<S extends object>(
 }
 
 function checkKeys(
-  section: 'storage' | 'setup',
-  values: Config['storage'] | Config['setup'] | undefined,
+  section: 'storage' | 'setup' | 'holds',
+  values: Config['storage' | 'setup' | 'holds'] | undefined,
 ): Check[] {
   const found = together(section, values, ['accessKeyId', 'secretAccessKey']);
   if (values?.sessionToken !== undefined && values.accessKeyId === undefined) {
     found.push({ path: `${section}.sessionToken`, what: `needs ${section}.accessKeyId beside it` });
   }
   return found;
+}
+
+function checkHolder(
+  holds: Config['holds'] | undefined,
+  storage: Config['storage'] | undefined,
+): Check[] {
+  const isArchiver = holds?.accessKeyId !== undefined && holds.accessKeyId === storage?.accessKeyId;
+  if (!isArchiver) return [];
+  return [{ path: 'holds.accessKeyId', what: 'must not be the archiver’s (storage.accessKeyId)' }];
 }
 
 function checkTopics(
@@ -108,6 +120,16 @@ function checkTopics(
       path: 'collect.batchBytesMax',
       what: `must not pass topics.recordBytesMax (${topics.recordBytesMax})`,
     });
+  }
+  return found;
+}
+
+function checkEvidence(evidence: Config['evidence'] | undefined): Check[] {
+  if (evidence === undefined) return [];
+  const { keyFile, kmsKeyId } = evidence;
+  const found = together('evidence', evidence, ['kmsKeyId', 'kmsKeyName']);
+  if (keyFile !== undefined && kmsKeyId !== undefined) {
+    found.push({ path: 'evidence.kmsKeyId', what: 'one key signs: this, or evidence.keyFile' });
   }
   return found;
 }

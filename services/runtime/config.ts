@@ -116,6 +116,12 @@ const archive = z.strictObject({
     .default('sse-kms')
     .describe('Server-side encryption asked for with each object.'),
   kmsKeyId: text.optional().describe('KMS key id or ARN; unset for the bucket default key.'),
+  envelopeKeys: z
+    .array(text)
+    .default([])
+    .describe(
+      'Key files (`lakeseal keys envelope`): the first encrypts each segment before it is sent, all of them open.',
+    ),
   retention: z
     .enum(['bucket-default', 'headers'])
     .default('bucket-default')
@@ -214,6 +220,16 @@ const evidence = z.strictObject({
   keyFile: text
     .optional()
     .describe('Key that signs checkpoints, readable by its owner only; see `lakeseal keys new`.'),
+  kmsKeyId: z
+    .string()
+    .regex(/^(?!alias\/)(?!.*:alias\/).+$/, 'must be a key id or key ARN, not an alias')
+    .optional()
+    .describe('AWS KMS key that signs in place of a file: ECC_NIST_P256 or ECC_NIST_EDWARDS25519.'),
+  kmsKeyName: text
+    .optional()
+    .describe('What the KMS key stands for, like audit.example.com/lakeseal.'),
+  kmsRegion: text.optional().describe('Region of the KMS key; unset for storage.region.'),
+  kmsEndpoint: url.optional().describe('Endpoint of a KMS that is not AWS; unset for AWS.'),
   publicKeys: z
     .array(text)
     .default([])
@@ -288,6 +304,14 @@ const setup = z.strictObject({
     .describe('Have the bucket policy refuse every request that does not come over TLS.'),
 });
 
+const holds = z.strictObject({
+  accessKeyId: text
+    .optional()
+    .describe('Access key of who sets legal holds; unset for the AWS default chain.'),
+  secretAccessKey: secret.optional().describe('Secret key of who sets legal holds.'),
+  sessionToken: secret.optional().describe('Session token of who sets legal holds.'),
+});
+
 const http = z.strictObject({
   host: text.default('127.0.0.1').describe('Address of /livez, /readyz and /metrics.'),
   port: port.default(0).describe('Port; 0 takes a free one and logs it.'),
@@ -313,6 +337,7 @@ export const configSchema = z.strictObject({
   opensearch: opensearch.prefault({}),
   collect: collect.prefault({}),
   setup: setup.prefault({}),
+  holds: holds.prefault({}),
   http: http.prefault({}),
   log: log.prefault({}),
 });

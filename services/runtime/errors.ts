@@ -68,3 +68,11 @@ export function reasonOf(error: unknown): string {
 export function systemReason(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : reasonOf(error);
 }
+
+const CONNECTION = /^(ECONN|EPIPE|ENOTFOUND|EAI_|EHOST|ENET)/;
+
+/** True where the system says that there is no connection, or none any more. */
+export function isBrokenConnection(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return typeof code === 'string' && CONNECTION.test(code);
+}

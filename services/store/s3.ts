@@ -22,7 +22,7 @@ import { timeOf } from '../../schemas/evidence/leaf.ts';
 import type { Protection } from '../../schemas/evidence/manifest.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
-import { Failure, type FailureOptions } from '../runtime/errors.ts';
+import { Failure, type FailureOptions, isBrokenConnection } from '../runtime/errors.ts';
 import type { ObjectStore, ObjectVersion } from './store.ts';
 
 export interface S3Store extends ObjectStore {
@@ -327,7 +327,7 @@ const BY_NAME: Array<[RegExp, Diagnosis]> = [
     /^(ConditionalRequestConflict|OperationAborted)$/,
     { code: 'S3_CONFLICT', text: 'another request for the same key is under way', retryable: true },
   ],
-  [/^(NoSuchKey|NotFound)$/, { code: 'S3_NO_OBJECT', text: 'no such object' }],
+  [/^(NoSuchKey|NoSuchVersion|NotFound)$/, { code: 'S3_NO_OBJECT', text: 'no such object' }],
   [/^InvalidRange$/, { code: 'S3_RANGE', text: 'no such byte range' }],
   [
     /^NoSuchBucket$/,
@@ -436,12 +436,8 @@ function byStatus(
   };
 }
 
-/** The SDK calls a broken connection a timeout too; the operator should know which it was. */
-const CONNECTION = /^(ECONN|EPIPE|ENOTFOUND|EAI_|EHOST|ENET)/;
-
 interface SdkError {
   name?: unknown;
-  code?: unknown;
   Code?: unknown;
   message?: unknown;
   $metadata?: { httpStatusCode?: number };
@@ -457,8 +453,9 @@ export function toFailure(
   storage: Config['storage'],
   rights: string,
 ): Failure {
-  const { name, code, Code, $metadata } = (error ?? {}) as SdkError;
-  const isBroken = typeof code === 'string' && CONNECTION.test(code);
+  const { name, Code, $metadata } = (error ?? {}) as SdkError;
+  // The SDK calls a broken connection a timeout too; the operator should know which it was.
+  const isBroken = isBrokenConnection(error);
   const names = [Code, name].filter((text): text is string => typeof text === 'string');
   const known = isBroken
     ? undefined

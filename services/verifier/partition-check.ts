@@ -2,6 +2,7 @@
  * A partition: its log of manifests beside its segments. Both come in order of offset, so they are
  * walked together, and neither is kept.
  */
+import type { WrappingKey } from '../../schemas/envelope.ts';
 import { LeafError, type LeafHead } from '../../schemas/evidence/leaf.ts';
 import { type ManifestBody, parseManifest } from '../../schemas/evidence/manifest.ts';
 import { type PartitionAddress, parseSlotKey, slotKey } from '../../schemas/layout.ts';
@@ -25,6 +26,8 @@ export interface PartitionSummary extends CheckedLog {
   nextOffset: string | null;
   gaps: Array<{ from: string; to: string; reason: string }>;
   anomalies: number;
+  /** Encrypted with a key that was not given: only their stored bytes were judged. */
+  unopened: number;
   /** Newest event time, epoch ms as text; null where none is told. */
   newest: string | null;
 }
@@ -34,6 +37,8 @@ export interface PartitionCheckOptions
   log: string;
   address: PartitionAddress;
   deep: boolean;
+  /** What opens encrypted segments. */
+  unwrap: readonly WrappingKey[];
   /** Segments read at the same time. */
   concurrency: number;
   breathe: () => Promise<void>;
@@ -69,6 +74,7 @@ class PartitionCheck {
     nextOffset: null as string | null,
     gaps: [] as PartitionSummary['gaps'],
     anomalies: 0,
+    unopened: 0,
     newest: null as string | null,
   };
 
@@ -102,7 +108,12 @@ class PartitionCheck {
     const segment = await this.#segmentOf(body);
     if (segment === null) return;
     const { concurrency, progress } = this.#options;
-    const work = checkSegment(segment, head, body, this.#options)
+    const work = checkSegment(segment, head, body, {
+      ...this.#options,
+      unopened: () => {
+        this.#summary.unopened += 1;
+      },
+    })
       .then(() => progress(segment.size))
       .catch((error: unknown) => {
         this.#failure ??= error;

@@ -2,6 +2,13 @@
  * One segment against its manifest: its stored bytes, its header, and with `deep` every record; and
  * how the store protects it against how it was sealed.
  */
+import {
+  EnvelopeError,
+  MissingKeyError,
+  openEnvelope,
+  readEnvelopeHeader,
+  type WrappingKey,
+} from '../../schemas/envelope.ts';
 import type { LeafHead } from '../../schemas/evidence/leaf.ts';
 import { secondsOf } from '../../schemas/evidence/leaf.ts';
 import {
@@ -21,6 +28,11 @@ export interface SegmentCheckOptions {
   report: Report;
   /** Every record is read. */
   deep: boolean;
+  /** What opens encrypted segments. */
+  unwrap: readonly WrappingKey[];
+  /** A segment is encrypted with a key that is not among these. */
+  unopened: () => void;
+  prefix: string;
   breathe: () => Promise<void>;
 }
 
@@ -47,24 +59,52 @@ export async function checkSegment(
     return false;
   }
   await checkProtection(version, body, options);
-  // What is inside an encrypted segment takes the key.
-  if (body.encryption?.kind === 'envelope') return true;
   try {
-    const { header } = readSegmentHeader(bytes);
+    const plain = await opened(version, bytes, body, options);
+    if (plain === null) return true;
+    const { header } = readSegmentHeader(plain);
     const place = `${header.clusterId}/${header.topic}/${header.topicId}/${header.partition}`;
     const expected = head.log.slice('partition/'.length).replace(/\/0*(\d+)$/, '/$1');
     if (place !== expected) find('segment_differs', expected, place);
     const known = options.deep
-      ? await digestSegment(bytes, options.breathe)
+      ? await digestSegment(plain, options.breathe)
       : fromHeader(header, body);
     for (const [name, wanted, there] of differences(body, known)) {
       find('segment_differs', `${name} ${wanted}`, `${name} ${there}`);
     }
   } catch (error) {
-    if (!(error instanceof SegmentError)) throw error;
-    find('segment_invalid', 'a segment', `${error.code}: ${error.message}`);
+    if (error instanceof EnvelopeError) {
+      find('segment_invalid', 'an encrypted segment', error.message);
+    } else if (error instanceof SegmentError) {
+      find('segment_invalid', 'a segment', `${error.code}: ${error.message}`);
+    } else throw error;
   }
   return true;
+}
+
+/**
+ * The segment inside, or null where that takes a key that was not given.
+ * @throws EnvelopeError where it is not what the manifest says was encrypted.
+ */
+async function opened(
+  { key }: SourceVersion,
+  stored: Buffer,
+  { encryption }: ManifestBody,
+  { unwrap, unopened, prefix, breathe }: SegmentCheckOptions,
+): Promise<Buffer | null> {
+  if (encryption?.kind !== 'envelope') return stored;
+  const { format: _, slot, ...said } = readEnvelopeHeader(stored).header;
+  const one = JSON.stringify(encryption);
+  const other = JSON.stringify({ kind: 'envelope', ...said });
+  if (one !== other) throw new EnvelopeError(`its header says ${other}, the manifest ${one}`);
+  try {
+    return await openEnvelope(stored, key.slice(prefix.length), unwrap, breathe);
+  } catch (error) {
+    if (!(error instanceof MissingKeyError)) throw error;
+    if (`${prefix}${slot}` !== key) throw new EnvelopeError(`it was encrypted for ${slot}`);
+    unopened();
+    return null;
+  }
 }
 
 /** What only the records tell is taken from the manifest. */
@@ -89,7 +129,10 @@ function differences(
   body: ManifestBody,
   digest: SegmentDigest,
 ): Array<[name: string, wanted: string, there: string]> {
-  const made = manifestOf(digest, { retention: body.retention, encryption: body.encryption });
+  const { retention, encryption } = body;
+  const stored = { bytes: body.bytes, sha256: Buffer.from(body.sha256, 'hex') };
+  // The stored bytes were compared already, and are not those of what is inside.
+  const made = manifestOf(digest, { retention, encryption, stored });
   const found: Array<[string, string, string]> = [];
   for (const [name, there] of Object.entries(made)) {
     const wanted = body[name as keyof ManifestBody];

@@ -6,6 +6,7 @@
  * Nothing is believed but the keys that are given. What cannot be told from a source (versions and
  * retention, of a plain copy) is said not to have been checked.
  */
+import type { WrappingKey } from '../../schemas/envelope.ts';
 import { openCheckpoint } from '../../schemas/evidence/checkpoint.ts';
 import { KEYS_LOG, parseRotation } from '../../schemas/evidence/key-leaf.ts';
 import { LeafError, secondsOf } from '../../schemas/evidence/leaf.ts';
@@ -43,6 +44,8 @@ export interface VerifyOptions
   kept: readonly Buffer[];
   /** Every record against its manifest. */
   deep: boolean;
+  /** What opens encrypted segments; of others only the stored bytes are judged. */
+  unwrap: readonly WrappingKey[];
   /** Findings `root_stale` and `root_behind` are judged at this time, epoch ms. */
   nowMs: number;
   /** Oldest that the newest root may be, ms; null: any. */
@@ -208,7 +211,7 @@ class Run {
   }
 
   async #partitions(): Promise<PartitionSummary[]> {
-    const { source, prefix, deep, concurrency, breathe, progress } = this.#options;
+    const { source, prefix, deep, unwrap, concurrency, breathe, progress } = this.#options;
     const keys = new Peekable(byKey(source.versions(`${prefix}${EVIDENCE}partition/`)));
     const segments = new Peekable(byKey(source.versions(`${prefix}data/`)));
     const summaries: PartitionSummary[] = [];
@@ -226,6 +229,7 @@ class Run {
         signed: async (size, _, by) => this.#inForce(log, size, by),
         address,
         deep,
+        unwrap,
         concurrency,
         breathe,
         progress: (bytes) => {

@@ -21,6 +21,7 @@ const COMMANDS = [
   'rules',
   'posture',
   'access',
+  'hold',
   'config',
 ];
 
@@ -152,6 +153,7 @@ describe('config', () => {
       LAKESEAL_OPENSEARCH_USERNAME: 'user',
       LAKESEAL_STORAGE_ACCESS_KEY_ID: 'id',
       LAKESEAL_SETUP_ACCESS_KEY_ID: 'id',
+      LAKESEAL_HOLDS_ACCESS_KEY_ID: 'other',
       LAKESEAL_OPENSEARCH_NODES: 'http://me:hunter2@search:9200',
     };
     for (const key of configKeys) if (key.secret) env[key.env] = 'hunter2';

@@ -79,7 +79,10 @@ describe('the evidence of a partition', () => {
 
 test('the key is missing, unusable with the reason, or told by its public part', async () => {
   const keyOf = (keyFile?: string) =>
-    readKey({ evidence: { publicKeys: [], ...(keyFile === undefined ? {} : { keyFile }) } });
+    readKey({
+      evidence: { publicKeys: [], ...(keyFile === undefined ? {} : { keyFile }) },
+      storage: { region: 'eu-west-1' },
+    });
   assert.deepEqual(await keyOf(), { state: 'missing' });
   const path = join(root, 'signing.key');
   const gone = await keyOf(path);

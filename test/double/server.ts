@@ -17,6 +17,8 @@ export interface DoubleOptions {
   /** Buckets by name. */
   buckets: Map<string, Bucket>;
   faults?: FaultPlan;
+  /** Called for each request: who asks, what and for which path. */
+  asked?: (accessKeyId: string, method: string, path: string) => void;
 }
 
 export async function startDouble(options: DoubleOptions): Promise<DoubleServer> {
@@ -51,13 +53,18 @@ interface Answer {
 async function handle(
   request: IncomingMessage,
   response: ServerResponse,
-  { buckets, faults }: DoubleOptions,
+  { buckets, faults, asked }: DoubleOptions,
 ): Promise<void> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
   const url = new URL(request.url!, 'http://double');
   const [, bucketName = '', ...rest] = url.pathname.split('/').map(decodeURIComponent);
   const method = request.method!;
+  asked?.(
+    /Credential=([^/]+)/.exec(request.headers.authorization ?? '')?.[1] ?? '',
+    method,
+    url.pathname,
+  );
   const key = rest.join('/');
   const fault = faults?.next(operationOf(method, key, url.searchParams)) ?? null;
   if (fault === 'reset_before') {
@@ -105,7 +112,7 @@ function answerTo(call: Call): Answer {
   const { method, key, query } = call;
   if (key === '') return query.has('versions') ? listVersions(call) : listObjects(call);
   if (query.has('retention')) return method === 'PUT' ? putRetention(call) : getRetention(call);
-  if (query.has('legal-hold')) return putLegalHold(call);
+  if (query.has('legal-hold')) return method === 'PUT' ? putLegalHold(call) : getLegalHold(call);
   if (method === 'PUT') return putObject(call);
   if (method === 'DELETE') return deleteObject(call);
   if (method === 'GET' || method === 'HEAD') return getObject(call);
@@ -217,6 +224,12 @@ function putLegalHold(call: Call): Answer {
   const on = call.body.toString('utf8').includes('<Status>ON</Status>');
   call.bucket.setLegalHold(call.key, version.versionId, on);
   return { status: 200 };
+}
+
+function getLegalHold(call: Call): Answer {
+  const { legalHold } = target(call);
+  const body = xml('LegalHold', [['Status', legalHold ? 'ON' : 'OFF']]);
+  return { status: 200, headers: XML, body };
 }
 
 // --- lists -------------------------------------------------------------------------------------

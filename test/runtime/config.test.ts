@@ -166,6 +166,16 @@ describe('problems', () => {
       { LAKESEAL_SETUP_ACCESS_KEY_ID: 's' },
       /needs setup.secretAccessKey/,
     ],
+    [
+      'the archiver as holder',
+      {
+        LAKESEAL_STORAGE_ACCESS_KEY_ID: 'a',
+        LAKESEAL_STORAGE_SECRET_ACCESS_KEY: 's',
+        LAKESEAL_HOLDS_ACCESS_KEY_ID: 'a',
+        LAKESEAL_HOLDS_SECRET_ACCESS_KEY: 's',
+      },
+      /holds.accessKeyId: must not be the archiver/,
+    ],
     ['session token alone', { LAKESEAL_STORAGE_SESSION_TOKEN: 's' }, /needs storage.accessKeyId/],
     ['half a registry user', { LAKESEAL_REGISTRY_USERNAME: 's' }, /needs registry.password/],
     ['half an OpenSearch user', { LAKESEAL_OPENSEARCH_PASSWORD: 's' }, /needs opensearch.username/],

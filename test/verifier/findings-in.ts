@@ -16,6 +16,7 @@ export async function findingsIn(
     verifiers: [signer.verifier],
     kept: [],
     deep: true,
+    unwrap: [],
     nowMs: START_MS,
     rootAgeMsMax: null,
     concurrency: 2,

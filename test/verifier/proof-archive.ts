@@ -1,15 +1,18 @@
 /** A small archive on the store's double, as two partitions of an archiver would leave it. */
 import { setImmediate } from 'node:timers/promises';
 import { auditEventSchema, unframe } from '../../schemas/audit-event.ts';
+import type { WrappingKey } from '../../schemas/envelope.ts';
 import { leafBytes, timeOf } from '../../schemas/evidence/leaf.ts';
 import { partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { manifestBytes, manifestOf } from '../../schemas/evidence/manifest.ts';
+import { sha256 } from '../../schemas/evidence/merkle.ts';
 import { ed25519Signer, type Signer } from '../../schemas/evidence/note.ts';
 import { HOUR_MS, type LogState, ROOT_LOG, rootBody } from '../../schemas/evidence/root-leaf.ts';
 import { digestSegment } from '../../schemas/evidence/segment-digest.ts';
 import { type PartitionAddress, slotKey } from '../../schemas/layout.ts';
 import { assembleSegment, BlockBuilder } from '../../schemas/segment-writer.ts';
 import { LogWriter } from '../../services/evidence/log-writer.ts';
+import { envelopeStore } from '../../services/store/envelope-store.ts';
 import { Bucket } from '../double/bucket.ts';
 import { FaultPlan } from '../double/faults.ts';
 import { doubleStore } from '../double/store.ts';
@@ -40,12 +43,16 @@ export interface SmallArchive {
   ): Promise<void>;
 }
 
-export function smallArchive(): SmallArchive {
+/** `key`: encrypts its segments. */
+export function smallArchive(key?: WrappingKey): SmallArchive {
   const bucket = new Bucket({
     nowMs: () => START_MS,
     defaultRetention: { mode: 'COMPLIANCE', days: 365 },
   });
-  const store = doubleStore(bucket, new FaultPlan());
+  const plain = doubleStore(bucket, new FaultPlan());
+  const hash = async (bytes: Buffer): Promise<Buffer> => sha256(bytes);
+  const options = { prefix: PREFIX, sha256: hash, breathe: () => setImmediate() };
+  const store = key === undefined ? plain : envelopeStore(plain, { ...options, keys: [key] });
   const next = new Map(ADDRESSES.map((address) => [address.partition, 0n]));
   const sealRecords = async (
     address: PartitionAddress,

@@ -3,16 +3,25 @@
  * archive, untouched or tampered with, and on every proof.
  */
 import assert from 'node:assert/strict';
+import { generateKeyPairSync, sign as signBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { BASELINE_LOG } from '../../schemas/evidence/baseline-leaf.ts';
 import { timeOf } from '../../schemas/evidence/leaf.ts';
+import { type Signer, verifierOf } from '../../schemas/evidence/note.ts';
 import { recordBaseline } from '../../services/posture/baseline.ts';
 import { prove } from '../../services/verifier/prove.ts';
 import { POSTURE } from '../posture/a-posture.ts';
-import { PREFIX, type SmallArchive, START_MS, signer } from './proof-archive.ts';
+import {
+  NAME,
+  PREFIX,
+  type SmallArchive,
+  START_MS,
+  signer,
+  smallArchive,
+} from './proof-archive.ts';
 import { both, hasPython, KEY, python } from './readings.ts';
 import { dataKey, leafKey, noteKey, replace, scene, TAMPERINGS } from './tamperings.ts';
 
@@ -24,6 +33,12 @@ if (!hasPython) console.error(`\n*** ${skip} ***\n`);
 
 const read = (archive: SmallArchive, deep: boolean) =>
   both(archive, { deep }, deep ? ['--deep'] : []);
+
+function ecdsaSigner(): Signer {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const sign = async (text: Buffer) => signBytes('sha256', text, privateKey);
+  return { verifier: verifierOf(NAME, publicKey), sign };
+}
 
 describe('verify.py', { skip }, () => {
   test('finds nothing in an archive that nobody touched', async () => {
@@ -45,6 +60,19 @@ describe('verify.py', { skip }, () => {
         );
     });
   }
+
+  test('takes ECDSA for what it is, and another key of that kind for another', async () => {
+    const [ours, other] = [ecdsaSigner(), ecdsaSigner()];
+    const archive = smallArchive();
+    await archive.seal(3, false);
+    await archive.root(0, ours);
+    const readBy = ({ verifier }: Signer) =>
+      both(archive, { verifiers: [verifier] }, ['--deep', '--key', verifier.vkey]);
+    assert.deepEqual(await readBy(ours), [[], []]);
+    const [found, theirs] = await readBy(other);
+    assert.ok(found.length > 0);
+    assert.deepEqual(theirs, found);
+  });
 
   test('agrees on what is not proved yet', async () => {
     const archive = await scene();

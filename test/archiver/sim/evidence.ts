@@ -23,6 +23,7 @@ import { parseRootLeaf, ROOT_LOG } from '../../../schemas/evidence/root-leaf.ts'
 import { digestSegment } from '../../../schemas/evidence/segment-digest.ts';
 import { slotKey } from '../../../schemas/layout.ts';
 import type { Bucket } from '../../double/bucket.ts';
+import { openedBytes } from './opened.ts';
 
 /** A log, as it was found whole. */
 export interface JudgedLog {
@@ -139,11 +140,14 @@ async function judgeManifests(
     assert.ok(segment !== null, `${log}: a manifest of no segment`);
     const digest = await digestOf(segment.bytes!);
     const { retention, encryption } = body;
-    assert.deepEqual(body, manifestOf(digest, { retention, encryption }));
+    const bytes = segment.bytes!;
+    const stored = { bytes: bytes.length, sha256: sha256(bytes) };
+    assert.deepEqual(body, manifestOf(digest, { retention, encryption, stored }));
+    const isOpened = openedBytes(bytes) !== bytes;
+    assert.equal(encryption?.kind, isOpened ? 'envelope' : 'none');
     const held = segment.retention;
     const told = held === null ? null : { mode: held.mode, until: timeOf(held.untilMs) };
     assert.deepEqual(retention, told);
-    assert.notEqual(encryption, null);
   }
   return bodies;
 }
@@ -152,7 +156,7 @@ async function judgeManifests(
 const digests = new WeakMap<Buffer, SegmentDigest>();
 
 async function digestOf(bytes: Buffer): Promise<SegmentDigest> {
-  const digest = digests.get(bytes) ?? (await digestSegment(bytes, async () => {}));
+  const digest = digests.get(bytes) ?? (await digestSegment(openedBytes(bytes), async () => {}));
   digests.set(bytes, digest);
   return digest;
 }

@@ -4,6 +4,7 @@ import { partitionPrefix, slotKey } from '../../../schemas/layout.ts';
 import { kafkaValue, readSegment, type Segment } from '../../../schemas/segment.ts';
 import type { Bucket } from '../../double/bucket.ts';
 import { type Log, TOPIC, TOPIC_ID } from './kafka.ts';
+import { openedBytes } from './opened.ts';
 
 const PREFIX = 'p/';
 
@@ -11,7 +12,7 @@ const PREFIX = 'p/';
 const parsed = new WeakMap<Buffer, Segment>();
 
 function parse(bytes: Buffer): Segment {
-  const segment = parsed.get(bytes) ?? readSegment(bytes);
+  const segment = parsed.get(bytes) ?? readSegment(openedBytes(bytes));
   parsed.set(bytes, segment);
   return segment;
 }

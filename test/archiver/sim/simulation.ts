@@ -1,16 +1,19 @@
 /** One seeded schedule of processes, Kafka, store, faults and time; judged at the end. */
 import assert from 'node:assert/strict';
+import { sha256 } from '../../../schemas/evidence/merkle.ts';
 import { ed25519Signer, type Signer } from '../../../schemas/evidence/note.ts';
 import { HOUR_MS } from '../../../schemas/evidence/root-leaf.ts';
 import { parseSpliceSchema } from '../../../schemas/segment.ts';
 import type { WriterSchemas } from '../../../services/archiver/schemas.ts';
 import { Failure } from '../../../services/runtime/errors.ts';
+import { type EnvelopeOptions, envelopeStore } from '../../../services/store/envelope-store.ts';
 import { Bucket } from '../../double/bucket.ts';
 import { type Fault, type FaultKind, FaultPlan, type Operation } from '../../double/faults.ts';
 import { doubleStore } from '../../double/store.ts';
 import { judgeComplete, judgeEvidence, seemsComplete } from './evidence.ts';
 import { chainOf, judgeCommit, judgeContent, judgeStore } from './judge.ts';
 import { Group, Log } from './kafka.ts';
+import { ENVELOPE_KEY, openedBytes } from './opened.ts';
 import { Process, type ProcessOptions } from './process.ts';
 import { Random } from './random.ts';
 import { World } from './time.ts';
@@ -18,6 +21,12 @@ import { World } from './time.ts';
 export const SIGNER = ed25519Signer('audit.example.com', Buffer.alloc(32, 7));
 
 const PREFIX = 'p/';
+const ENVELOPE: EnvelopeOptions = {
+  prefix: PREFIX,
+  keys: [ENVELOPE_KEY],
+  sha256: async (bytes) => sha256(bytes),
+  breathe: async () => {},
+};
 const STEPS = 60;
 /** Virtual time after which a healed system must have sealed everything. */
 const HEAL_MS = 400_000;
@@ -67,6 +76,7 @@ export class Simulation {
   readonly #bucket: Bucket;
   readonly #faults: FaultPlan;
   readonly #logs: Log[];
+  readonly #isEncrypted: boolean;
   readonly #groups: Group[];
   readonly #startAt: 'earliest' | 'latest';
   readonly #startedAt = new Map<number, bigint>();
@@ -83,6 +93,7 @@ export class Simulation {
   constructor(seed: number) {
     const random = new Random(seed);
     this.#random = random;
+    this.#isEncrypted = seed % 4 === 3;
     // An hour begins at some time in most runs.
     this.#world.nowMs += HOUR_MS - (this.#world.nowMs % HOUR_MS) - random.int(0, 200_000);
     this.#bucket = new Bucket({
@@ -186,10 +197,11 @@ export class Simulation {
   }
 
   #options(): ProcessOptions {
+    const store = doubleStore(this.#bucket, this.#faults);
     return {
       world: this.#world,
       random: this.#random,
-      store: doubleStore(this.#bucket, this.#faults),
+      store: this.#isEncrypted ? envelopeStore(store, ENVELOPE) : store,
       schemas: this.#schemas(),
       startAt: this.#startAt,
       signer: async () => this.#signer(),
@@ -358,6 +370,10 @@ export class Simulation {
   }
 
   async #judge(): Promise<void> {
+    const isRight = this.#bucket
+      .versions(`${PREFIX}data/`)
+      .every(({ bytes }) => (openedBytes(bytes!) !== bytes) === this.#isEncrypted);
+    assert.ok(isRight, 'every segment is encrypted, or none');
     for (const log of this.#logs) {
       judgeStore(this.#bucket, log);
       judgeContent(this.#bucket, log, this.#startedAt.get(log.partition)!);
