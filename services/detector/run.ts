@@ -25,13 +25,14 @@ import { type DetectorMetrics, detectorMetrics } from './metrics.ts';
 import { openSchemaSource } from './schema-source.ts';
 import { describeProblem } from './sigma/problem.ts';
 import { Announcing } from './stream/announcing.ts';
-import { Correlation, type Judges } from './stream/correlation.ts';
+import { Correlation } from './stream/correlation.ts';
 import type { Engine } from './stream/engine.ts';
+import type { Judges } from './stream/judge.ts';
 import { judgesOf, streamLimits } from './stream/judges.ts';
 import { correlationMetrics } from './stream/metrics.ts';
 import { Outbox } from './stream/outbox.ts';
 import { correlationGroup } from './stream/place.ts';
-import { onHangup, stampFiles } from './stream/rule-watch.ts';
+import { stampFiles } from './stream/rule-watch.ts';
 import { loadEngine, RulesInForce, ruleFolders } from './stream/rules-in-force.ts';
 import { type CorrelationTopics, openCorrelationTopics } from './stream/wiring.ts';
 
@@ -303,7 +304,7 @@ async function watchRules(
   let asked = false;
   let waker = new AbortController();
   const wake = (): void => waker.abort();
-  const release = onHangup(() => {
+  const release = context.onHangup(() => {
     asked = true;
     wake();
   });

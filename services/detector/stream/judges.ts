@@ -2,8 +2,8 @@
 import type { Config } from '../../runtime/config.ts';
 import { Correlator } from '../correlate/correlator.ts';
 import { DEFAULT_LIMITS, type Limits } from '../correlate/limits.ts';
-import type { Judges } from './correlation.ts';
 import type { Engine } from './engine.ts';
+import type { Judges } from './judge.ts';
 
 /**
  * The limits of one partition of the matches topic. Each has its share of the groups, whoever owns how

@@ -7,7 +7,7 @@ import { backoffMs } from '../../runtime/backoff.ts';
 import type { Config } from '../../runtime/config.ts';
 import { Failure } from '../../runtime/errors.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
-import type { StateWrite } from './correlation.ts';
+import type { StateWrite } from './lane.ts';
 import { type LogReader, openLogReader } from './log-reader.ts';
 import type { StateLog } from './restore.ts';
 

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
-import type { Judges } from '../../../services/detector/stream/correlation.ts';
+import type { Judges } from '../../../services/detector/stream/judge.ts';
 import { encodeStateEntry } from '../../../services/detector/stream/state-entries.ts';
 import { JUDGES, matchOf, PLAN, Process, RULE_ID, T, World } from './stage.ts';
 

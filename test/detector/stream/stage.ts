@@ -8,10 +8,9 @@ import type { Effect, Match, StateChange } from '../../../services/detector/corr
 import {
   Correlation,
   type CorrelationParts,
-  type Judge,
-  type Judges,
-  type StateWrite,
 } from '../../../services/detector/stream/correlation.ts';
+import type { Judge, Judges } from '../../../services/detector/stream/judge.ts';
+import type { StateWrite } from '../../../services/detector/stream/lane.ts';
 import type { MatchOutcome } from '../../../services/detector/stream/metrics.ts';
 import { encodeMatch, encodeProgress } from '../../../services/detector/stream/records.ts';
 import type { RecordBatch } from '../../../services/ingest/consume-types.ts';
@@ -191,9 +190,6 @@ export class Process {
       judges: () => JUDGES,
       sender: {
         add: async (alert) => void this.outgoing.push(alert),
-        get unsent() {
-          return 0;
-        },
       },
       deadLetter: async (letters) => void world.letters.push(...letters),
       state: {
