@@ -109,6 +109,7 @@ export async function detect(context: ServiceContext): Promise<void> {
     sender,
     deadLetter: (letters) => deadLetters.send(letters),
     state: topics.state,
+    matches: topics.matchesLog,
     isMember: ({ offsets, generation }) => consumers.matches.commit(offsets, generation),
     alertIndexPrefix: config.opensearch.alertIndexPrefix,
     metrics: correlationMetrics(context.metrics),

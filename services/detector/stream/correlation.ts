@@ -17,7 +17,8 @@
  *
  * A detector that lost its partition and does not know it (it was stopped, or its machine was) cannot
  * harm: it asks the broker for its membership before it writes; what it writes nevertheless says how
- * far it is folded, and readers take what is further; its alerts are of a lower or equal revision.
+ * far it is folded, and readers take what is further, or fold the matches in again that such an entry
+ * lacks where compaction has left nothing else; its alerts are of a lower or equal revision.
  *
  * Everything it touches comes in as an argument; `run.ts` brings the real things.
  */
@@ -30,15 +31,19 @@ import type {
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Commit } from '../detector.ts';
+import { type CaughtUp, catchUp } from './catch-up.ts';
+import { succeeded } from './checkpoint.ts';
 import type { Judges } from './judge.ts';
 import { Lane, type LaneParts, type StateWrite } from './lane.ts';
-import { restoreState, type StateLog } from './restore.ts';
+import { type Behind, type PartitionLog, restoreState } from './restore.ts';
 import { Watermark } from './watermark.ts';
 
 export interface CorrelationParts extends LaneParts {
   /** As they are now: they change while it runs. */
   judges: () => Judges;
-  state: StateLog & {
+  /** The matches topic, for what is missing in the state. */
+  matches: PartitionLog;
+  state: PartitionLog & {
     /** Durable when it resolves; in the order given, for each partition. */
     write(messages: StateWrite[]): Promise<void>;
   };
@@ -109,18 +114,20 @@ export class Correlation implements ConsumerHandlers {
 
   /** The partition as the state topic has it, under the rules that are in force now. */
   async #restored({ topic, partition }: TopicPartition): Promise<Lane> {
-    const { state, log, clock } = this.#parts;
+    const { state, log, clock, writer } = this.#parts;
     const judges = this.#parts.judges();
     const judge = judges.open();
     const startedMs = clock.now();
     const bounds = await state.bounds(partition);
-    const { checkpoint, entries, orphans, ahead } = await restoreState({
+    const { checkpoint, entries, orphans, ahead, behind } = await restoreState({
       read: (take) => state.read(partition, bounds, take),
       group: (key, bytes) => judge.restore(key, bytes),
       orphanBeforeMs: startedMs - ORPHAN_MS_MAX,
     });
     // Without a checkpoint nothing was ever folded, whatever the group has committed.
     const next = checkpoint?.folded ?? 0n;
+    const { groups, alerts } = await this.#caughtUp(partition, judges, behind, next);
+    for (const { key, state } of groups) if (state !== null) judge.restore(key, state);
     log.info(
       {
         partition,
@@ -140,13 +147,40 @@ export class Correlation implements ConsumerHandlers {
       watermark: checkpoint === null ? new Watermark() : Watermark.of(checkpoint.watermark),
       next,
       ahead,
-      unwritten: new Map(orphans.map((key) => [key, { key, state: null }])),
+      unwritten: new Map([
+        ...orphans.map((key) => [key, { key, state: null }] as const),
+        ...groups.map((change) => [change.key, change] as const),
+      ]),
+      owners: succeeded(checkpoint?.owners ?? [], writer, bounds.end),
     });
+    await lane.tell(alerts);
     const watermark = lane.watermark.value;
     // The groups have been judged up to there; what this gives is for a rule that is new to them.
     if (watermark !== null) await lane.tell(judge.advance(watermark));
     this.#parts.metrics.groups(partition, judge.groups);
     return lane;
+  }
+
+  /** Groups whose newest state one who was not the owner has overwritten, brought up to the others. */
+  async #caughtUp(
+    partition: number,
+    judges: Judges,
+    behind: readonly Behind[],
+    upTo: bigint,
+  ): Promise<CaughtUp> {
+    const { matches, metrics, log } = this.#parts;
+    if (behind.length === 0) return { groups: [], alerts: [], incomplete: 0 };
+    const held = await matches.bounds(partition);
+    const read = (start: bigint, end: bigint, take: Parameters<PartitionLog['read']>[2]) =>
+      matches.read(partition, { start, end }, take);
+    const caught = await catchUp({ judges, behind, upTo, held, read });
+    const { incomplete } = caught;
+    metrics.behind(behind.length - incomplete, incomplete);
+    const fields = { partition, groups: behind.length, incomplete };
+    const text = 'state was overwritten by a detector that did not own the partition any more';
+    if (incomplete === 0) log.warn(fields, `${text}; the matches were folded in again`);
+    else log.error(fields, `${text}, and matches are gone: these groups count from below`);
+    return caught;
   }
 
   /**

@@ -10,6 +10,7 @@ import type { KafkaRecord } from '../../ingest/record.ts';
 import { alertJson, statefulAlertIndex, statefulAlertOf } from '../alert/alert.ts';
 import type { AlertSender } from '../alert/send.ts';
 import type { Effect, Match, StateChange, StatefulAlert } from '../correlate/types.ts';
+import { encodeCheckpoint, type Owner } from './checkpoint.ts';
 import type { Judge, Judges } from './judge.ts';
 import { letterOf, recordTime } from './letters.ts';
 import type { CorrelationMetrics } from './metrics.ts';
@@ -42,6 +43,8 @@ export interface LaneStart extends TopicPartition {
   ahead: Map<string, bigint>;
   /** What is to be written with the next flush, by key of the group. */
   unwritten: Map<string, StateChange>;
+  /** Those who have owned the partition, this process the last. */
+  owners: readonly Owner[];
 }
 
 /** A lane as it was at one moment, on its way to the state topic. */
@@ -74,6 +77,7 @@ export class Lane implements TopicPartition {
   /** Everything before it is on the state topic. */
   #durable: bigint;
   readonly #ahead: Map<string, bigint>;
+  readonly #owners: readonly Owner[];
   /** Changes that are not acknowledged by the state topic yet, by key of the group. */
   readonly #unwritten: Map<string, StateChange>;
   /** Newest states of alerts that went out already since the last flush. */
@@ -93,6 +97,7 @@ export class Lane implements TopicPartition {
     this.#durable = start.next;
     this.#ahead = start.ahead;
     this.#unwritten = start.unwritten;
+    this.#owners = start.owners;
   }
 
   get durable(): bigint {
@@ -233,7 +238,7 @@ export class Lane implements TopicPartition {
       partition,
       ...encodeStateEntry({ group, folded: next, writer, state }),
     });
-    const checkpoint = Buffer.from(JSON.stringify(this.watermark.state()));
+    const checkpoint = encodeCheckpoint(this.watermark.state(), this.#owners);
     const messages = [
       ...changes.map(({ key, state }) => messageOf(key, state)),
       messageOf(null, checkpoint),

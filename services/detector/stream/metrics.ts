@@ -16,6 +16,8 @@ export interface CorrelationMetrics {
   late(): void;
   refused(reason: string): void;
   raised(ruleId: string): void;
+  /** Groups whose state was overwritten by one who was not the owner, by what became of them. */
+  behind(mended: number, incomplete: number): void;
   groups(partition: number, count: number): void;
   /** null before event time is known. */
   watermark(partition: number, ms: number | null): void;
@@ -45,6 +47,11 @@ export function correlationMetrics(registry: Registry): CorrelationMetrics {
   const raised = counter('alerts_total', 'Alerts of stateful rules sent, new or updated.', [
     'rule',
   ]);
+  const behind = counter(
+    'groups_behind_total',
+    'Groups whose state a detector overwrote that did not own them any more: mended from the matches, or incomplete because matches are gone from the topic.',
+    ['outcome'],
+  );
   const groups = gauge('groups', 'Open groups of the partition.');
   const watermark = gauge(
     'watermark_seconds',
@@ -55,6 +62,10 @@ export function correlationMetrics(registry: Registry): CorrelationMetrics {
     matches: (outcome) => matches.inc({ outcome }),
     late: () => late.inc(),
     refused: (reason) => refused.inc({ reason }),
+    behind: (mended, incomplete) => {
+      if (mended > 0) behind.inc({ outcome: 'mended' }, mended);
+      if (incomplete > 0) behind.inc({ outcome: 'incomplete' }, incomplete);
+    },
     raised: (rule) => raised.inc({ rule }),
     groups: (partition, count) => groups.set({ partition }, count),
     watermark: (partition, ms) => {

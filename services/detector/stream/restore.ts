@@ -3,16 +3,24 @@
  * each key counts (the one that is folded furthest, wherever it stands), once to take those. So each
  * group is built once, and what is held meanwhile is a key and two numbers for each group, however
  * often the log repeats it.
+ *
+ * Compaction keeps the later entry of a key, not the one that is folded further. So where the entry
+ * that counts is of a process that did not own the partition when it was written, what the owner wrote
+ * may be gone: unless it is folded as far as the checkpoint, the group is behind, and the matches have
+ * to be folded in again (`catch-up.ts`).
  */
 import type { KafkaRecord } from '../../ingest/record.ts';
+import { type Checkpoint, decodeCheckpoint, isForeign } from './checkpoint.ts';
 import type { LogBounds } from './log-reader.ts';
 import { decodeStateEntry } from './state-entries.ts';
-import type { WatermarkState } from './watermark.ts';
 
-export interface Checkpoint {
-  /** Every group is folded up to this offset of the matches topic, or further. */
+/** A group whose newest state is gone: what is left was written by one who was not the owner. */
+export interface Behind {
+  group: string;
+  /** Every match before this offset is in the state; of those up to the checkpoint some are not. */
   folded: bigint;
-  watermark: WatermarkState;
+  /** null: nothing was left to keep as of then. */
+  state: Buffer | null;
 }
 
 export interface Restored {
@@ -20,6 +28,8 @@ export interface Restored {
   checkpoint: Checkpoint | null;
   /** Groups that are folded further than the checkpoint, and how far. */
   ahead: Map<string, bigint>;
+  /** Groups that are not taken over: they lack matches. */
+  behind: Behind[];
   /** Keys of state that no rule has used for long. */
   orphans: string[];
   /** Entries that were read. */
@@ -62,7 +72,13 @@ class Winners {
 
 export async function restoreState(parts: RestoreParts): Promise<Restored> {
   const winners = new Winners();
-  const restored: Restored = { checkpoint: null, ahead: new Map(), orphans: [], entries: 0 };
+  const restored: Restored = {
+    checkpoint: null,
+    ahead: new Map(),
+    behind: [],
+    orphans: [],
+    entries: 0,
+  };
   await parts.read((records) => {
     for (const record of records) {
       const entry = decodeStateEntry(record);
@@ -72,15 +88,20 @@ export async function restoreState(parts: RestoreParts): Promise<Restored> {
       else winners.offer(entry.group, Number(record.offset), Number(entry.folded));
     }
   });
-  const upTo = restored.checkpoint?.folded ?? 0n;
+  const { folded: upTo, owners } = restored.checkpoint ?? { folded: 0n, owners: [] };
   await parts.read((records) => {
     for (const record of records) {
       const entry = decodeStateEntry(record);
       if (entry === null || entry.group === null) continue;
       if (!winners.isWinner(entry.group, Number(record.offset))) continue;
-      if (entry.folded > upTo) restored.ahead.set(entry.group, entry.folded);
-      if (entry.state === null || parts.group(entry.group, entry.state)) continue;
-      if (Number(record.timestamp) < parts.orphanBeforeMs) restored.orphans.push(entry.group);
+      const { group, folded, state } = entry;
+      if (folded < upTo && isForeign(owners, record.offset, entry.writer)) {
+        restored.behind.push({ group, folded, state });
+        continue;
+      }
+      if (folded > upTo) restored.ahead.set(group, folded);
+      if (state === null || parts.group(group, state)) continue;
+      if (Number(record.timestamp) < parts.orphanBeforeMs) restored.orphans.push(group);
     }
   });
   return restored;
@@ -89,17 +110,12 @@ export async function restoreState(parts: RestoreParts): Promise<Restored> {
 function noteCheckpoint(restored: Restored, folded: bigint, state: Buffer | null): void {
   if (state === null) return;
   if (restored.checkpoint !== null && restored.checkpoint.folded > folded) return;
-  try {
-    const watermark = JSON.parse(state.toString('utf8')) as WatermarkState;
-    if (!Array.isArray(watermark.sources) || !Array.isArray(watermark.retired)) return;
-    restored.checkpoint = { folded, watermark };
-  } catch {
-    // Not of this version; an earlier one counts, and everything from there on is judged again.
-  }
+  // Of another version it is none; an earlier one counts, and all from there on is judged again.
+  restored.checkpoint = decodeCheckpoint(folded, state) ?? restored.checkpoint;
 }
 
-/** What the state topic is asked. */
-export interface StateLog {
+/** What a topic that is read without a group is asked. */
+export interface PartitionLog {
   bounds(partition: number): Promise<LogBounds>;
   read(partition: number, bounds: LogBounds, take: (records: KafkaRecord[]) => void): Promise<void>;
 }

@@ -185,7 +185,9 @@ type Step =
   /** The process dies: at rest, or when only so many entries of a flush were written. */
   | { kind: 'crash'; written: number; stored: number }
   /** Another takes over while the old one does not know; it reads and writes on, then is gone. */
-  | { kind: 'zombie'; reads: number; newReads: number };
+  | { kind: 'zombie'; reads: number; newReads: number }
+  /** The broker keeps the last entry of each key. */
+  | { kind: 'compact' };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant('read' as const), count: fc.integer({ min: 1, max: 6 }) }),
@@ -193,6 +195,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant('flush' as const) }),
   fc.record({ kind: fc.constant('crash' as const), written: fc.nat(5), stored: fc.nat(4) }),
   fc.record({ kind: fc.constant('zombie' as const), reads: fc.nat(5), newReads: fc.nat(8) }),
+);
+
+/** Compaction that comes before a writer that is none any more is gone, as the lag should prevent. */
+const hasty = fc.oneof(
+  { weight: 4, arbitrary: step },
+  { weight: 1, arbitrary: fc.constant<Step>({ kind: 'compact' }) },
 );
 
 const entry = fc.oneof(
@@ -210,6 +218,16 @@ function worldOf(log: ReadonlyArray<{ group: string | null; time: number }>): Wo
   return world;
 }
 
+/** The same, and no match is older than what was passed before it. */
+function orderlyWorldOf(log: ReadonlyArray<{ group: string | null; time: number }>): World {
+  const world = new World();
+  for (const [number, { group, time }] of log.entries()) {
+    if (group === null) world.progress(T + number * 100, 1);
+    else world.match(group, T + number * 100 + time, 1_000 + number);
+  }
+  return world;
+}
+
 async function undisturbed(world: World): Promise<Process> {
   const one = await started(world);
   await one.read(world.matches.length);
@@ -223,6 +241,7 @@ async function disturbed(world: World, steps: readonly Step[]): Promise<Process>
     if (one.kind === 'read') await process.read(one.count);
     else if (one.kind === 'store') process.store(one.count);
     else if (one.kind === 'flush') await process.flush();
+    else if (one.kind === 'compact') world.compact();
     else if (one.kind === 'crash') {
       process.writesLeft = one.written;
       void process.correlation.flush();
@@ -270,5 +289,54 @@ describe('each match counts once (D1)', () => {
       { numRuns: 600, seed: 3 },
     );
     assert.ok(crashes > 500, String(crashes));
+  });
+
+  it('over compaction, too, where it has kept what such an owner has written', async () => {
+    let mended = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(entry, { minLength: 1, maxLength: 40 }),
+        fc.array(hasty, { maxLength: 25 }),
+        async (log, steps) => {
+          const quiet = orderlyWorldOf(log);
+          await undisturbed(quiet);
+          const stormy = orderlyWorldOf(log);
+          await disturbed(stormy, steps);
+          stormy.compact();
+          for (const world of [quiet, stormy]) {
+            for (const group of ['a', 'b', 'c']) {
+              for (let n = 0; n < 3; n += 1) world.match(group, T + 9_000, 5_000 + n);
+            }
+            const { behind } = await undisturbed(world);
+            if (world === stormy) mended += behind.mended;
+            assert.equal(behind.incomplete, 0);
+          }
+          assert.deepEqual(new Map([...stormy.stored].sort()), new Map([...quiet.stored].sort()));
+        },
+      ),
+      { numRuns: 600, seed: 4 },
+    );
+    assert.ok(mended > 20, String(mended));
+  });
+
+  it('or it says that matches are gone which an overwritten group lacks', async () => {
+    const world = new World();
+    for (let n = 0; n < 4; n += 1) world.match('a', T + n, n);
+    const zombie = await started(world);
+    await zombie.read(1);
+    const owner = await started(world);
+    await owner.read(3);
+    await owner.flush();
+    await zombie.flush();
+    await owner.read(1);
+    world.match('b', T, 9);
+    await owner.read(1);
+    await owner.flush();
+    world.state = world.state
+      .filter(({ key }) => key!.toString() !== 'g:a')
+      .concat(world.state.filter(({ key }) => key!.toString() === 'g:a').slice(1, 2));
+    world.matchesStart = 3n;
+    const next = await started(world);
+    assert.deepEqual(next.behind, { mended: 0, incomplete: 1 });
   });
 });

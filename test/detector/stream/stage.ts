@@ -133,7 +133,11 @@ function alertOf(id: string, match: Match, revision: number) {
 /** What outlives every process. */
 export class World {
   readonly matches: KafkaRecord[] = [];
-  readonly state: KafkaRecord[] = [];
+  /** What is before it retention has removed. */
+  matchesStart = 0n;
+  processes = 0n;
+  state: KafkaRecord[] = [];
+  stateEnd = 0n;
   /** As OpenSearch keeps them: of each id the highest revision. */
   readonly stored = new Map<string, { revision: number; json: string }>();
   readonly letters: DeadLetter[] = [];
@@ -153,8 +157,15 @@ export class World {
   }
 
   write({ key, value, headers }: StateWrite): void {
-    const record = recordOf('state', BigInt(this.state.length), value);
+    const record = recordOf('state', this.stateEnd, value);
+    this.stateEnd += 1n;
     this.state.push({ ...record, key, headers, timestamp: BigInt(this.nowMs) });
+  }
+
+  /** As a broker does when the lag is over: of each key only the last entry stays. */
+  compact(): void {
+    const last = new Map(this.state.map((record) => [record.key!.toString(), record.offset]));
+    this.state = this.state.filter(({ key, offset }) => last.get(key!.toString()) === offset);
   }
 }
 
@@ -174,6 +185,7 @@ export class Process {
   readonly correlation: Correlation;
   readonly counts: Partial<Record<MatchOutcome | 'late', number>> = {};
   readonly outgoing: OutgoingAlert[] = [];
+  readonly behind = { mended: 0, incomplete: 0 };
   readonly #world: World;
   /** Entries that a write still gets onto the topic; then it hangs, as before a crash. */
   writesLeft = Number.POSITIVE_INFINITY;
@@ -183,6 +195,7 @@ export class Process {
 
   constructor(world: World, changes: Partial<CorrelationParts> = {}) {
     this.#world = world;
+    world.processes += 1n;
     const count = (name: MatchOutcome | 'late'): void => {
       this.counts[name] = (this.counts[name] ?? 0) + 1;
     };
@@ -193,8 +206,8 @@ export class Process {
       },
       deadLetter: async (letters) => void world.letters.push(...letters),
       state: {
-        bounds: async () => ({ start: 0n, end: BigInt(world.state.length) }),
-        read: async (_, { end }, take) => take(world.state.slice(0, Number(end))),
+        bounds: async () => ({ start: 0n, end: world.stateEnd }),
+        read: async (_, { end }, take) => take(world.state.filter(({ offset }) => offset < end)),
         write: async (messages) => {
           for (const message of messages) {
             if (this.writesLeft <= 0) return new Promise(() => {});
@@ -203,6 +216,11 @@ export class Process {
           }
         },
       },
+      matches: {
+        bounds: async () => ({ start: world.matchesStart, end: BigInt(world.matches.length) }),
+        read: async (_, { start, end }, take) =>
+          take(world.matches.slice(Number(start), Number(end))),
+      },
       isMember: async () => this.member,
       alertIndexPrefix: 'alerts',
       metrics: {
@@ -210,6 +228,10 @@ export class Process {
         late: () => count('late'),
         refused: () => {},
         raised: () => {},
+        behind: (mended, incomplete) => {
+          this.behind.mended += mended;
+          this.behind.incomplete += incomplete;
+        },
         groups: () => {},
         watermark: () => {},
         lag: () => {},
@@ -219,7 +241,7 @@ export class Process {
       log: silentLog,
       breathe: async () => {},
       ready: () => {},
-      writer: 7n,
+      writer: world.processes,
       ...changes,
     });
   }
