@@ -53,6 +53,15 @@ export function succeeded(owners: readonly Owner[], writer: bigint, since: bigin
   return [...owners, { writer, since }].slice(-OWNERS_MAX);
 }
 
+export function sameOwners(some: readonly Owner[], others: readonly Owner[]): boolean {
+  return (
+    some.length === others.length &&
+    some.every(({ writer, since }, n) => {
+      return writer === others[n]!.writer && since === others[n]!.since;
+    })
+  );
+}
+
 /** Whether the entry at this offset of the state topic was written by one who was not the owner then. */
 export function isForeign(owners: readonly Owner[], offset: bigint, writer: bigint): boolean {
   const owner = owners.findLast(({ since }) => since <= offset);

@@ -35,6 +35,7 @@ import { type CaughtUp, catchUp } from './catch-up.ts';
 import { succeeded } from './checkpoint.ts';
 import type { Judges } from './judge.ts';
 import { Lane, type LaneParts, type StateWrite } from './lane.ts';
+import type { LogBounds } from './log-reader.ts';
 import { type Behind, type PartitionLog, restoreState } from './restore.ts';
 import { Watermark } from './watermark.ts';
 
@@ -58,6 +59,8 @@ export interface CorrelationParts extends LaneParts {
 
 /** Longest time without giving the event loop to others. */
 const SLICE_MS = 50;
+/** How far back from the end of the state topic a checkpoint is looked for first. */
+const NEWEST_ENTRIES = 5_000n;
 /** State that no rule in force knows is kept so long: a rule may be switched on again. */
 const ORPHAN_MS_MAX = 7 * 86_400_000;
 
@@ -121,6 +124,7 @@ export class Correlation implements ConsumerHandlers {
     const bounds = await state.bounds(partition);
     const { checkpoint, entries, orphans, ahead, behind } = await restoreState({
       read: (take) => state.read(partition, bounds, take),
+      readNewest: (take) => state.read(partition, newestOf(bounds), take),
       group: (key, bytes) => judge.restore(key, bytes),
       orphanBeforeMs: startedMs - ORPHAN_MS_MAX,
     });
@@ -302,6 +306,11 @@ export class Correlation implements ConsumerHandlers {
     const ageMs = behind ? this.#parts.clock.now() - Number(last.timestamp) : 0;
     this.#parts.metrics.lag(lane.partition, Math.max(0, ageMs / 1000));
   }
+}
+
+/** A flush of many groups is longer: then the owners are found on the way, with one reading more. */
+function newestOf({ start, end }: LogBounds): LogBounds {
+  return { start: largest(start, end - NEWEST_ENTRIES), end };
 }
 
 function positionOf({ topic, partition }: TopicPartition, offset: bigint) {

@@ -207,7 +207,8 @@ export class Process {
       deadLetter: async (letters) => void world.letters.push(...letters),
       state: {
         bounds: async () => ({ start: 0n, end: world.stateEnd }),
-        read: async (_, { end }, take) => take(world.state.filter(({ offset }) => offset < end)),
+        read: async (_, { start, end }, take) =>
+          take(world.state.filter(({ offset }) => offset >= start && offset < end)),
         write: async (messages) => {
           for (const message of messages) {
             if (this.writesLeft <= 0) return new Promise(() => {});
