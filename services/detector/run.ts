@@ -25,6 +25,7 @@ import { type DetectorMetrics, detectorMetrics } from './metrics.ts';
 import { openSchemaSource } from './schema-source.ts';
 import { describeProblem } from './sigma/problem.ts';
 import { Announcing } from './stream/announcing.ts';
+import { Bell } from './stream/bell.ts';
 import { Correlation } from './stream/correlation.ts';
 import type { Engine } from './stream/engine.ts';
 import type { Judges } from './stream/judge.ts';
@@ -104,6 +105,7 @@ export async function detect(context: ServiceContext): Promise<void> {
   });
   const consumers = openConsumers(context);
   const limits = streamLimits(config.detect, topics.partitions);
+  const looks = new Bell();
   const correlation = new Correlation({
     judges: judgesInForce(rules, limits),
     sender,
@@ -114,6 +116,7 @@ export async function detect(context: ServiceContext): Promise<void> {
     alertIndexPrefix: config.opensearch.alertIndexPrefix,
     metrics: correlationMetrics(context.metrics),
     clock,
+    lookAtRules: () => looks.ring(),
     log,
     breathe: () => setImmediate(),
     ready: (ok, reason) => health.ready('correlation', ok, reason),
@@ -123,7 +126,7 @@ export async function detect(context: ServiceContext): Promise<void> {
   log.info({ rules: rules.engine.alerting, topic: config.topics.events }, 'detector starts');
   const running = { context, consumers, detector, correlation, sender, outbox, topics, ending };
   try {
-    await runUntil({ ...running, rules, enrichment });
+    await runUntil({ ...running, rules, enrichment, looks });
   } finally {
     ending.abort();
     await sender.stop();
@@ -187,6 +190,8 @@ interface Running {
   topics: CorrelationTopics;
   rules: RulesInForce;
   enrichment: Enrichment;
+  /** Rung where the rule files are to be looked at without waiting for their time. */
+  looks: Bell;
   ending: AbortController;
 }
 
@@ -296,15 +301,14 @@ function announcing(
   });
 }
 
-/** Looks at rule, list and enrichment files now and then, and at once on SIGHUP. */
+/** Looks at rule, list and enrichment files now and then, at once on SIGHUP, and where it is rung for. */
 async function watchRules(
-  { context, rules, enrichment }: Running,
+  { context, rules, enrichment, looks }: Running,
   signal: AbortSignal,
 ): Promise<void> {
   const { config, clock } = context;
   let asked = false;
-  let waker = new AbortController();
-  const wake = (): void => waker.abort();
+  const wake = (): void => looks.ring();
   const release = context.onHangup(() => {
     asked = true;
     wake();
@@ -312,8 +316,7 @@ async function watchRules(
   signal.addEventListener('abort', wake, { once: true });
   try {
     while (!signal.aborted) {
-      await clock.sleep(config.detect.reloadMs, waker.signal);
-      waker = new AbortController();
+      await looks.pause(clock, config.detect.reloadMs);
       if (signal.aborted) return;
       const now = asked;
       asked = false;

@@ -77,7 +77,7 @@ function foldInto(
   }
   if (read.kind === 'unreadable') return [];
   for (const { plan, match } of read.matches) {
-    if (judges.planOf(match.ruleId) !== plan) continue;
+    if (judges.plans.get(match.ruleId) !== plan) continue;
     const before = folded.get(judge.keyOf(match));
     if (before !== undefined && offset >= before) judge.fold(match, nowMs);
   }

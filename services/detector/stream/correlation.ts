@@ -28,7 +28,6 @@ import type {
   RecordBatch,
   TopicPartition,
 } from '../../ingest/consume-types.ts';
-import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Commit } from '../detector.ts';
 import { type CaughtUp, catchUp } from './catch-up.ts';
@@ -36,6 +35,8 @@ import { succeeded } from './checkpoint.ts';
 import type { Judges } from './judge.ts';
 import { Lane, type LaneParts, type StateWrite } from './lane.ts';
 import type { LogBounds } from './log-reader.ts';
+import { PlanHold } from './plan-hold.ts';
+import { decodeStreamRecord, type StreamRecord } from './records.ts';
 import { type Behind, type PartitionLog, restoreState } from './restore.ts';
 import { Watermark } from './watermark.ts';
 
@@ -50,7 +51,8 @@ export interface CorrelationParts extends LaneParts {
   };
   /** True where the broker still holds this generation for a member of the group. */
   isMember: (commit: Commit) => Promise<boolean>;
-  clock: Clock;
+  /** Looks at the rule files soon: others have rules that are not in force here. */
+  lookAtRules: () => void;
   log: Log;
   /** Lets other work run. */
   breathe: () => Promise<unknown>;
@@ -59,6 +61,8 @@ export interface CorrelationParts extends LaneParts {
 
 /** Longest time without giving the event loop to others. */
 const SLICE_MS = 50;
+/** Between two looks for rules that a record waits for. */
+const HOLD_STEP_MS = 1_000;
 /** How far back from the end of the state topic a checkpoint is looked for first. */
 const NEWEST_ENTRIES = 5_000n;
 /** State that no rule in force knows is kept so long: a rule may be switched on again. */
@@ -67,6 +71,7 @@ const ORPHAN_MS_MAX = 7 * 86_400_000;
 export class Correlation implements ConsumerHandlers {
   readonly #parts: CorrelationParts;
   readonly #stop = new AbortController();
+  readonly #hold = new PlanHold();
   #lanes = new Map<number, Lane>();
   #generation = -1;
   #flushing: Promise<unknown> = Promise.resolve();
@@ -119,6 +124,7 @@ export class Correlation implements ConsumerHandlers {
   async #restored({ topic, partition }: TopicPartition): Promise<Lane> {
     const { state, log, clock, writer } = this.#parts;
     const judges = this.#parts.judges();
+    this.#hold.inForce(judges.plans.values());
     const judge = judges.open();
     const startedMs = clock.now();
     const bounds = await state.bounds(partition);
@@ -143,7 +149,7 @@ export class Correlation implements ConsumerHandlers {
       },
       'state of correlation is read',
     );
-    const lane = new Lane(this.#parts, {
+    const lane = new Lane(this.#parts, this.#hold, {
       topic,
       partition,
       judges,
@@ -206,6 +212,34 @@ export class Correlation implements ConsumerHandlers {
     return renewed;
   }
 
+  /** Whether it judges by the rules in force. */
+  #isCurrent(lane: Lane): boolean {
+    const judges = this.#parts.judges();
+    if (lane.judges.version !== judges.version) return false;
+    // Titles, levels and runbooks may be others under the same meaning.
+    lane.judges = judges;
+    return true;
+  }
+
+  /** Waits until the rules that the record is of are in force, as long as there is hope for them. */
+  async #held(first: Lane, read: StreamRecord, batch: RecordBatch): Promise<Lane | null> {
+    const { log, clock, lookAtRules } = this.#parts;
+    const { partition } = first;
+    log.warn(
+      { partition },
+      'matches are of rules that are not in force here yet; looking for them',
+    );
+    let lane: Lane | null = first;
+    while (lane?.isHeld(read) === true) {
+      lookAtRules();
+      await clock.sleep(HOLD_STEP_MS, this.#stop.signal);
+      await batch.heartbeat();
+      if (this.#isLeft(batch)) return null;
+      if (!this.#isCurrent(lane)) lane = await this.#renewed(lane, batch);
+    }
+    return lane;
+  }
+
   async batch(batch: RecordBatch): Promise<void> {
     const { clock, breathe } = this.#parts;
     let lane = this.#lanes.get(batch.partition) ?? null;
@@ -214,16 +248,13 @@ export class Correlation implements ConsumerHandlers {
     try {
       for (const record of batch.records) {
         if (this.#isLeft(batch)) return;
-        const judges = this.#parts.judges();
-        if (lane.judges.version !== judges.version) {
-          lane = await this.#renewed(lane, batch);
-          if (lane === null) return;
-        } else {
-          // Titles, levels and runbooks may be others under the same meaning.
-          lane.judges = judges;
-        }
+        if (!this.#isCurrent(lane)) lane = await this.#renewed(lane, batch);
+        if (lane === null) return;
         if (record.offset < lane.next) continue;
-        const room = lane.take(record);
+        const read = decodeStreamRecord(record.value);
+        if (lane.isHeld(read)) lane = await this.#held(lane, read, batch);
+        if (lane === null) return;
+        const room = lane.take(record, read);
         if (room !== null) await room;
         if (clock.now() < sliceEndMs) continue;
         await lane.tell(lane.judge.takeEffects());

@@ -27,8 +27,8 @@ export interface Judge {
 export interface Judges {
   /** Another text for another set of stateful rules. */
   readonly version: string;
-  /** Fingerprint of the rule's meaning, or null where no such rule is in force. */
-  planOf(ruleId: string): string | null;
+  /** Fingerprint of each rule's meaning, by rule id. */
+  readonly plans: ReadonlyMap<string, string>;
   ruleOf(ruleId: string): RuleHeader | null;
   open(): Judge;
 }

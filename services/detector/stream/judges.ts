@@ -22,7 +22,7 @@ export function streamLimits(detect: Config['detect'], partitions: number): Limi
 export function judgesOf(engine: Engine, limits: Limits): Judges {
   return {
     version: engine.plansVersion,
-    planOf: (ruleId) => engine.plans.get(ruleId)?.fingerprint ?? null,
+    plans: new Map([...engine.plans].map(([id, { fingerprint }]) => [id, fingerprint])),
     ruleOf: (ruleId) => engine.ruleOf(ruleId),
     open: () => new Correlator([...engine.plans.values()], limits),
   };

@@ -7,14 +7,16 @@
 import type { TopicPartition } from '../../ingest/consume-types.ts';
 import type { DeadLetter } from '../../ingest/dead-letter.ts';
 import type { KafkaRecord } from '../../ingest/record.ts';
+import type { Clock } from '../../runtime/clock.ts';
 import { alertJson, statefulAlertIndex, statefulAlertOf } from '../alert/alert.ts';
 import type { AlertSender } from '../alert/send.ts';
-import type { Effect, Match, StateChange, StatefulAlert } from '../correlate/types.ts';
+import type { Effect, StateChange, StatefulAlert } from '../correlate/types.ts';
 import { encodeCheckpoint, type Owner } from './checkpoint.ts';
 import type { Judge, Judges } from './judge.ts';
 import { letterOf, recordTime } from './letters.ts';
 import type { CorrelationMetrics } from './metrics.ts';
-import { decodeStreamRecord, type Progress } from './records.ts';
+import type { PlanHold } from './plan-hold.ts';
+import type { PlannedMatch, Progress, StreamRecord } from './records.ts';
 import { Settling } from './settling.ts';
 import { encodeStateEntry, type StateMessage } from './state-entries.ts';
 import type { Watermark } from './watermark.ts';
@@ -28,6 +30,7 @@ export interface LaneParts {
   deadLetter: (letters: DeadLetter[]) => Promise<void>;
   alertIndexPrefix: string;
   metrics: CorrelationMetrics;
+  clock: Clock;
   /** Tells this process's entries in the state topic from those of others. */
   writer: bigint;
 }
@@ -63,6 +66,11 @@ const REFUSALS = {
   time: 'its event has no time that a calendar knows',
 } as const;
 
+function apartLetter({ match, plan }: PlannedMatch): DeadLetter {
+  const detail = `this meaning of it (${plan}) is not in force here, and did not come while it was waited for`;
+  return letterOf(match, 'rule_not_in_force', detail);
+}
+
 export class Lane implements TopicPartition {
   readonly topic: string;
   readonly partition: number;
@@ -74,6 +82,7 @@ export class Lane implements TopicPartition {
   next: bigint;
   committed: bigint | null = null;
   readonly #parts: LaneParts;
+  readonly #hold: PlanHold;
   /** Everything before it is on the state topic. */
   #durable: bigint;
   readonly #ahead: Map<string, bigint>;
@@ -86,8 +95,9 @@ export class Lane implements TopicPartition {
   readonly #sent = new Set<string>();
   #settling = new Settling();
 
-  constructor(parts: LaneParts, start: LaneStart) {
+  constructor(parts: LaneParts, hold: PlanHold, start: LaneStart) {
     this.#parts = parts;
+    this.#hold = hold;
     this.topic = start.topic;
     this.partition = start.partition;
     this.judges = start.judges;
@@ -109,36 +119,51 @@ export class Lane implements TopicPartition {
     return this.#durable >= this.next && this.#unwritten.size === 0;
   }
 
-  /** Folds one record. What it gives is only room to be waited for. */
-  take(record: KafkaRecord): Promise<unknown> | null {
-    const read = decodeStreamRecord(record.value);
+  /** Whether the record is to be waited with, because rules that it is of may be on their way. */
+  isHeld(read: StreamRecord): boolean {
+    if (read.kind !== 'matches') return false;
+    const nowMs = this.#parts.clock.now();
+    return read.matches.some((one) => {
+      return !this.#isInForce(one) && this.#hold.of(one.plan, nowMs) === 'hold';
+    });
+  }
+
+  #isInForce({ plan, match }: PlannedMatch): boolean {
+    return this.judges.plans.get(match.ruleId) === plan;
+  }
+
+  /** Folds one record, read already. What it gives is only room to be waited for. */
+  take(record: KafkaRecord, read: StreamRecord): Promise<unknown> | null {
     let done: Promise<unknown> | null = null;
     const nowMs = Number(record.timestamp);
     if (read.kind === 'matches') {
-      for (const one of read.matches) this.#match(one.plan, one.match, record.offset, nowMs);
+      const apart = read.matches.filter((one) => !this.#match(one, record.offset, nowMs));
+      if (apart.length > 0) done = this.#letters(apart.map(apartLetter));
     } else if (read.kind === 'progress') done = this.#progress(read.progress, nowMs);
     else done = this.#unreadable(record, read.reason);
     this.next = record.offset + 1n;
     return done;
   }
 
-  #match(plan: string, match: Match, offset: bigint, nowMs: number): void {
-    const { metrics } = this.#parts;
-    // Of a rule, or a meaning of a rule, that this process does not have: while rules are rolled out,
-    // two detectors differ for a moment. Nothing may be judged by what it was not made for.
-    if (this.judges.planOf(match.ruleId) !== plan) {
-      metrics.matches('unknown_rule');
-      return;
+  /** False where it is of a rule that did not come into force: to be set apart. */
+  #match(planned: PlannedMatch, offset: bigint, nowMs: number): boolean {
+    const { metrics, clock } = this.#parts;
+    const { plan, match } = planned;
+    if (!this.#isInForce(planned)) {
+      const isOutdated = this.#hold.of(plan, clock.now()) === 'outdated';
+      metrics.matches(isOutdated ? 'outdated' : 'unknown_rule');
+      return isOutdated;
     }
     if (this.#ahead.size > 0) {
       const folded = this.#ahead.get(this.judge.keyOf(match));
       if (folded !== undefined && offset < folded) {
         metrics.matches('folded');
-        return;
+        return true;
       }
     }
     metrics.matches('judged');
     this.judge.fold(match, nowMs);
+    return true;
   }
 
   #progress(progress: Progress, nowMs: number): Promise<unknown> | null {

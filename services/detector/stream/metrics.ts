@@ -7,7 +7,9 @@ export type MatchOutcome =
   | 'folded'
   /** The same event, judged in its time: a detector died between its matches and its commit. */
   | 'repeated'
-  /** Made for a rule, or a meaning of it, that is not in force here. */
+  /** Made for a rule, or a meaning of it, that is not in force here any more. */
+  | 'outdated'
+  /** … that did not come into force here while it was waited for: dead-lettered. */
   | 'unknown_rule'
   | 'unreadable';
 
@@ -39,7 +41,7 @@ export function correlationMetrics(registry: Registry): CorrelationMetrics {
     });
   const matches = counter(
     'matches_total',
-    'Matches of stateful rules by what became of them: judged, folded (in the state already), repeated, unknown_rule (of rules that are not in force here), unreadable.',
+    'Matches of stateful rules by what became of them: judged, folded (in the state already), repeated, outdated (of rules that are not in force any more), unknown_rule (of rules that did not come into force in time: dead-lettered), unreadable.',
     ['outcome'],
   );
   const late = counter('late_total', 'Matches that came too late and were dead-lettered.');

@@ -7,8 +7,13 @@ import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { Judges } from '../../../services/detector/stream/judge.ts';
+import { HOLD_MS } from '../../../services/detector/stream/plan-hold.ts';
 import { encodeStateEntry } from '../../../services/detector/stream/state-entries.ts';
+import type { DeadLetter } from '../../../services/ingest/dead-letter.ts';
+import type { KafkaRecord } from '../../../services/ingest/record.ts';
 import { JUDGES, matchOf, PLAN, Process, RULE_ID, T, World } from './stage.ts';
+
+const PLANS_TO_COME = new Map([[RULE_ID, 'another meaning']]);
 
 async function started(world: World): Promise<Process> {
   const process = new Process(world);
@@ -68,14 +73,73 @@ describe('correlation', () => {
     assert.equal(one.outgoing.length, 0);
   });
 
-  it('leaves matches of unknown rules and of other meanings out, and counts them', async () => {
+  it('waits before a match of rules that are on their way, and judges it in its place', async () => {
     const world = new World();
-    world.match('a', T, 0, 'another meaning');
-    world.match('a', T, 1);
-    const one = await started(world);
-    await one.read(2);
-    assert.deepEqual(one.counts, { unknown_rule: 1, judged: 1 });
+    world.match('a', T, 0);
+    world.match('a', T + 1, 1, 'another meaning');
+    world.match('a', T + 2, 2, 'another meaning');
+    world.match('a', T + 3, 3, 'another meaning');
+    let judges: Judges = JUDGES;
+    let looks = 0;
+    const one = new Process(world, {
+      judges: () => judges,
+      lookAtRules: () => {
+        looks += 1;
+        one.store();
+        if (looks === 3) judges = { ...JUDGES, version: '2', plans: PLANS_TO_COME };
+      },
+    });
+    await one.start();
+    const reading = one.read(4);
+    for (let turns = 0; turns < 20; turns += 1) {
+      await turn();
+      one.store();
+    }
+    await reading;
+    await one.flush();
+    assert.equal(looks, 3);
+    assert.deepEqual(one.counts, { judged: 4 });
+    assert.equal(world.stored.get('a#1')?.revision, 4);
     assert.equal(world.letters.length, 0);
+    // Of one that was in force before: its maker has not changed yet.
+    world.match('a', T + 4, 4);
+    await one.read(1);
+    assert.deepEqual(one.counts, { judged: 4, outdated: 1 });
+  });
+
+  it('sets a match apart whose rule does not come, whole, and waits no more for it (D4)', async () => {
+    const world = new World();
+    for (let n = 0; n < 3; n += 1) world.match('a', T, n, 'another meaning');
+    world.match('a', T, 3);
+    const one = await started(world);
+    await one.read(4);
+    assert.deepEqual(one.counts, { unknown_rule: 3, judged: 1 });
+    assert.equal(world.nowMs - T, HOLD_MS);
+    assert.deepEqual(
+      world.letters.map(({ reason }) => reason),
+      new Array(3).fill('rule_not_in_force'),
+    );
+    const [{ source, detail }] = world.letters as [DeadLetter];
+    assert.match(detail, /another meaning/);
+    const kept = JSON.parse((source as KafkaRecord).value!.toString()) as Record<string, unknown>;
+    assert.deepEqual([kept.ruleId, kept.eventId], [RULE_ID, 'event-0']);
+  });
+
+  it('commits nothing behind a match that it waits with', async () => {
+    const world = new World();
+    world.match('a', T, 0);
+    world.match('a', T, 1, 'another meaning');
+    let held = false;
+    const one: Process = new Process(world, {
+      lookAtRules: () => {
+        held = true;
+      },
+    });
+    await one.start();
+    await one.read(2, { stale: () => held });
+    const { offsets } = await one.flush();
+    assert.equal(offsets[0]!.offset, 1n);
+    assert.deepEqual(one.counts, { judged: 1 });
   });
 
   it('dead-letters what it cannot read, and what comes late, and moves on (I1, D4)', async () => {

@@ -175,7 +175,7 @@ function recordOf(topic: string, offset: bigint, value: Buffer | null): KafkaRec
 
 export const JUDGES: Judges = {
   version: '1',
-  planOf: (id) => (id === RULE_ID ? PLAN : null),
+  plans: new Map([[RULE_ID, PLAN]]),
   ruleOf: (id) => (id === RULE_ID ? RULE! : null),
   open: () => new CountingJudge(),
 };
@@ -238,7 +238,13 @@ export class Process {
         lag: () => {},
         revoked: () => {},
       },
-      clock: { now: () => world.nowMs, sleep: async () => {} },
+      clock: {
+        now: () => world.nowMs,
+        sleep: async (ms) => {
+          world.nowMs += ms;
+        },
+      },
+      lookAtRules: () => {},
       log: silentLog,
       breathe: async () => {},
       ready: () => {},
