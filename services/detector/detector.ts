@@ -29,7 +29,7 @@ import { PartitionProgress } from './progress.ts';
 import type { SchemaSource } from './schema-source.ts';
 import type { Rule } from './sigma/rule.ts';
 import { AnnouncedPartition, movesTime } from './stream/announce.ts';
-import { letterOf } from './stream/correlation.ts';
+import { letterOf } from './stream/letters.ts';
 import type { Engine } from './stream/engine.ts';
 import type { Outbox } from './stream/outbox.ts';
 import { groupPartition } from './stream/place.ts';

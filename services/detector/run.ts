@@ -26,13 +26,15 @@ import { openSchemaSource } from './schema-source.ts';
 import { describeProblem } from './sigma/problem.ts';
 import { type LoadedRules, type RuleFolders, RuleLoader } from './sigma/rules.ts';
 import { Announcing } from './stream/announcing.ts';
-import { Correlation, type Judges } from './stream/correlation.ts';
+import { Bell } from './stream/bell.ts';
+import { Correlation } from './stream/correlation.ts';
 import type { Engine } from './stream/engine.ts';
+import type { Judges } from './stream/judge.ts';
 import { judgesOf, streamLimits } from './stream/judges.ts';
 import { correlationMetrics } from './stream/metrics.ts';
 import { Outbox } from './stream/outbox.ts';
 import { correlationGroup } from './stream/place.ts';
-import { onHangup, stampFiles } from './stream/rule-watch.ts';
+import { stampFiles } from './stream/rule-watch.ts';
 import { loadEngine, RulesInForce, ruleFolders } from './stream/rules-in-force.ts';
 import { type CorrelationTopics, openCorrelationTopics } from './stream/wiring.ts';
 
@@ -104,15 +106,18 @@ export async function detect(context: ServiceContext): Promise<void> {
   });
   const consumers = openConsumers(context);
   const limits = streamLimits(config.detect, topics.partitions);
+  const looks = new Bell();
   const correlation = new Correlation({
     judges: judgesInForce(rules, limits),
     sender,
     deadLetter: (letters) => deadLetters.send(letters),
     state: topics.state,
+    matches: topics.matchesLog,
     isMember: ({ offsets, generation }) => consumers.matches.commit(offsets, generation),
     alertIndexPrefix: config.opensearch.alertIndexPrefix,
     metrics: correlationMetrics(context.metrics),
     clock,
+    lookAtRules: () => looks.ring(),
     log,
     breathe: () => setImmediate(),
     ready: (ok, reason) => health.ready('correlation', ok, reason),
@@ -122,7 +127,7 @@ export async function detect(context: ServiceContext): Promise<void> {
   log.info({ rules: rules.engine.alerting, topic: config.topics.events }, 'detector starts');
   const running = { context, consumers, detector, correlation, sender, outbox, topics, ending };
   try {
-    await runUntil({ ...running, rules, enrichment });
+    await runUntil({ ...running, rules, enrichment, looks });
   } finally {
     ending.abort();
     await sender.stop();
@@ -186,6 +191,8 @@ interface Running {
   topics: CorrelationTopics;
   rules: RulesInForce;
   enrichment: Enrichment;
+  /** Rung where the rule files are to be looked at without waiting for their time. */
+  looks: Bell;
   ending: AbortController;
 }
 
@@ -295,24 +302,22 @@ function announcing(
   });
 }
 
-/** Looks at rule, list and enrichment files now and then, and at once on SIGHUP. */
+/** Looks at rule, list and enrichment files now and then, at once on SIGHUP, and where it is rung for. */
 async function watchRules(
-  { context, rules, enrichment }: Running,
+  { context, rules, enrichment, looks }: Running,
   signal: AbortSignal,
 ): Promise<void> {
   const { config, clock } = context;
   let asked = false;
-  let waker = new AbortController();
-  const wake = (): void => waker.abort();
-  const release = onHangup(() => {
+  const wake = (): void => looks.ring();
+  const release = context.onHangup(() => {
     asked = true;
     wake();
   });
   signal.addEventListener('abort', wake, { once: true });
   try {
     while (!signal.aborted) {
-      await clock.sleep(config.detect.reloadMs, waker.signal);
-      waker = new AbortController();
+      await looks.pause(clock, config.detect.reloadMs);
       if (signal.aborted) return;
       const now = asked;
       asked = false;

@@ -2,7 +2,8 @@
  * Runs one service in this process from start to exit code. It builds what the service is given,
  * turns SIGTERM or SIGINT into one abort, and bounds the stop: a second signal, or a stop that
  * takes longer than `STOP_MS_MAX`, ends the process at once with code 1. That loses nothing that
- * was promised, because what is durable does not depend on a clean end.
+ * was promised, because what is durable does not depend on a clean end. SIGHUP is handed on to a
+ * service that asks for it.
  *
  * An error that nothing handles is logged and ends the process: a service that half works is worse
  * than one that its supervisor restarts.
@@ -58,7 +59,8 @@ export async function runService(
     }
     const { signal } = stop;
     const clock = systemClock;
-    const code = await run({ config, log, clock, random: Math.random, signal, metrics, health });
+    const random = Math.random;
+    const code = await run({ config, log, clock, random, signal, onHangup, metrics, health });
     log.debug({}, 'stopped');
     return code ?? 0;
   } catch (error) {
@@ -97,6 +99,12 @@ function listenForSignals(
     process.off('SIGTERM', onSignal);
     process.off('SIGINT', onSignal);
   };
+}
+
+/** SIGHUP ends a process that does not listen, as everywhere; so only while a service does. */
+export function onHangup(listener: () => void): () => void {
+  process.on('SIGHUP', listener);
+  return () => process.off('SIGHUP', listener);
 }
 
 function listenForCrashes(log: Log): () => void {

@@ -22,6 +22,11 @@ export interface ServiceContext {
   random: () => number;
   /** Aborts once on SIGTERM or SIGINT: finish what is open, then return. */
   signal: AbortSignal;
+  /**
+   * Calls the listener whenever an operator asks (SIGHUP) that files be looked at again, until what it
+   * gives is called.
+   */
+  onHangup: (listener: () => void) => () => void;
   metrics: Registry;
   health: Health;
 }

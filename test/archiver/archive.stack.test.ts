@@ -167,6 +167,7 @@ test('A1, A2: produced, sealed, read back equal', async () => {
     clock: systemClock,
     random: Math.random,
     signal: stop.signal,
+    onHangup: () => () => {},
     metrics: new Registry(),
     health: { ready: () => {}, live: () => {} },
   };

@@ -60,6 +60,7 @@ export function testContext(
     clock,
     random: () => 0.5,
     signal,
+    onHangup: () => () => {},
     metrics: new Registry(),
     health: { ready() {}, live() {} },
   };

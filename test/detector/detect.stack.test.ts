@@ -120,6 +120,7 @@ function start(settings: Config = config): Running {
     clock: systemClock,
     random: Math.random,
     signal: abort.signal,
+    onHangup: () => () => {},
     metrics,
     health: {
       ready: (check, ok, reason) => void checks.set(check, ok ? null : (reason ?? '')),

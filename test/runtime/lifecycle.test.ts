@@ -51,6 +51,17 @@ describe('a service', () => {
     });
   }
 
+  test('SIGHUP reaches one that listens for it, and ends one that does not', async (context) => {
+    const probe = start(context, 'reloads');
+    await probe.said(/running/);
+    probe.child.kill('SIGHUP');
+    await probe.said(/looked\nnot listening/);
+    assert.equal(probe.child.exitCode, null);
+    probe.child.kill('SIGHUP');
+    assert.equal(await probe.ended, null);
+    assert.equal(probe.child.signalCode, 'SIGHUP');
+  });
+
   test('a second signal ends one that hangs at once, with code 1', async (context) => {
     const probe = start(context, 'hangs');
     await probe.said(/running/);

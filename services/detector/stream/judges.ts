@@ -2,8 +2,8 @@
 import type { Config } from '../../runtime/config.ts';
 import { Correlator } from '../correlate/correlator.ts';
 import { DEFAULT_LIMITS, type Limits } from '../correlate/limits.ts';
-import type { Judges } from './correlation.ts';
 import type { Engine } from './engine.ts';
+import type { Judges } from './judge.ts';
 
 /**
  * The limits of one partition of the matches topic. Each has its share of the groups, whoever owns how
@@ -22,7 +22,7 @@ export function streamLimits(detect: Config['detect'], partitions: number): Limi
 export function judgesOf(engine: Engine, limits: Limits): Judges {
   return {
     version: engine.plansVersion,
-    planOf: (ruleId) => engine.plans.get(ruleId)?.fingerprint ?? null,
+    plans: new Map([...engine.plans].map(([id, { fingerprint }]) => [id, fingerprint])),
     ruleOf: (ruleId) => engine.ruleOf(ruleId),
     open: () => new Correlator([...engine.plans.values()], limits),
   };

@@ -7,7 +7,9 @@ export type MatchOutcome =
   | 'folded'
   /** The same event, judged in its time: a detector died between its matches and its commit. */
   | 'repeated'
-  /** Made for a rule, or a meaning of it, that is not in force here. */
+  /** Made for a rule, or a meaning of it, that is not in force here any more. */
+  | 'outdated'
+  /** … that did not come into force here while it was waited for: dead-lettered. */
   | 'unknown_rule'
   | 'unreadable';
 
@@ -16,6 +18,8 @@ export interface CorrelationMetrics {
   late(): void;
   refused(reason: string): void;
   raised(ruleId: string): void;
+  /** Groups whose state was overwritten by one who was not the owner, by what became of them. */
+  behind(mended: number, incomplete: number): void;
   groups(partition: number, count: number): void;
   /** null before event time is known. */
   watermark(partition: number, ms: number | null): void;
@@ -37,7 +41,7 @@ export function correlationMetrics(registry: Registry): CorrelationMetrics {
     });
   const matches = counter(
     'matches_total',
-    'Matches of stateful rules by what became of them: judged, folded (in the state already), repeated, unknown_rule (of rules that are not in force here), unreadable.',
+    'Matches of stateful rules by what became of them: judged, folded (in the state already), repeated, outdated (of rules that are not in force any more), unknown_rule (of rules that did not come into force in time: dead-lettered), unreadable.',
     ['outcome'],
   );
   const late = counter('late_total', 'Matches that came too late and were dead-lettered.');
@@ -45,6 +49,11 @@ export function correlationMetrics(registry: Registry): CorrelationMetrics {
   const raised = counter('alerts_total', 'Alerts of stateful rules sent, new or updated.', [
     'rule',
   ]);
+  const behind = counter(
+    'groups_behind_total',
+    'Groups whose state a detector overwrote that did not own them any more: mended from the matches, or incomplete because matches are gone from the topic.',
+    ['outcome'],
+  );
   const groups = gauge('groups', 'Open groups of the partition.');
   const watermark = gauge(
     'watermark_seconds',
@@ -55,6 +64,10 @@ export function correlationMetrics(registry: Registry): CorrelationMetrics {
     matches: (outcome) => matches.inc({ outcome }),
     late: () => late.inc(),
     refused: (reason) => refused.inc({ reason }),
+    behind: (mended, incomplete) => {
+      if (mended > 0) behind.inc({ outcome: 'mended' }, mended);
+      if (incomplete > 0) behind.inc({ outcome: 'incomplete' }, incomplete);
+    },
     raised: (rule) => raised.inc({ rule }),
     groups: (partition, count) => groups.set({ partition }, count),
     watermark: (partition, ms) => {

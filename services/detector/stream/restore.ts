@@ -1,18 +1,34 @@
 /**
  * State of one partition out of the state topic. The log is read twice: once to learn which entry of
- * each key counts (the one that is folded furthest, wherever it stands), once to take those. So each
+ * each key counts (the one that is folded furthest, wherever it stands), once to take those; before
+ * that a look at its end, for the owners that the checkpoint names. So each
  * group is built once, and what is held meanwhile is a key and two numbers for each group, however
  * often the log repeats it.
+ *
+ * Of a group's entries that of an owner counts before that of a process that did not own the partition
+ * when it wrote. Compaction removes nothing behind an entry that it leaves, so one of an owner that is
+ * there is the last of them; but a later one of a stranger may be all that is left. Then, unless it is
+ * folded as far as the checkpoint, the group is behind, and the matches have to be folded in again
+ * (`catch-up.ts`).
  */
 import type { KafkaRecord } from '../../ingest/record.ts';
+import {
+  type Checkpoint,
+  decodeCheckpoint,
+  isForeign,
+  type Owner,
+  sameOwners,
+} from './checkpoint.ts';
 import type { LogBounds } from './log-reader.ts';
 import { decodeStateEntry } from './state-entries.ts';
-import type { WatermarkState } from './watermark.ts';
 
-export interface Checkpoint {
-  /** Every group is folded up to this offset of the matches topic, or further. */
+/** A group whose newest state is gone: what is left was written by one who was not the owner. */
+export interface Behind {
+  group: string;
+  /** Every match before this offset is in the state; of those up to the checkpoint some are not. */
   folded: bigint;
-  watermark: WatermarkState;
+  /** null: nothing was left to keep as of then. */
+  state: Buffer | null;
 }
 
 export interface Restored {
@@ -20,6 +36,8 @@ export interface Restored {
   checkpoint: Checkpoint | null;
   /** Groups that are folded further than the checkpoint, and how far. */
   ahead: Map<string, bigint>;
+  /** Groups that are not taken over: they lack matches. */
+  behind: Behind[];
   /** Keys of state that no rule has used for long. */
   orphans: string[];
   /** Entries that were read. */
@@ -27,8 +45,10 @@ export interface Restored {
 }
 
 export interface RestoreParts {
-  /** Reads the same records both times. */
+  /** Reads the same records every time. */
   read: (take: (records: KafkaRecord[]) => void) => Promise<void>;
+  /** Reads the last of them only, where a checkpoint mostly is. */
+  readNewest: (take: (records: KafkaRecord[]) => void) => Promise<void>;
   /** Takes a group's state; false where no rule in force has any use for it. */
   group: (key: string, state: Buffer) => boolean;
   /** Unused state written before this is an orphan. */
@@ -41,17 +61,16 @@ class Winners {
   /** As doubles: exact up to 2^53 records of one partition. */
   readonly #at: number[] = [];
   readonly #folded: number[] = [];
+  readonly #isForeign: boolean[] = [];
 
-  offer(key: string, at: number, folded: number): void {
-    const index = this.#index.get(key);
-    if (index === undefined) {
-      this.#index.set(key, this.#at.length);
-      this.#at.push(at);
-      this.#folded.push(folded);
-    } else if (folded >= this.#folded[index]!) {
-      this.#at[index] = at;
-      this.#folded[index] = folded;
-    }
+  offer(key: string, at: number, folded: number, foreign: boolean): void {
+    const index = this.#index.get(key) ?? this.#at.length;
+    if (index === this.#at.length) this.#index.set(key, index);
+    else if (foreign && !this.#isForeign[index]) return;
+    else if (foreign === this.#isForeign[index] && folded < this.#folded[index]!) return;
+    this.#at[index] = at;
+    this.#folded[index] = folded;
+    this.#isForeign[index] = foreign;
   }
 
   isWinner(key: string, at: number): boolean {
@@ -61,45 +80,70 @@ class Winners {
 }
 
 export async function restoreState(parts: RestoreParts): Promise<Restored> {
-  const winners = new Winners();
-  const restored: Restored = { checkpoint: null, ahead: new Map(), orphans: [], entries: 0 };
-  await parts.read((records) => {
+  let checkpoint = (await survey(parts.readNewest, [])).checkpoint;
+  for (;;) {
+    const owners = checkpoint?.owners ?? [];
+    const found = await survey(parts.read, owners);
+    checkpoint = found.checkpoint;
+    // Another one further back is folded further: of an owner whom the last writer did not know.
+    if (sameOwners(checkpoint?.owners ?? [], owners)) return takeOver(parts, found, owners);
+  }
+}
+
+interface Survey {
+  winners: Winners;
+  /** The furthest. */
+  checkpoint: Checkpoint | null;
+  entries: number;
+}
+
+async function survey(read: RestoreParts['read'], owners: readonly Owner[]): Promise<Survey> {
+  const found: Survey = { winners: new Winners(), checkpoint: null, entries: 0 };
+  await read((records) => {
     for (const record of records) {
       const entry = decodeStateEntry(record);
       if (entry === null) continue;
-      restored.entries += 1;
-      if (entry.group === null) noteCheckpoint(restored, entry.folded, entry.state);
-      else winners.offer(entry.group, Number(record.offset), Number(entry.folded));
+      found.entries += 1;
+      const { group, folded, state, writer } = entry;
+      if (group !== null) {
+        const foreign = isForeign(owners, record.offset, writer);
+        found.winners.offer(group, Number(record.offset), Number(folded), foreign);
+      } else if (state !== null && folded >= (found.checkpoint?.folded ?? 0n)) {
+        // Of another version it is none; an earlier one counts, and all from there on is judged again.
+        found.checkpoint = decodeCheckpoint(folded, state) ?? found.checkpoint;
+      }
     }
   });
-  const upTo = restored.checkpoint?.folded ?? 0n;
+  return found;
+}
+
+async function takeOver(
+  parts: RestoreParts,
+  { winners, checkpoint, entries }: Survey,
+  owners: readonly Owner[],
+): Promise<Restored> {
+  const restored: Restored = { checkpoint, ahead: new Map(), behind: [], orphans: [], entries };
+  const upTo = checkpoint?.folded ?? 0n;
   await parts.read((records) => {
     for (const record of records) {
       const entry = decodeStateEntry(record);
       if (entry === null || entry.group === null) continue;
-      if (!winners.isWinner(entry.group, Number(record.offset))) continue;
-      if (entry.folded > upTo) restored.ahead.set(entry.group, entry.folded);
-      if (entry.state === null || parts.group(entry.group, entry.state)) continue;
-      if (Number(record.timestamp) < parts.orphanBeforeMs) restored.orphans.push(entry.group);
+      const { group, folded, state, writer } = entry;
+      if (!winners.isWinner(group, Number(record.offset))) continue;
+      if (folded < upTo && isForeign(owners, record.offset, writer)) {
+        restored.behind.push({ group, folded, state });
+        continue;
+      }
+      if (folded > upTo) restored.ahead.set(group, folded);
+      if (state === null || parts.group(group, state)) continue;
+      if (Number(record.timestamp) < parts.orphanBeforeMs) restored.orphans.push(group);
     }
   });
   return restored;
 }
 
-function noteCheckpoint(restored: Restored, folded: bigint, state: Buffer | null): void {
-  if (state === null) return;
-  if (restored.checkpoint !== null && restored.checkpoint.folded > folded) return;
-  try {
-    const watermark = JSON.parse(state.toString('utf8')) as WatermarkState;
-    if (!Array.isArray(watermark.sources) || !Array.isArray(watermark.retired)) return;
-    restored.checkpoint = { folded, watermark };
-  } catch {
-    // Not of this version; an earlier one counts, and everything from there on is judged again.
-  }
-}
-
-/** What the state topic is asked. */
-export interface StateLog {
+/** What a topic that is read without a group is asked. */
+export interface PartitionLog {
   bounds(partition: number): Promise<LogBounds>;
   read(partition: number, bounds: LogBounds, take: (records: KafkaRecord[]) => void): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
  * The edge that tells whether rule and list files are what they were: names, sizes and times of
- * everything below the folders, and the signal by which an operator asks to look at once.
+ * everything below the folders.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
@@ -38,10 +38,4 @@ async function visit(
     // Gone, or not to be read: that too may change.
     hash.update(`${path}\n${(error as NodeJS.ErrnoException).code ?? 'unreadable'}\n`);
   }
-}
-
-/** Calls `listener` on SIGHUP until what it returns is called. */
-export function onHangup(listener: () => void): () => void {
-  process.on('SIGHUP', listener);
-  return () => process.off('SIGHUP', listener);
 }

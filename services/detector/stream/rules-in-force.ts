@@ -5,9 +5,10 @@
  * readiness until it is mended.
  *
  * Between two detectors the change is not at one moment. For a rule that is the same before and after
- * nothing differs. A rule that is new or means something else starts on each side when that side has
- * it: matches that one makes and the other does not know yet are left out and counted, so its alerts
- * begin some seconds later, and from then on depend on events and rules alone (D1).
+ * nothing differs. A rule that is new or means something else starts with the events of whoever has it
+ * first: the other waits with a match that it does not know yet until it has the rule, too
+ * (`plan-hold.ts`). Events that one judges by the old rules meanwhile are not judged by the new ones;
+ * from then on its alerts depend on events and rules alone (D1).
  *
  * The files are looked at from time to time by their times and sizes, and at once on SIGHUP. A change
  * is taken when it has stood still for a moment: an editor or a roll-out writes more than one file.

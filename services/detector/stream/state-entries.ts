@@ -8,7 +8,8 @@
  *
  * The offset is what makes writers that did not know they were over harmless: whoever reads keeps, of
  * two entries of one key, the one that is folded further, wherever it stands. A compacted topic keeps
- * the later one, so `setup` gives the topic a compaction lag that is longer than any such writer lives.
+ * the later one, so `setup` gives the topic a compaction lag that is longer than such a writer should
+ * live, and the checkpoint names the owners, by which one that is left over is known (`restore.ts`).
  *
  * The checkpoint is written after the groups of its offset. So with it at N, every group is folded up
  * to N or further, and one that is further says so. Pure.

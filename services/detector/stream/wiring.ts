@@ -7,15 +7,17 @@ import { backoffMs } from '../../runtime/backoff.ts';
 import type { Config } from '../../runtime/config.ts';
 import { Failure } from '../../runtime/errors.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
-import type { StateWrite } from './correlation.ts';
+import type { StateWrite } from './lane.ts';
 import { type LogReader, openLogReader } from './log-reader.ts';
-import type { StateLog } from './restore.ts';
+import type { PartitionLog } from './restore.ts';
 
 export interface CorrelationTopics {
   /** Partitions of the matches topic, and of the state topic. */
   partitions: number;
   matches: RecordProducer;
-  state: StateLog & { write(messages: StateWrite[]): Promise<void> };
+  /** The matches topic, read back. */
+  matchesLog: PartitionLog;
+  state: PartitionLog & { write(messages: StateWrite[]): Promise<void> };
   reader: LogReader;
   /** Onto every partition of the matches topic. */
   tellAll(value: Buffer): Promise<void>;
@@ -37,7 +39,7 @@ export async function openCorrelationTopics(
   const states = createRecordProducer({ config, topic: topics.state, log });
   const reader = openLogReader({
     config,
-    topics: [topics.events, topics.state],
+    topics: [topics.events, topics.matches, topics.state],
     log,
     clock,
     random,
@@ -52,15 +54,18 @@ export async function openCorrelationTopics(
     await close();
     throw error;
   }
-  const at = (partition: number) => ({ topic: topics.state, partition });
+  const logOf = (topic: string): PartitionLog => ({
+    bounds: async (partition) => (await reader.bounds([{ topic, partition }], ending))[0]!,
+    read: (partition, { start, end }, take) =>
+      reader.read({ topic, partition }, start, end, take, ending),
+  });
   return {
     partitions,
     matches,
     reader,
+    matchesLog: logOf(topics.matches),
     state: {
-      bounds: async (partition) => (await reader.bounds([at(partition)], ending))[0]!,
-      read: (partition, { start, end }, take) =>
-        reader.read(at(partition), start, end, take, ending),
+      ...logOf(topics.state),
       async write(messages) {
         for (let attempt = 0; ; attempt += 1) {
           if (ending.aborted) throw stopping();

@@ -6,9 +6,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
-import type { Judges } from '../../../services/detector/stream/correlation.ts';
+import type { Judges } from '../../../services/detector/stream/judge.ts';
+import { HOLD_MS } from '../../../services/detector/stream/plan-hold.ts';
 import { encodeStateEntry } from '../../../services/detector/stream/state-entries.ts';
+import type { DeadLetter } from '../../../services/ingest/dead-letter.ts';
+import type { KafkaRecord } from '../../../services/ingest/record.ts';
 import { JUDGES, matchOf, PLAN, Process, RULE_ID, T, World } from './stage.ts';
+
+const PLANS_TO_COME = new Map([[RULE_ID, 'another meaning']]);
 
 async function started(world: World): Promise<Process> {
   const process = new Process(world);
@@ -68,14 +73,73 @@ describe('correlation', () => {
     assert.equal(one.outgoing.length, 0);
   });
 
-  it('leaves matches of unknown rules and of other meanings out, and counts them', async () => {
+  it('waits before a match of rules that are on their way, and judges it in its place', async () => {
     const world = new World();
-    world.match('a', T, 0, 'another meaning');
-    world.match('a', T, 1);
-    const one = await started(world);
-    await one.read(2);
-    assert.deepEqual(one.counts, { unknown_rule: 1, judged: 1 });
+    world.match('a', T, 0);
+    world.match('a', T + 1, 1, 'another meaning');
+    world.match('a', T + 2, 2, 'another meaning');
+    world.match('a', T + 3, 3, 'another meaning');
+    let judges: Judges = JUDGES;
+    let looks = 0;
+    const one = new Process(world, {
+      judges: () => judges,
+      lookAtRules: () => {
+        looks += 1;
+        one.store();
+        if (looks === 3) judges = { ...JUDGES, version: '2', plans: PLANS_TO_COME };
+      },
+    });
+    await one.start();
+    const reading = one.read(4);
+    for (let turns = 0; turns < 20; turns += 1) {
+      await turn();
+      one.store();
+    }
+    await reading;
+    await one.flush();
+    assert.equal(looks, 3);
+    assert.deepEqual(one.counts, { judged: 4 });
+    assert.equal(world.stored.get('a#1')?.revision, 4);
     assert.equal(world.letters.length, 0);
+    // Of one that was in force before: its maker has not changed yet.
+    world.match('a', T + 4, 4);
+    await one.read(1);
+    assert.deepEqual(one.counts, { judged: 4, outdated: 1 });
+  });
+
+  it('sets a match apart whose rule does not come, whole, and waits no more for it (D4)', async () => {
+    const world = new World();
+    for (let n = 0; n < 3; n += 1) world.match('a', T, n, 'another meaning');
+    world.match('a', T, 3);
+    const one = await started(world);
+    await one.read(4);
+    assert.deepEqual(one.counts, { unknown_rule: 3, judged: 1 });
+    assert.equal(world.nowMs - T, HOLD_MS);
+    assert.deepEqual(
+      world.letters.map(({ reason }) => reason),
+      new Array(3).fill('rule_not_in_force'),
+    );
+    const [{ source, detail }] = world.letters as [DeadLetter];
+    assert.match(detail, /another meaning/);
+    const kept = JSON.parse((source as KafkaRecord).value!.toString()) as Record<string, unknown>;
+    assert.deepEqual([kept.ruleId, kept.eventId], [RULE_ID, 'event-0']);
+  });
+
+  it('commits nothing behind a match that it waits with', async () => {
+    const world = new World();
+    world.match('a', T, 0);
+    world.match('a', T, 1, 'another meaning');
+    let held = false;
+    const one: Process = new Process(world, {
+      lookAtRules: () => {
+        held = true;
+      },
+    });
+    await one.start();
+    await one.read(2, { stale: () => held });
+    const { offsets } = await one.flush();
+    assert.equal(offsets[0]!.offset, 1n);
+    assert.deepEqual(one.counts, { judged: 1 });
   });
 
   it('dead-letters what it cannot read, and what comes late, and moves on (I1, D4)', async () => {
@@ -185,7 +249,9 @@ type Step =
   /** The process dies: at rest, or when only so many entries of a flush were written. */
   | { kind: 'crash'; written: number; stored: number }
   /** Another takes over while the old one does not know; it reads and writes on, then is gone. */
-  | { kind: 'zombie'; reads: number; newReads: number };
+  | { kind: 'zombie'; reads: number; newReads: number }
+  /** The broker keeps the last entry of each key. */
+  | { kind: 'compact' };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant('read' as const), count: fc.integer({ min: 1, max: 6 }) }),
@@ -193,6 +259,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant('flush' as const) }),
   fc.record({ kind: fc.constant('crash' as const), written: fc.nat(5), stored: fc.nat(4) }),
   fc.record({ kind: fc.constant('zombie' as const), reads: fc.nat(5), newReads: fc.nat(8) }),
+);
+
+/** Compaction that comes before a writer that is none any more is gone, as the lag should prevent. */
+const hasty = fc.oneof(
+  { weight: 4, arbitrary: step },
+  { weight: 1, arbitrary: fc.constant<Step>({ kind: 'compact' }) },
 );
 
 const entry = fc.oneof(
@@ -210,6 +282,16 @@ function worldOf(log: ReadonlyArray<{ group: string | null; time: number }>): Wo
   return world;
 }
 
+/** The same, and no match is older than what was passed before it. */
+function orderlyWorldOf(log: ReadonlyArray<{ group: string | null; time: number }>): World {
+  const world = new World();
+  for (const [number, { group, time }] of log.entries()) {
+    if (group === null) world.progress(T + number * 100, 1);
+    else world.match(group, T + number * 100 + time, 1_000 + number);
+  }
+  return world;
+}
+
 async function undisturbed(world: World): Promise<Process> {
   const one = await started(world);
   await one.read(world.matches.length);
@@ -223,6 +305,7 @@ async function disturbed(world: World, steps: readonly Step[]): Promise<Process>
     if (one.kind === 'read') await process.read(one.count);
     else if (one.kind === 'store') process.store(one.count);
     else if (one.kind === 'flush') await process.flush();
+    else if (one.kind === 'compact') world.compact();
     else if (one.kind === 'crash') {
       process.writesLeft = one.written;
       void process.correlation.flush();
@@ -270,5 +353,51 @@ describe('each match counts once (D1)', () => {
       { numRuns: 600, seed: 3 },
     );
     assert.ok(crashes > 500, String(crashes));
+  });
+
+  it('over compaction, too, where it has kept what such an owner has written', async () => {
+    let mended = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(entry, { minLength: 1, maxLength: 40 }),
+        fc.array(hasty, { maxLength: 25 }),
+        async (log, steps) => {
+          const quiet = orderlyWorldOf(log);
+          await undisturbed(quiet);
+          const stormy = orderlyWorldOf(log);
+          await disturbed(stormy, steps);
+          stormy.compact();
+          for (const world of [quiet, stormy]) {
+            for (const group of ['a', 'b', 'c']) {
+              for (let n = 0; n < 3; n += 1) world.match(group, T + 9_000, 5_000 + n);
+            }
+            const { behind } = await undisturbed(world);
+            if (world === stormy) mended += behind.mended;
+            assert.equal(behind.incomplete, 0);
+          }
+          assert.deepEqual(new Map([...stormy.stored].sort()), new Map([...quiet.stored].sort()));
+        },
+      ),
+      { numRuns: 600, seed: 4 },
+    );
+    assert.ok(mended > 20, String(mended));
+  });
+
+  it('or it says that matches are gone which an overwritten group lacks', async () => {
+    const world = new World();
+    for (let n = 0; n < 4; n += 1) world.match('a', T + n, n);
+    const zombie = await started(world);
+    await zombie.read(1);
+    const owner = await started(world);
+    await owner.read(4);
+    await owner.flush();
+    await zombie.flush();
+    world.match('b', T, 9);
+    await owner.read(1);
+    await owner.flush();
+    world.compact();
+    world.matchesStart = 3n;
+    const next = await started(world);
+    assert.deepEqual(next.behind, { mended: 0, incomplete: 1 });
   });
 });

@@ -8,10 +8,9 @@ import type { Effect, Match, StateChange } from '../../../services/detector/corr
 import {
   Correlation,
   type CorrelationParts,
-  type Judge,
-  type Judges,
-  type StateWrite,
 } from '../../../services/detector/stream/correlation.ts';
+import type { Judge, Judges } from '../../../services/detector/stream/judge.ts';
+import type { StateWrite } from '../../../services/detector/stream/lane.ts';
 import type { MatchOutcome } from '../../../services/detector/stream/metrics.ts';
 import { encodeMatch, encodeProgress } from '../../../services/detector/stream/records.ts';
 import type { RecordBatch } from '../../../services/ingest/consume-types.ts';
@@ -134,7 +133,11 @@ function alertOf(id: string, match: Match, revision: number) {
 /** What outlives every process. */
 export class World {
   readonly matches: KafkaRecord[] = [];
-  readonly state: KafkaRecord[] = [];
+  /** What is before it retention has removed. */
+  matchesStart = 0n;
+  processes = 0n;
+  state: KafkaRecord[] = [];
+  stateEnd = 0n;
   /** As OpenSearch keeps them: of each id the highest revision. */
   readonly stored = new Map<string, { revision: number; json: string }>();
   readonly letters: DeadLetter[] = [];
@@ -154,8 +157,15 @@ export class World {
   }
 
   write({ key, value, headers }: StateWrite): void {
-    const record = recordOf('state', BigInt(this.state.length), value);
+    const record = recordOf('state', this.stateEnd, value);
+    this.stateEnd += 1n;
     this.state.push({ ...record, key, headers, timestamp: BigInt(this.nowMs) });
+  }
+
+  /** As a broker does when the lag is over: of each key only the last entry stays. */
+  compact(): void {
+    const last = new Map(this.state.map((record) => [record.key!.toString(), record.offset]));
+    this.state = this.state.filter(({ key, offset }) => last.get(key!.toString()) === offset);
   }
 }
 
@@ -165,7 +175,7 @@ function recordOf(topic: string, offset: bigint, value: Buffer | null): KafkaRec
 
 export const JUDGES: Judges = {
   version: '1',
-  planOf: (id) => (id === RULE_ID ? PLAN : null),
+  plans: new Map([[RULE_ID, PLAN]]),
   ruleOf: (id) => (id === RULE_ID ? RULE! : null),
   open: () => new CountingJudge(),
 };
@@ -175,6 +185,7 @@ export class Process {
   readonly correlation: Correlation;
   readonly counts: Partial<Record<MatchOutcome | 'late', number>> = {};
   readonly outgoing: OutgoingAlert[] = [];
+  readonly behind = { mended: 0, incomplete: 0 };
   readonly #world: World;
   /** Entries that a write still gets onto the topic; then it hangs, as before a crash. */
   writesLeft = Number.POSITIVE_INFINITY;
@@ -184,6 +195,7 @@ export class Process {
 
   constructor(world: World, changes: Partial<CorrelationParts> = {}) {
     this.#world = world;
+    world.processes += 1n;
     const count = (name: MatchOutcome | 'late'): void => {
       this.counts[name] = (this.counts[name] ?? 0) + 1;
     };
@@ -191,14 +203,12 @@ export class Process {
       judges: () => JUDGES,
       sender: {
         add: async (alert) => void this.outgoing.push(alert),
-        get unsent() {
-          return 0;
-        },
       },
       deadLetter: async (letters) => void world.letters.push(...letters),
       state: {
-        bounds: async () => ({ start: 0n, end: BigInt(world.state.length) }),
-        read: async (_, { end }, take) => take(world.state.slice(0, Number(end))),
+        bounds: async () => ({ start: 0n, end: world.stateEnd }),
+        read: async (_, { start, end }, take) =>
+          take(world.state.filter(({ offset }) => offset >= start && offset < end)),
         write: async (messages) => {
           for (const message of messages) {
             if (this.writesLeft <= 0) return new Promise(() => {});
@@ -207,6 +217,11 @@ export class Process {
           }
         },
       },
+      matches: {
+        bounds: async () => ({ start: world.matchesStart, end: BigInt(world.matches.length) }),
+        read: async (_, { start, end }, take) =>
+          take(world.matches.slice(Number(start), Number(end))),
+      },
       isMember: async () => this.member,
       alertIndexPrefix: 'alerts',
       metrics: {
@@ -214,16 +229,26 @@ export class Process {
         late: () => count('late'),
         refused: () => {},
         raised: () => {},
+        behind: (mended, incomplete) => {
+          this.behind.mended += mended;
+          this.behind.incomplete += incomplete;
+        },
         groups: () => {},
         watermark: () => {},
         lag: () => {},
         revoked: () => {},
       },
-      clock: { now: () => world.nowMs, sleep: async () => {} },
+      clock: {
+        now: () => world.nowMs,
+        sleep: async (ms) => {
+          world.nowMs += ms;
+        },
+      },
+      lookAtRules: () => {},
       log: silentLog,
       breathe: async () => {},
       ready: () => {},
-      writer: 7n,
+      writer: world.processes,
       ...changes,
     });
   }

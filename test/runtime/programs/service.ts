@@ -13,6 +13,14 @@ const behaviours: Record<string, (context: ServiceContext) => Promise<void>> = {
     await aborted(signal);
     process.stdout.write('sealed\n');
   },
+  async reloads({ signal, onHangup }) {
+    const release = onHangup(() => {
+      process.stdout.write('looked\n');
+      release();
+      process.stdout.write('not listening\n');
+    });
+    await aborted(signal);
+  },
   async hangs() {
     await new Promise(() => setInterval(() => {}, 1_000));
   },

@@ -1,0 +1,62 @@
+/**
+ * What is to become of a match of a rule, or of a meaning of one, that is not in force here. While
+ * rules are rolled out two detectors differ for some seconds, and nothing may be judged by what it was
+ * not made for:
+ *
+ * - one that was in force here before is **outdated**: its maker has not changed yet, or it has waited
+ *   on the topic. It is left out and counted; for whoever has changed back, too, until all have;
+ * - any other is probably of rules that are on their way. The partition is **held** before it, while
+ *   the rules are looked at again: so it is judged in its place, as if they had always been there;
+ * - where they do not come within `HOLD_MS`, it is set **apart**, as a dead letter with all it says,
+ *   and what comes of the same rule, too, until the rules change. For as long again nothing else is
+ *   waited for, so that a partition stands still for half of the time at most.
+ *
+ * Pure; the clock is an argument. One for all partitions of a process.
+ */
+
+export type Unknown = 'outdated' | 'hold' | 'apart';
+
+/** Rules are rolled out to all detectors within this. */
+export const HOLD_MS = 30_000;
+/** Nobody has asked for so long: what was waited for is not waited for any more. */
+const SILENT_MS = 5_000;
+/** Meanings that are remembered; a match that has waited behind so many changes is set apart. */
+const FORMER_MAX = 100_000;
+
+export class PlanHold {
+  /** Every meaning that was ever in force here, the oldest first. */
+  readonly #former = new Set<string>();
+  readonly #apart = new Set<string>();
+  #sinceMs: number | null = null;
+  #askedMs = Number.NEGATIVE_INFINITY;
+  #restUntilMs = Number.NEGATIVE_INFINITY;
+
+  /** These are in force from now on. */
+  inForce(plans: Iterable<string>): void {
+    for (const plan of plans) {
+      this.#former.delete(plan);
+      this.#former.add(plan);
+    }
+    for (const plan of this.#former) {
+      if (this.#former.size <= FORMER_MAX) break;
+      this.#former.delete(plan);
+    }
+    this.#apart.clear();
+    this.#sinceMs = null;
+    this.#restUntilMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /** @param plan fingerprint of a meaning that is not in force */
+  of(plan: string, nowMs: number): Unknown {
+    if (this.#former.has(plan)) return 'outdated';
+    if (this.#apart.has(plan) || nowMs < this.#restUntilMs) return 'apart';
+    if (nowMs - this.#askedMs > SILENT_MS) this.#sinceMs = null;
+    this.#askedMs = nowMs;
+    this.#sinceMs ??= nowMs;
+    if (nowMs - this.#sinceMs < HOLD_MS) return 'hold';
+    this.#apart.add(plan);
+    this.#sinceMs = null;
+    this.#restUntilMs = nowMs + HOLD_MS;
+    return 'apart';
+  }
+}

@@ -1,0 +1,45 @@
+/** What becomes of matches of rules that are not in force: waited for, but never for long. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { HOLD_MS, PlanHold } from '../../../services/detector/stream/plan-hold.ts';
+
+describe('a match of a rule that is not in force', () => {
+  it('is outdated where its rule was in force before', () => {
+    const hold = new PlanHold();
+    hold.inForce(['old']);
+    hold.inForce(['new']);
+    assert.equal(hold.of('old', 0), 'outdated');
+  });
+
+  it('is waited for, then set apart, with all that come of it until the rules change', () => {
+    const hold = new PlanHold();
+    hold.inForce(['here']);
+    for (let ms = 0; ms < HOLD_MS; ms += 1_000) assert.equal(hold.of('there', ms), 'hold');
+    assert.equal(hold.of('there', HOLD_MS), 'apart');
+    assert.equal(hold.of('there', 10 * HOLD_MS), 'apart');
+    hold.inForce(['here', 'another']);
+    assert.equal(hold.of('there', 10 * HOLD_MS), 'hold');
+  });
+
+  it('is waited for from the beginning where the last wait was broken off', () => {
+    const hold = new PlanHold();
+    assert.equal(hold.of('there', 0), 'hold');
+    assert.equal(hold.of('there', 2 * HOLD_MS), 'hold');
+  });
+
+  it('holds a partition for half of the time at most, however many such rules there are', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(40), { minLength: 1, maxLength: 60 }), (plans) => {
+        const hold = new PlanHold();
+        let nowMs = 0;
+        let heldMs = 0;
+        for (const plan of plans) {
+          for (; hold.of(String(plan), nowMs) === 'hold'; nowMs += 1_000) heldMs += 1_000;
+          nowMs += 500;
+        }
+        assert.ok(heldMs <= nowMs / 2 + HOLD_MS, `${heldMs} of ${nowMs} ms`);
+      }),
+    );
+  });
+});
