@@ -13,6 +13,7 @@ import type { VerifyOptions } from '../../services/verifier/verify.ts';
 import { Bucket } from '../double/bucket.ts';
 import { bucketSource } from './bucket-source.ts';
 import { findingsIn } from './findings-in.ts';
+import { FORGED } from './forged-histories.ts';
 import {
   NAME,
   PREFIX,
@@ -36,6 +37,8 @@ const findings = (
   { bucket }: Pick<SmallArchive, 'bucket'>,
   changes: Partial<VerifyOptions> = {},
 ): Promise<Finding[]> => findingsIn(bucketSource(bucket), changes);
+
+const KINDS = [...TAMPERINGS, ...FORGED];
 
 describe('verify', () => {
   test('finds nothing in an archive that nobody touched', async () => {
@@ -79,11 +82,18 @@ describe('verify', () => {
     assert.ok(codes.has('checkpoint_signature'), [...codes].join());
   });
 
-  for (const [what, codes, act] of TAMPERINGS) {
+  test('knows forty kinds of tampering at least, each once', () => {
+    const kinds = new Set(KINDS.map(([what]) => what));
+    assert.equal(kinds.size, KINDS.length);
+    assert.ok(kinds.size >= 40, `${kinds.size}`);
+  });
+
+  for (const [what, codes, act] of KINDS) {
     test(`finds ${what}`, async () => {
       const archive = await scene();
-      await act(archive);
-      const found = await findings(archive);
+      const kept: Buffer[] = [];
+      await act(archive, kept);
+      const found = await findings(archive, { kept });
       const names = new Set(found.map(({ code }) => code));
       for (const code of codes) assert.ok(names.has(code as never), `${[...names]} lack ${code}`);
       assert.equal(exitCodeOf(found), 1);
