@@ -1028,7 +1028,11 @@ def check_tlog_proof(text, leaf, keys):
     lines = top.split("\n")
     if lines[0] != "c2sp.org/tlog-proof@v1":
         raise Bad("not a tlog-proof")
-    lines = [line for line in lines[1:] if not line.startswith("extra ")]
+    lines = lines[1:]
+    if lines and lines[0].startswith("extra "):
+        unb64(lines.pop(0)[6:])
+    if not lines:
+        raise Bad("a proof without an index")
     index = re.fullmatch(r"index (0|[1-9]\d*)", lines[0])
     if index is None:
         raise Bad("a proof without an index")
