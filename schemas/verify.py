@@ -676,6 +676,7 @@ class Verification:
         self.findings, self.seen = [], set()
         self.told, self.rotated, self.pending, self.sizes = {}, {}, None, {}
         self.limits = {}
+        self.roots, self.wanted = {}, {}
 
     def find(self, code, key, expected, found, version=""):
         fact = (code, key, version, str(found))
@@ -733,6 +734,10 @@ class Verification:
                 self.partition(log, logs.get(log), segments.get(log, {}))
             elif log not in ("keys", "root"):
                 self.log(log, logs[log], lambda *_: None)
+        for sequence, wanted in self.wanted.items():
+            for path in self.roots.get(sequence, ()):
+                for sealed in wanted:
+                    self.evidence_protection(sealed, path)
         for log, told in self.told.items():
             if log.startswith("partition/") and log not in logs and max(size for size, _, _ in told) > 0:
                 self.find("truncated", prefix + "evidence/" + log + "/", "%d leaves" % max(told)[0], "nothing")
@@ -874,6 +879,7 @@ class Verification:
             self.find("stamp_missing", key, "a time stamp within a day, over it or a later root", "none")
 
         def each(leaf, path, version):
+            self.roots.setdefault(leaf["sequence"], []).append(path)
             check_root_leaf(leaf)
             if state["time"] is not None and leaf["time"] <= state["time"]:
                 self.find("root_order", path, "a time after " + state["time"], leaf["time"])
@@ -890,6 +896,7 @@ class Verification:
                 self.told.setdefault(log, []).append((size, unb64(root, 32), "root %d" % leaf["sequence"]))
 
         def signed(size, kinds, key):
+            self.roots.setdefault(size - 1, []).append(kinds["note"])
             rotated = self.rotated.get(key.vkey)
             if rotated is not None and state["time"] is not None and seconds(state["time"]) > rotated + 3600:
                 self.find("signed_after_rotation", kinds["note"], "its successor's signature", key.vkey)
@@ -928,7 +935,10 @@ class Verification:
             missing(key)
 
     def partition(self, log, files, segments):
-        self.next, left = 0, dict(segments)
+        self.next, left, self.sealed, rooted = 0, dict(segments), None, {}
+        for size, _, by in self.told.get(log, []):
+            if by.startswith("root "):
+                rooted.setdefault(size, int(by[5:]))
 
         def each(leaf, path, version):
             check_manifest(leaf)
@@ -939,7 +949,10 @@ class Verification:
             if leaf["kind"] == "anomaly":
                 self.find("anomaly", path, "none", json.dumps(leaf["anomaly"]), version["versionId"])
                 return
-            self.evidence_protection(leaf, path, version)
+            self.sealed = leaf["retention"]
+            self.evidence_protection(self.sealed, path)
+            if leaf["sequence"] + 1 in rooted:
+                self.wanted.setdefault(rooted[leaf["sequence"] + 1], []).append(self.sealed)
             for offset in [one for one in left if one < first]:
                 self.planted(left.pop(offset))
             name = "%sdata/%s/%020d.avro" % (self.archive.prefix, log[len("partition/"):], first)
@@ -952,7 +965,7 @@ class Verification:
                 self.segment(leaf, key, segment, data)
 
         if files is not None:
-            self.log(log, files, each)
+            self.log(log, files, each, lambda size, kinds, key: self.evidence_protection(self.sealed, kinds["note"]))
         unsealed = []
         for offset, key in sorted(left.items()):
             if files is not None and (self.next is None or offset < self.next):
@@ -963,9 +976,9 @@ class Verification:
         if unsealed:
             self.find("segment_unsealed", unsealed[0], "a manifest of each", "%d segments without" % len(unsealed))
 
-    def evidence_protection(self, leaf, path, version):
-        sealed = leaf["retention"]
-        if sealed is None or not self.archive.listed:
+    def evidence_protection(self, sealed, path):
+        version = self.only(path)
+        if sealed is None or not self.archive.listed or version is None:
             return
         now = version.get("retention")
         if (now is None or (sealed["mode"] == "COMPLIANCE" and now["mode"] != "COMPLIANCE")
@@ -1031,7 +1044,11 @@ def check_tlog_proof(text, leaf, keys):
     lines = top.split("\n")
     if lines[0] != "c2sp.org/tlog-proof@v1":
         raise Bad("not a tlog-proof")
-    lines = [line for line in lines[1:] if not line.startswith("extra ")]
+    lines = lines[1:]
+    if lines and lines[0].startswith("extra "):
+        unb64(lines.pop(0)[6:])
+    if not lines:
+        raise Bad("a proof without an index")
     index = re.fullmatch(r"index (0|[1-9]\d*)", lines[0])
     if index is None:
         raise Bad("a proof without an index")

@@ -26,7 +26,11 @@ export function parseTlogProof(text: string): TlogProof {
   if (end < 0) throw new NoteError('a proof has an empty line before its checkpoint');
   const lines = text.slice(0, end).split('\n');
   if (lines.shift() !== HEADER) throw new NoteError(`a proof begins with ${HEADER}`);
-  if (lines[0]?.startsWith('extra ') === true) lines.shift();
+  const extra =
+    lines[0]?.startsWith('extra ') === true ? lines.shift()!.slice('extra '.length) : '';
+  if (Buffer.from(extra, 'base64').toString('base64') !== extra) {
+    throw new NoteError('the extra data of a proof is not base64');
+  }
   const index = /^index (0|[1-9]\d*)$/.exec(lines.shift() ?? '')?.[1];
   if (index === undefined || !Number.isSafeInteger(Number(index))) {
     throw new NoteError('a proof tells the index of its leaf');

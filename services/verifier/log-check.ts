@@ -16,6 +16,8 @@ export interface ToldSize {
   root: Buffer;
   /** Where that was told. */
   by: string;
+  /** Sequence of the root that told it. */
+  rootSequence?: number;
 }
 
 export interface LogCheckOptions {
@@ -29,7 +31,7 @@ export interface LogCheckOptions {
   /** Called for every leaf that is whole, in order; its problems are its own. */
   leaf?: (bytes: Buffer, head: LeafHead, version: SourceVersion) => Promise<void>;
   /** Called for every checkpoint that is signed by a trusted key and of this tree. */
-  signed?: (size: number, note: Buffer, by: Verifier) => Promise<void>;
+  signed?: (size: number, note: Buffer, by: Verifier, version: SourceVersion) => Promise<void>;
   /** Time stamp or witness lines of a checkpoint: `suffix` is `tsr` or `witness`. */
   beside?: (size: number, suffix: 'tsr' | 'witness', bytes: Buffer, key: string) => Promise<void>;
 }
@@ -212,7 +214,7 @@ class LogCheck {
       }
       this.#signedSize = size;
       this.#signedBy = by;
-      await this.#options.signed?.(size, bytes, by);
+      await this.#options.signed?.(size, bytes, by, version);
     } catch (error) {
       if (!(error instanceof NoteError)) throw error;
       bad('checkpoint_invalid', 'a checkpoint', error.message);

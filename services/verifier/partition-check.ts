@@ -6,6 +6,7 @@ import type { WrappingKey } from '../../schemas/envelope.ts';
 import { LeafError, type LeafHead } from '../../schemas/evidence/leaf.ts';
 import { type ManifestBody, parseManifest } from '../../schemas/evidence/manifest.ts';
 import { type PartitionAddress, parseSlotKey, slotKey } from '../../schemas/layout.ts';
+import type { EvidenceProtection } from './evidence-protection.ts';
 import type { FindingCode } from './findings.ts';
 import {
   type CheckedLog,
@@ -14,7 +15,7 @@ import {
   onlyVersion,
   planted,
 } from './log-check.ts';
-import { checkSegment, isProtectedLike } from './segment-check.ts';
+import { checkSegment } from './segment-check.ts';
 import type { KeyVersions, Peekable, SourceVersion } from './source.ts';
 
 export interface PartitionSummary extends CheckedLog {
@@ -36,6 +37,7 @@ export interface PartitionCheckOptions
   extends Pick<LogCheckOptions, 'source' | 'prefix' | 'report' | 'verifiers' | 'told' | 'signed'> {
   log: string;
   address: PartitionAddress;
+  protection: EvidenceProtection;
   deep: boolean;
   /** What opens encrypted segments. */
   unwrap: readonly WrappingKey[];
@@ -53,9 +55,14 @@ export async function checkPartition(
   options: PartitionCheckOptions,
 ): Promise<PartitionSummary> {
   const check = new PartitionCheck(segments, options);
+  options.protection.partition(options.told);
   const checked = await checkLog(keys, {
     ...options,
     leaf: (bytes, head, version) => check.manifest(bytes, head, version),
+    signed: async (size, note, by, version) => {
+      await options.protection.checkpoint(version);
+      await options.signed?.(size, note, by, version);
+    },
   });
   return check.end(checked);
 }
@@ -104,7 +111,7 @@ class PartitionCheck {
       this.#find('anomaly', leaf.key, 'none', `${reason}: ${key}: ${detail}`, leaf.versionId);
       return;
     }
-    await this.#evidenceProtection(leaf, body);
+    await this.#options.protection.manifest(head.sequence, body.retention, leaf);
     const segment = await this.#segmentOf(body);
     if (segment === null) return;
     const { concurrency, progress } = this.#options;
@@ -122,17 +129,6 @@ class PartitionCheck {
     void work.then(() => this.#running.delete(work));
     if (this.#running.size >= concurrency) await Promise.race(this.#running);
     if (this.#failure !== undefined) throw this.#failure;
-  }
-
-  async #evidenceProtection(leaf: SourceVersion, body: ManifestBody): Promise<void> {
-    if (body.retention === null) return;
-    const now = await this.#options.source.protection(leaf);
-    if (now === null || isProtectedLike(now, body.retention)) return;
-    const expected = `${body.retention.mode} until ${body.retention.until} at least`;
-    const { retention } = now;
-    const found =
-      retention === null ? 'no retention' : `${retention.mode} until ${retention.until}`;
-    this.#find('retention_differs', leaf.key, expected, found, leaf.versionId);
   }
 
   /** The segment of a manifest; whatever lies before it was planted. */

@@ -7,7 +7,7 @@ import { parseRootLeaf, ROOT_LOG, type RootBody } from '../../schemas/evidence/r
 import { isTimely, type StampVerdict } from '../../schemas/evidence/time-stamp.ts';
 import type { FindingCode } from './findings.ts';
 import { type CheckedLog, checkLog, type LogCheckOptions, type ToldSize } from './log-check.ts';
-import type { KeyVersions, Peekable } from './source.ts';
+import type { KeyVersions, Peekable, SourceVersion } from './source.ts';
 
 export interface RootCheckOptions
   extends Pick<LogCheckOptions, 'source' | 'prefix' | 'report' | 'verifiers' | 'told'> {
@@ -21,6 +21,8 @@ export interface RootCheckOptions
   rotated: ReadonlyMap<string, number>;
   /** Called for each root in order: its hour, seconds since the epoch, and the size of each log. */
   sizesAt: (time: number, sizes: ReadonlyMap<string, number>) => void;
+  /** Called for each leaf, and for each checkpoint that is good, with the root it is about. */
+  met: (sequence: number, version: SourceVersion) => void;
 }
 
 export interface RootSummary extends CheckedLog {
@@ -40,7 +42,9 @@ export async function checkRoots(
   const checked = await checkLog(keys, {
     ...options,
     log: ROOT_LOG,
-    leaf: async (bytes, head, { key, versionId }) => {
+    leaf: async (bytes, head, version) => {
+      const { key, versionId } = version;
+      options.met(head.sequence, version);
       try {
         check.leaf(parseRootLeaf(bytes).body, head.sequence, key);
       } catch (error) {
@@ -50,7 +54,10 @@ export async function checkRoots(
         options.report({ code: 'leaf_invalid', key, versionId, expected, found });
       }
     },
-    signed: async (size, note, by) => check.signed(size, note, by.vkey),
+    signed: async (size, note, by, version) => {
+      options.met(size - 1, version);
+      check.signed(size, note, by.vkey);
+    },
     beside: async (size, suffix, bytes, key) =>
       suffix === 'tsr' ? check.stamp(size, bytes, key) : check.witness(size, bytes, key),
   });
@@ -86,7 +93,7 @@ class RootCheck {
         this.#find('root_order', key, `${log} of ${before} at least`, String(size));
       sizes.set(log, size);
       const by = `root ${sequence} of ${time}`;
-      this.#tell(log, { size, root: Buffer.from(root, 'base64'), by });
+      this.#tell(log, { size, root: Buffer.from(root, 'base64'), by, rootSequence: sequence });
     }
     for (const [log, size] of this.#sizes) {
       if (!sizes.has(log)) this.#find('root_order', key, `${log} of ${size} at least`, 'not told');

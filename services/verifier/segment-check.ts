@@ -14,7 +14,6 @@ import { secondsOf } from '../../schemas/evidence/leaf.ts';
 import {
   type ManifestBody,
   manifestOf,
-  type Protection,
   type SegmentDigest,
 } from '../../schemas/evidence/manifest.ts';
 import { sha256 } from '../../schemas/evidence/merkle.ts';
@@ -170,13 +169,4 @@ async function checkProtection(
   const one = JSON.stringify(wanted);
   const other = JSON.stringify(now.encryption);
   if (one !== other) find('encryption_differs', one, other);
-}
-
-/** Whether an object of the evidence is protected as long as the segment it speaks of. */
-export function isProtectedLike(now: Protection, sealed: ManifestBody['retention']): boolean {
-  if (sealed === null) return true;
-  const { retention } = now;
-  if (retention === null) return false;
-  if (sealed.mode === 'COMPLIANCE' && retention.mode !== 'COMPLIANCE') return false;
-  return secondsOf(retention.until)! >= secondsOf(sealed.until)!;
 }

@@ -22,6 +22,7 @@ import { NoteError, type Verifier } from '../../schemas/evidence/note.ts';
 import { ROOT_LOG } from '../../schemas/evidence/root-leaf.ts';
 import { parseSlotKey } from '../../schemas/layout.ts';
 import { Failure } from '../runtime/errors.ts';
+import { EvidenceProtection } from './evidence-protection.ts';
 import { type Finding, type FindingCode, onlyOnce } from './findings.ts';
 import { type CheckedLog, checkLog, onlyVersion, planted, type ToldSize } from './log-check.ts';
 import { checkPartition, type PartitionSummary } from './partition-check.ts';
@@ -84,11 +85,13 @@ class Run {
   #pending: { size: number; time: number; from: Verifier; to: Verifier } | null = null;
   /** Of keys that were rotated away: what they may have signed of each log, by the roots. */
   readonly #limits = new Map<string, ReadonlyMap<string, number>>();
+  readonly #protection: EvidenceProtection;
   #bytes = 0;
 
   constructor(options: VerifyOptions) {
     this.#options = options;
     this.#report = onlyOnce(options.found);
+    this.#protection = new EvidenceProtection(options.source, this.#report);
     this.#trusted = [...options.verifiers];
   }
 
@@ -101,6 +104,7 @@ class Run {
     // What the roots and the notes that were kept tell of the keys: they were read before both.
     await checkLog(this.#keysOf(KEYS_LOG), this.#common(KEYS_LOG));
     const partitions = await this.#partitions();
+    await this.#protection.roots();
     const statements = [{ log: KEYS_LOG, ...keys }];
     for (const log of STATEMENT_LOGS) {
       if (log === KEYS_LOG || log === ROOT_LOG) continue;
@@ -141,6 +145,7 @@ class Run {
       judgeWitness,
       expectStamps,
       rotated: this.#rotated,
+      met: (sequence, version) => this.#protection.root(sequence, version),
       sizesAt: (time, sizes) => {
         for (const [vkey, rotated] of this.#rotated) {
           if (time <= rotated + DAY_S) this.#limits.set(vkey, sizes);
@@ -228,6 +233,7 @@ class Run {
         ...this.#common(log),
         signed: async (size, _, by) => this.#inForce(log, size, by),
         address,
+        protection: this.#protection,
         deep,
         unwrap,
         concurrency,

@@ -54,13 +54,14 @@ export function replace(bucket: Bucket, key: string, bytes: Buffer | null): void
   if (bytes !== null) bucket.put(key, bytes, { retention });
 }
 
-function changed(bucket: Bucket, key: string, from: string, to: string): void {
+export function changed(bucket: Bucket, key: string, from: string, to: string): void {
   const text = bucket.current(key)!.bytes!.toString('latin1');
   assert.ok(text.includes(from), `${key} has ${from}`);
   replace(bucket, key, Buffer.from(text.replace(from, to), 'latin1'));
 }
 
-export type Tampering = (archive: SmallArchive) => Promise<void> | void;
+/** `kept` takes the checkpoints that somebody had elsewhere, where only they show what was done. */
+export type Tampering = (archive: SmallArchive, kept: Buffer[]) => Promise<void> | void;
 
 /** Hands over to another key at the start of the day. */
 async function rotated({ store }: SmallArchive): Promise<Signer> {

@@ -14,6 +14,7 @@ import { type Signer, verifierOf } from '../../schemas/evidence/note.ts';
 import { recordBaseline } from '../../services/posture/baseline.ts';
 import { prove } from '../../services/verifier/prove.ts';
 import { POSTURE } from '../posture/a-posture.ts';
+import { FORGED } from './forged-histories.ts';
 import {
   NAME,
   PREFIX,
@@ -47,11 +48,17 @@ describe('verify.py', { skip }, () => {
     }
   });
 
-  for (const [what, codes, act] of TAMPERINGS) {
+  for (const [what, codes, act] of [...TAMPERINGS, ...FORGED]) {
     test(`agrees on ${what}`, async () => {
       const archive = await scene();
-      await act(archive);
-      const [ours, theirs] = await read(archive, true);
+      const kept: Buffer[] = [];
+      await act(archive, kept);
+      const args = kept.flatMap((note, at) => {
+        const file = join(root, `kept-${at}.note`);
+        writeFileSync(file, note);
+        return ['--from', file];
+      });
+      const [ours, theirs] = await both(archive, { deep: true, kept }, ['--deep', ...args]);
       assert.deepEqual(theirs, ours);
       for (const code of codes)
         assert.ok(
