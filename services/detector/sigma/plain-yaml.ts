@@ -7,6 +7,7 @@
  * What is answered is what the library gives, trees and places alike; a test holds the two to each
  * other on the shipped rules and on a great many broken ones.
  */
+import { LineCursor } from './line-cursor.ts';
 import type { Entry, MapTree, ScalarTree, SeqTree, Source, Tree } from './tree.ts';
 
 /** Deeper nesting, and more repeated values in a document, are the library's to judge. */
@@ -46,31 +47,25 @@ export function readPlainYaml(source: Source, text: string): Tree[] | null {
   }
 }
 
-class PlainReader {
+class PlainReader extends LineCursor {
   readonly #source: Source;
-  readonly #text: string;
-  /** Of the line that is read: where it starts and ends, and where its first character is. */
-  #start = 0;
-  #end = 0;
-  #at = 0;
   #depth = 0;
   /** Values of the document that have a name, and how many come again. */
   #named = new Map<string, Tree>();
   #aliases = 0;
 
   constructor(source: Source, text: string) {
+    super(text);
     this.#source = source;
-    this.#text = text;
-    this.#enter(0);
   }
 
   documents(): Tree[] | null {
     const trees: Tree[] = [];
     for (;;) {
-      this.#significant();
-      if (this.#isOver) break;
-      if (this.#isMark) this.#next();
-      else if (this.#column !== 0) throw new NotPlain();
+      this.significant();
+      if (this.isOver) break;
+      if (this.isMark) this.next();
+      else if (this.column !== 0) throw new NotPlain();
       else trees.push(this.#document());
     }
     return trees.length === 0 ? null : trees;
@@ -82,52 +77,11 @@ class PlainReader {
     return this.#map();
   }
 
-  // --- lines --------------------------------------------------------------------------------------
-
-  get #isOver(): boolean {
-    return this.#start >= this.#text.length;
-  }
-
-  get #column(): number {
-    return this.#at - this.#start;
-  }
-
-  /** A line between documents. */
-  get #isMark(): boolean {
-    return this.#text.startsWith('---', this.#start) && this.#end === this.#start + 3;
-  }
-
-  #enter(start: number): void {
-    const end = this.#text.indexOf('\n', start);
-    this.#start = start;
-    this.#end = end < 0 ? this.#text.length : end;
-    this.#at = start;
-    while (this.#at < this.#end && this.#text[this.#at] === ' ') this.#at += 1;
-  }
-
-  #next(): void {
-    this.#enter(Math.min(this.#end + 1, this.#text.length));
-  }
-
-  get #isBlank(): boolean {
-    return this.#at === this.#end;
-  }
-
-  /** To the next line that is neither blank nor a comment. */
-  #significant(): void {
-    while (!this.#isOver && (this.#isBlank || this.#text[this.#at] === '#')) this.#next();
-  }
-
-  /** Whether the line goes on with something that belongs into a block at this column or deeper. */
-  #isWithin(column: number): boolean {
-    return !this.#isOver && this.#column >= column && !this.#isMark;
-  }
-
   /** Behind a value that ends on its line. What is deeper would belong to it. */
   #leave(column: number): void {
-    this.#next();
-    this.#significant();
-    if (this.#isWithin(column + 1)) throw new NotPlain();
+    this.next();
+    this.significant();
+    if (this.isWithin(column + 1)) throw new NotPlain();
   }
 
   // --- blocks -------------------------------------------------------------------------------------
@@ -135,41 +89,40 @@ class PlainReader {
   /** The map whose first key is here; its other keys are in the same column. */
   #map(): MapTree {
     this.#deeper();
-    const column = this.#column;
-    const at = this.#at;
+    const column = this.column;
+    const at = this.at;
     const entries: Entry[] = [];
     const names = new Set<string>();
     do {
-      if (this.#column !== column) throw new NotPlain();
-      const key = this.#key(this.#at);
+      if (this.column !== column) throw new NotPlain();
+      const key = this.#key(this.at);
       if (names.has(key.text)) throw new NotPlain();
       names.add(key.text);
-      this.#at = this.#blanks(key.at + key.text.length + 1);
+      this.at = this.blanks(key.at + key.text.length + 1);
       entries.push({ key, value: this.#value(column, true) });
-    } while (this.#isWithin(column));
+    } while (this.isWithin(column));
     this.#depth -= 1;
     return { kind: 'map', source: this.#source, at, entries };
   }
 
   #seq(): SeqTree {
     this.#deeper();
-    const column = this.#column;
-    const at = this.#at;
+    const column = this.column;
+    const at = this.at;
     const items: Tree[] = [];
     do {
-      if (this.#column !== column) throw new NotPlain();
-      this.#at = this.#blanks(this.#at + 1);
-      if (this.#at < this.#end && this.#isKey(this.#at)) items.push(this.#map());
+      if (this.column !== column) throw new NotPlain();
+      this.at = this.blanks(this.at + 1);
+      if (this.at < this.end && this.#isKey(this.at)) items.push(this.#map());
       else items.push(this.#value(column, false));
-    } while (this.#isWithin(column) && this.#isItem);
+    } while (this.isWithin(column) && this.#isItem);
     this.#depth -= 1;
     return { kind: 'seq', source: this.#source, at, items };
   }
 
   get #isItem(): boolean {
     return (
-      this.#text[this.#at] === '-' &&
-      (this.#at + 1 === this.#end || this.#text[this.#at + 1] === ' ')
+      this.text[this.at] === '-' && (this.at + 1 === this.end || this.text[this.at + 1] === ' ')
     );
   }
 
@@ -179,8 +132,8 @@ class PlainReader {
   }
 
   #unnamed(column: number, isEntry: boolean): Tree {
-    const first = this.#text[this.#at];
-    if (this.#isBlank || first === '#') return this.#below(column, isEntry);
+    const first = this.text[this.at];
+    if (this.isBlank || first === '#') return this.#below(column, isEntry);
     if (first === '|' || first === '>') return this.#folded(column);
     const value = this.#inline();
     this.#leave(column);
@@ -188,33 +141,33 @@ class PlainReader {
   }
 
   #below(column: number, isEntry: boolean): Tree {
-    this.#next();
-    this.#significant();
+    this.next();
+    this.significant();
     // A list may stand in the column of its key.
-    if (!this.#isWithin(isEntry ? column : column + 1)) throw new NotPlain();
+    if (!this.isWithin(isEntry ? column : column + 1)) throw new NotPlain();
     if (this.#isItem) return this.#seq();
-    if (this.#column === column) throw new NotPlain();
+    if (this.column === column) throw new NotPlain();
     return this.#map();
   }
 
   /** A text over several lines, as they are (`|`) or joined (`>`). */
   #folded(column: number): ScalarTree {
-    const at = this.#at;
-    const header = this.#text.slice(at, this.#end).trimEnd();
+    const at = this.at;
+    const header = this.text.slice(at, this.end).trimEnd();
     if (!/^[|>]-?$/.test(header)) throw new NotPlain();
-    this.#next();
-    const indent = this.#column;
-    if (this.#isOver || this.#isBlank || indent <= column) throw new NotPlain();
+    this.next();
+    const indent = this.column;
+    if (this.isOver || this.isBlank || indent <= column) throw new NotPlain();
     const lines: string[] = [];
-    while (!this.#isOver && (this.#isBlank || this.#column > column)) {
-      const line = this.#text.slice(Math.min(this.#start + indent, this.#end), this.#end);
-      const isOdd = this.#isBlank ? line !== '' : this.#column < indent || line.endsWith(' ');
+    while (!this.isOver && (this.isBlank || this.column > column)) {
+      const line = this.text.slice(Math.min(this.start + indent, this.end), this.end);
+      const isOdd = this.isBlank ? line !== '' : this.column < indent || line.endsWith(' ');
       if (isOdd || (header[0] === '>' && line.startsWith(' '))) throw new NotPlain();
       lines.push(line);
-      this.#next();
+      this.next();
     }
-    if (this.#isOver && !this.#text.endsWith('\n')) throw new NotPlain();
-    this.#significant();
+    if (this.isOver && !this.text.endsWith('\n')) throw new NotPlain();
+    this.significant();
     const whole = lines.join('\n').replace(/\n+$/, '');
     // A line end alone is a blank; of several one less are kept.
     const body =
@@ -235,21 +188,21 @@ class PlainReader {
 
   /** A value that ends on this line, with nothing but a comment behind it. */
   #inline(): Tree {
-    const first = this.#text[this.#at];
+    const first = this.text[this.at];
     if (!'[{"\'*'.includes(first ?? '-')) {
-      const rest = this.#text.slice(this.#at, this.#end);
+      const rest = this.text.slice(this.at, this.end);
       const comment = COMMENT.exec(rest)?.index ?? rest.length;
-      return this.#plain(this.#at, this.#at + comment);
+      return this.#plain(this.at, this.at + comment);
     }
     const value = this.#flow(true);
-    const behind = this.#text.slice(this.#at, this.#end);
+    const behind = this.text.slice(this.at, this.end);
     if (!/^ *(?: #|$)/.test(behind)) throw new NotPlain();
     return value;
   }
 
   /** A value in braces or quotes, or inside them; `#at` is behind it then. */
   #flow(isOuter: boolean): Tree {
-    switch (this.#text[this.#at]) {
+    switch (this.text[this.at]) {
       case '*':
         return this.#alias();
       case '{':
@@ -261,25 +214,25 @@ class PlainReader {
         return this.#quoted();
     }
     if (isOuter) throw new NotPlain();
-    const start = this.#at;
+    const start = this.at;
     let end = start;
-    while (end < this.#end && !',[]{}'.includes(this.#text[end]!)) end += 1;
-    this.#at = end;
+    while (end < this.end && !',[]{}'.includes(this.text[end]!)) end += 1;
+    this.at = end;
     return this.#plain(start, end);
   }
 
   #flowMap(): MapTree {
     this.#deeper();
-    const at = this.#at;
+    const at = this.at;
     const entries: Entry[] = [];
     const names = new Set<string>();
     this.#elements('}', () => {
-      const isQuoted = '"\''.includes(this.#text[this.#at] ?? ' ');
-      const key = isQuoted ? this.#quoted() : this.#key(this.#at);
-      const end = isQuoted ? this.#at : this.#at + key.text.length;
-      if (names.has(key.text) || !this.#text.startsWith(': ', end)) throw new NotPlain();
+      const isQuoted = '"\''.includes(this.text[this.at] ?? ' ');
+      const key = isQuoted ? this.#quoted() : this.#key(this.at);
+      const end = isQuoted ? this.at : this.at + key.text.length;
+      if (names.has(key.text) || !this.text.startsWith(': ', end)) throw new NotPlain();
       names.add(key.text);
-      this.#at = this.#blanks(end + 1);
+      this.at = this.blanks(end + 1);
       entries.push({ key, value: this.#withName(() => this.#flow(false)) });
     });
     this.#depth -= 1;
@@ -288,7 +241,7 @@ class PlainReader {
 
   #flowSeq(): SeqTree {
     this.#deeper();
-    const at = this.#at;
+    const at = this.at;
     const items: Tree[] = [];
     this.#elements(']', () => void items.push(this.#withName(() => this.#flow(false))));
     this.#depth -= 1;
@@ -297,31 +250,31 @@ class PlainReader {
 
   /** What stands between a bracket and the one that closes it, with a comma between two. */
   #elements(close: string, read: () => void): void {
-    this.#at = this.#blanks(this.#at + 1);
-    if (this.#text[this.#at] === close) {
-      this.#at += 1;
+    this.at = this.blanks(this.at + 1);
+    if (this.text[this.at] === close) {
+      this.at += 1;
       return;
     }
     for (;;) {
-      if (this.#at >= this.#end) throw new NotPlain();
+      if (this.at >= this.end) throw new NotPlain();
       read();
-      this.#at = this.#blanks(this.#at);
-      const sign = this.#text[this.#at];
-      if (this.#at >= this.#end || (sign !== close && sign !== ',')) throw new NotPlain();
-      this.#at += 1;
+      this.at = this.blanks(this.at);
+      const sign = this.text[this.at];
+      if (this.at >= this.end || (sign !== close && sign !== ',')) throw new NotPlain();
+      this.at += 1;
       if (sign === close) return;
       // Without a blank behind it a comma is one all the same, but not in front of everything.
-      if (this.#text[this.#at] !== ' ') throw new NotPlain();
-      this.#at = this.#blanks(this.#at);
+      if (this.text[this.at] !== ' ') throw new NotPlain();
+      this.at = this.blanks(this.at);
     }
   }
 
   /** A value with or without a name in front of it. */
   #withName(read: () => Tree): Tree {
-    ANCHOR.lastIndex = this.#at;
-    const match = ANCHOR.exec(this.#text);
+    ANCHOR.lastIndex = this.at;
+    const match = ANCHOR.exec(this.text);
     if (match === null) return read();
-    this.#at += match[0].length;
+    this.at += match[0].length;
     const value = read();
     if (this.#named.has(match[1]!)) throw new NotPlain();
     this.#named.set(match[1]!, value);
@@ -329,33 +282,33 @@ class PlainReader {
   }
 
   #alias(): Tree {
-    ALIAS.lastIndex = this.#at;
-    const match = ALIAS.exec(this.#text);
+    ALIAS.lastIndex = this.at;
+    const match = ALIAS.exec(this.text);
     const value = match === null ? undefined : this.#named.get(match[1]!);
     this.#aliases += 1;
     if (value === undefined || this.#aliases > ALIASES_MAX) throw new NotPlain();
-    this.#at += match![0].length;
+    this.at += match![0].length;
     return value;
   }
 
   #quoted(): ScalarTree {
-    const at = this.#at;
-    const quote = this.#text[at]!;
+    const at = this.at;
+    const quote = this.text[at]!;
     let value = '';
     let from = at + 1;
     for (let end = from; ; end += 1) {
-      if (end >= this.#end) throw new NotPlain();
-      const sign = this.#text[end];
-      const isDoubled = sign === "'" && quote === "'" && this.#text[end + 1] === "'";
+      if (end >= this.end) throw new NotPlain();
+      const sign = this.text[end];
+      const isDoubled = sign === "'" && quote === "'" && this.text[end + 1] === "'";
       if (sign === quote && !isDoubled) {
-        value += this.#text.slice(from, end);
-        this.#at = end + 1;
+        value += this.text.slice(from, end);
+        this.at = end + 1;
         break;
       }
       if (!isDoubled && (sign !== '\\' || quote === "'")) continue;
-      const meant = isDoubled ? "'" : ESCAPES[this.#text[end + 1] ?? ''];
+      const meant = isDoubled ? "'" : ESCAPES[this.text[end + 1] ?? ''];
       if (meant === undefined) throw new NotPlain();
-      value += this.#text.slice(from, end) + meant;
+      value += this.text.slice(from, end) + meant;
       end += 1;
       from = end + 1;
     }
@@ -373,12 +326,12 @@ class PlainReader {
 
   #isKey(at: number): boolean {
     KEY.lastIndex = at;
-    return KEY.test(this.#text);
+    return KEY.test(this.text);
   }
 
   #key(at: number): ScalarTree {
     KEY.lastIndex = at;
-    const text = KEY.exec(this.#text)?.[0];
+    const text = KEY.exec(this.text)?.[0];
     if (text === undefined || WORDS.has(text) || NUMBER.test(text) || OTHER_NUMBER.test(text)) {
       throw new NotPlain();
     }
@@ -387,9 +340,9 @@ class PlainReader {
 
   /** A text without quotes; what looks like another type is of that. */
   #plain(from: number, to: number): ScalarTree {
-    const text = this.#text.slice(from, to).trimEnd();
+    const text = this.text.slice(from, to).trimEnd();
     PLAIN_START.lastIndex = from;
-    if (text === '' || !PLAIN_START.test(this.#text) || OTHER_NUMBER.test(text))
+    if (text === '' || !PLAIN_START.test(this.text) || OTHER_NUMBER.test(text))
       throw new NotPlain();
     if (/:(?: |$)| #/.test(text)) throw new NotPlain();
     const word = WORDS.get(text);
@@ -400,12 +353,6 @@ class PlainReader {
 
   #scalar(at: number, value: ScalarTree['value'], text: string): ScalarTree {
     return { kind: 'scalar', source: this.#source, at, textAt: at, oneLine: true, value, text };
-  }
-
-  #blanks(from: number): number {
-    let at = from;
-    while (at < this.#end && this.#text[at] === ' ') at += 1;
-    return at;
   }
 
   #deeper(): void {
