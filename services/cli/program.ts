@@ -203,7 +203,7 @@ credential cannot see is checked with the administrator's (setup.*) where it is 
 function addStatus(program: Command, { terminal, finish, config }: CommandContext): void {
   const command = program
     .command('status')
-    .description('show topics, lag, what is sealed and signed, rules and the alerts of the last day')
+    .description('show topics, lag, what is sealed and signed, rules and alerts of the last day')
     .addOption(jsonOption())
     .action(async (options: { json?: true }) => {
       const settings = config();
