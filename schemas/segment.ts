@@ -554,18 +554,18 @@ function readRecord(
   const branch = readLong(cursor);
   // A schema id stands exactly at spliced datums, and there is one per segment.
   if ((branch === VALUE_DATUM) !== (id !== null) || (id !== null && id !== schemaId)) return null;
-  const record = { offset, timestamp, key, headers, schemaId: id };
-  if (branch === VALUE_TOMBSTONE) return { ...record, body: null };
+  const record: SealedRecord = { offset, timestamp, key, headers, schemaId: id, body: null };
+  if (branch === VALUE_TOMBSTONE) return record;
   if (branch === VALUE_OPAQUE) {
-    const body = readBytes(bytes, cursor);
-    return body === null ? null : { ...record, body };
+    record.body = readBytes(bytes, cursor);
+    return record.body === null ? null : record;
   }
   if (branch !== VALUE_DATUM || writerSchema === null) return null;
   const end = writerSchema.walk(bytes, cursor.at, cursor.end);
   if (end < 0) return null;
-  const body = bytes.subarray(cursor.at, end);
+  record.body = bytes.subarray(cursor.at, end);
   cursor.at = end;
-  return { ...record, body };
+  return record;
 }
 
 function readBytes(bytes: Buffer, cursor: Cursor): Buffer | null {

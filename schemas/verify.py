@@ -4,8 +4,8 @@
 Written from evidence.md and segment.md beside this file; it shares no code with lakeseal. It reads a
 folder whose paths are the keys of the bucket, and trusts nothing but the public keys it is given.
 
-    python3 verify.py DIR --key VKEY [--prefix P] [--from NOTE] [--deep] [--json]
-    python3 verify.py --check-proof FILE --key VKEY
+    python3 verify.py DIR --key VKEY [--prefix P] [--from NOTE] [--tsa-ca PEM] [--expect-stamps] [--witness VKEY] [--deep] [--json]
+    python3 verify.py --check-proof FILE --key VKEY [--tsa-ca PEM] [--witness VKEY]
 
 Exit codes: 0 verified (or the proof holds), 1 tampered with (or it does not), 2 incomplete or nothing
 to verify, 3 could not run.
@@ -114,23 +114,34 @@ def is_included(index, size, node, path, root):
 
 # --- keys and notes ------------------------------------------------------------------------------
 
+def openssl(arguments):
+    """Whether it is content, and what it says."""
+    try:
+        done = subprocess.run(["openssl"] + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    except OSError as error:
+        raise CannotRun("openssl cannot be run: %s" % error)
+    return done.returncode == 0, done.stdout.decode("utf-8", "replace")
+
+
 class Key:
-    def __init__(self, vkey):
+    def __init__(self, vkey, witness=False):
         parts = vkey.strip().split("+", 2)
         if len(parts) != 3 or not re.fullmatch("[0-9a-f]{8}", parts[1]):
             raise Bad("a public key looks like NAME+KEYID+KEY")
         self.vkey, self.name, self.id = vkey.strip(), parts[0], bytes.fromhex(parts[1])
         material = unb64(parts[2])
         self.type, body = material[0], material[1:]
-        if self.type == 1 and len(body) == 32:
+        if self.type in (1, 4) and len(body) == 32:
             self.der = ED25519_SPKI + body
-            made = sha256(self.name.encode() + b"\n\1" + body)[:4]
+            made = sha256(self.name.encode() + b"\n" + material)[:4]
         elif self.type == 2:
             self.der, made = body, sha256(body)[:4]
         else:
             raise Bad("a public key of an unknown type")
         if made != self.id:
             raise Bad("the key id is not that of this name and key")
+        if (self.type == 4) != witness:
+            raise Bad("a witness has a key of type 04, and nobody else")
         self.known = {}
 
     def signed(self, text, signature):
@@ -140,22 +151,22 @@ class Key:
         return self.known[fact]
 
     def ask(self, text, signature):
+        if self.type == 4:
+            time = int.from_bytes(signature[:8], "big")
+            text, signature = b"cosignature/v1\ntime %d\n" % time + text, signature[8:]
         with tempfile.TemporaryDirectory() as folder:
             names = {}
             for name, data in (("key", self.der), ("sig", signature), ("text", text)):
                 names[name] = os.path.join(folder, name)
                 with open(names[name], "wb") as file:
                     file.write(data)
-            if self.type == 1:
+            if self.type != 2:
                 command = ["openssl", "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", names["key"],
                            "-rawin", "-in", names["text"], "-sigfile", names["sig"]]
             else:
                 command = ["openssl", "dgst", "-sha256", "-verify", names["key"], "-keyform", "DER",
                            "-signature", names["sig"], names["text"]]
-            try:
-                return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
-            except OSError as error:
-                raise CannotRun("openssl cannot be run: %s" % error)
+            return openssl(command[1:])[0]
 
 
 def parse_note(data):
@@ -191,6 +202,93 @@ def signer_of(text, signatures, keys):
                     return None
                 found = found or key
     return found
+
+
+def judge_witnesses(text, lines, witnesses):
+    """Every line of a known witness must be its cosignature."""
+    same, signatures = parse_note(text.encode() + b"\n" + lines)
+    if same != text:
+        raise Bad("not signature lines alone")
+    for name, key_id, signature in signatures:
+        for key in witnesses:
+            if (key.name, key.id) == (name, key_id) and not key.signed(text.encode(), signature):
+                raise Bad("the signature of the witness %s does not verify" % name)
+
+
+# --- time stamps ---------------------------------------------------------------------------------
+
+DIGESTS = [bytes.fromhex("6086480165030402") + bytes([last]) for last in (1, 2, 3)]
+
+
+def elements(data):
+    """The DER elements that these bytes are: tag, content and the whole."""
+    found, at = [], 0
+    while at < len(data):
+        if at + 2 > len(data):
+            raise Bad("it is cut")
+        length, start = data[at + 1], at + 2
+        if length >= 0x80:
+            count = length & 0x7f
+            length, start = int.from_bytes(data[start:start + count], "big"), start + count
+            if not 1 <= count <= 4 or length < max(0x80, 256 ** (count - 1)):
+                raise Bad("not DER")
+        if start + length > len(data):
+            raise Bad("it is cut")
+        found.append((data[at], data[start:start + length], data[at:start + length]))
+        at = start + length
+    return found
+
+
+def inside(element, tag):
+    if element[0] != tag:
+        raise Bad("tag %d where %d should be" % (element[0], tag))
+    return elements(element[1])
+
+
+def judge_stamp(note, answer, authorities):
+    """Seconds since the epoch of a stamp over the note. openssl verifies it, as of its own time."""
+    try:
+        response, = elements(answer)
+        info, token = inside(response, 0x30)
+        if int.from_bytes(inside(info, 0x30)[0][1], "big") not in (0, 1):
+            raise Bad("the authority did not grant it")
+        data = inside(inside(inside(token, 0x30)[1], 0xa0)[0], 0x30)
+        stamped = elements(inside(inside(data[2], 0x30)[1], 0xa0)[0][1])[0]
+        time = [one[1] for one in inside(stamped, 0x30) if one[0] == 0x18][0]
+        signer, = inside(data[-1], 0x31)
+        serial = inside(inside(signer, 0x30)[1], 0x30)[1][1]
+        digest = inside(inside(signer, 0x30)[2], 0x30)[0][1]
+        certificates = [one[2] for one in inside(data[3], 0xa0) if certificate_serial(one) == serial]
+    except (ValueError, IndexError):
+        raise Bad("not a time stamp")
+    match = re.fullmatch(rb"(\d{14})(\.\d{1,9})?Z", time)
+    if match is None or digest not in DIGESTS or not certificates:
+        raise Bad("not a time stamp")
+    text = match[1].decode()
+    moment = seconds("%s-%s-%sT%s:%s:%sZ" % (text[:4], text[4:6], text[6:8], text[8:10], text[10:12], text[12:]))
+    with tempfile.TemporaryDirectory() as folder:
+        names = {}
+        for name, content in (("answer", answer), ("roots", authorities), ("certificate", certificates[0])):
+            names[name] = os.path.join(folder, name)
+            with open(names[name], "wb") as file:
+                file.write(content)
+        good, _ = openssl(["ts", "-verify", "-digest", sha256(note).hex(), "-in", names["answer"], "-CAfile", names["roots"],
+                           "-attime", str(moment), "-partial_chain", "-auth_level", "2"])
+        _, purpose = openssl(["x509", "-inform", "DER", "-in", names["certificate"], "-noout", "-ext", "extendedKeyUsage"])
+    if not good:
+        raise Bad("openssl does not verify it")
+    if [line.strip() for line in purpose.splitlines()] != ["X509v3 Extended Key Usage: critical", "Time Stamping"]:
+        raise Bad("its certificate is not one for time stamps alone, critically")
+    return moment
+
+
+def certificate_serial(element):
+    fields = inside(inside(element, 0x30)[0], 0x30)
+    return fields[1 if fields[0][0] == 0xa0 else 0][1]
+
+
+def timely(stamp, root):
+    return root <= stamp <= root + 86400
 
 
 def parse_checkpoint(text):
@@ -573,8 +671,8 @@ class Archive:
 
 
 class Verification:
-    def __init__(self, archive, keys, deep):
-        self.archive, self.keys, self.deep = archive, list(keys), deep
+    def __init__(self, archive, keys, deep, anchors):
+        self.archive, self.keys, self.deep, self.anchors = archive, list(keys), deep, anchors
         self.findings, self.seen = [], set()
         self.told, self.rotated, self.pending, self.sizes = {}, {}, None, {}
         self.limits = {}
@@ -650,6 +748,11 @@ class Verification:
         told = sorted(self.told.get(log, []), key=lambda one: one[0])
         for count in sorted(files):
             kinds = files[count]
+            for kind in ("tsr", "witness"):
+                if kind in kinds and "note" not in kinds:
+                    self.planted(kinds[kind])
+                elif kind in kinds:
+                    self.bytes(kinds[kind])
             if "note" in kinds:
                 key = self.note(log, count, kinds["note"], tree, broken)
                 if key is not None:
@@ -704,12 +807,16 @@ class Verification:
         if not broken and any_leaf and signed_size < tree.size:
             self.find("checkpoint_missing", self.key(log, tree.size, "note"), "a checkpoint of %d" % tree.size, "one of %d" % signed_size)
 
-    def note(self, log, size, path, tree, broken):
+    def bytes(self, path):
         version = self.only(path)
         data = None if version is None else self.archive.read(version)
+        if data is None and version is not None:
+            self.find("leaf_missing", path, "its bytes", "nothing", version["versionId"])
+        return version, data
+
+    def note(self, log, size, path, tree, broken):
+        version, data = self.bytes(path)
         if data is None:
-            if version is not None:
-                self.find("leaf_missing", path, "its bytes", "nothing", version["versionId"])
             return None
         try:
             text, signatures = parse_note(data)
@@ -760,7 +867,11 @@ class Verification:
                 self.keys.append(new)
 
     def root(self, files):
-        state = {"time": None, "sizes": {}}
+        state = {"time": None, "sizes": {}, "unstamped": []}
+        authorities, expected, witnesses = self.anchors
+
+        def missing(key):
+            self.find("stamp_missing", key, "a time stamp within a day, over it or a later root", "none")
 
         def each(leaf, path, version):
             check_root_leaf(leaf)
@@ -782,8 +893,39 @@ class Verification:
             rotated = self.rotated.get(key.vkey)
             if rotated is not None and state["time"] is not None and seconds(state["time"]) > rotated + 3600:
                 self.find("signed_after_rotation", kinds["note"], "its successor's signature", key.vkey)
+            time = None if state["time"] is None else seconds(state["time"])
+            _, note = self.bytes(kinds["note"])
+            if expected and time is not None:
+                state["unstamped"].append((kinds["note"], time))
+            if "tsr" in kinds and authorities:
+                stamp(kinds["tsr"], note, time)
+            lines = self.bytes(kinds["witness"])[1] if "witness" in kinds and witnesses else None
+            if lines is not None:
+                try:
+                    judge_witnesses(parse_note(note)[0], lines, witnesses)
+                except Bad as error:
+                    self.find("witness_invalid", kinds["witness"], "signatures of witnesses", error)
+
+        def stamp(path, note, time):
+            _, answer = self.bytes(path)
+            if answer is None:
+                return
+            try:
+                moment = judge_stamp(note, answer, authorities)
+            except Bad as error:
+                self.find("stamp_invalid", path, "a stamp of this checkpoint", error)
+                return
+            if time is not None and not timely(moment, time):
+                self.find("stamp_time", path, "within a day after %d" % time, moment)
+                return
+            for key, hour in state["unstamped"]:
+                if not timely(moment, hour):
+                    missing(key)
+            state["unstamped"] = []
 
         self.log("root", files, each, signed)
+        for key, _ in state["unstamped"]:
+            missing(key)
 
     def partition(self, log, files, segments):
         self.next, left = 0, dict(segments)
@@ -868,7 +1010,7 @@ class Verification:
 # --- proofs --------------------------------------------------------------------------------------
 
 def check_tlog_proof(text, leaf, keys):
-    """Origin, size and key of the checkpoint that the leaf is shown to be under."""
+    """Origin, size and key of the checkpoint that the leaf is shown to be under, and its note."""
     top, _, note = text.partition("\n\n")
     lines = top.split("\n")
     if lines[0] != "c2sp.org/tlog-proof@v1":
@@ -884,12 +1026,11 @@ def check_tlog_proof(text, leaf, keys):
         raise Bad("the checkpoint is not signed by the key that was given")
     if not is_included(int(index[1]), size, leaf_hash(leaf), [unb64(line, 32) for line in lines[1:]], root):
         raise Bad("the leaf is not in the tree of the checkpoint")
-    return origin, size, key
+    return origin, size, key, note.encode()
 
 
-def check_proof(path, keys):
-    with open(path, "rb") as file:
-        proof = json.loads(file.read().decode("utf-8"), object_pairs_hook=pairs)
+def check_proof(path, keys, anchors):
+    proof = json.loads(read_file(path).decode("utf-8"), object_pairs_hook=pairs)
     if proof.get("kind") != "lakeseal-record-proof" or proof.get("format") != 1:
         raise Bad("not a proof of a record")
     log = "partition/%s/%s/%s/%05d" % (proof["cluster"], proof["topic"], proof["topicId"], proof["partition"])
@@ -910,7 +1051,7 @@ def check_proof(path, keys):
         raise Bad("the record is not one of those that the manifest tells of")
     if not int(leaf["firstOffset"]) <= offset < int(leaf["nextOffset"]):
         raise Bad("the record is outside the offsets of the manifest")
-    origin, size, key = check_tlog_proof(proof["partitionProof"], manifest, keys)
+    origin, size, key, _ = check_tlog_proof(proof["partitionProof"], manifest, keys)
     if origin != key.name + "/" + log:
         raise Bad("the checkpoint is of another log")
     told = "checkpoint of %d manifests, signed by %s" % (size, key.vkey)
@@ -922,11 +1063,34 @@ def check_proof(path, keys):
         up = [unb64(text, 32) for text in root["manifestHashes"]]
         if not states or not is_included(leaf["sequence"], states[0][1], leaf_hash(manifest), up, unb64(states[0][2])):
             raise Bad("the manifest is not in the tree that the root tells of")
-        origin, _, key = check_tlog_proof(root["proof"], root["leaf"].encode(), keys)
+        origin, _, key, note = check_tlog_proof(root["proof"], root["leaf"].encode(), keys)
         if origin != key.name + "/root":
             raise Bad("the checkpoint of the root is of another log")
         told += ", root of " + root_leaf["time"]
+        authorities, _, witnesses = anchors
+        if root["stamp"] is not None and authorities:
+            moment = judge_stamp(note, unb64(root["stamp"]), authorities)
+            if not timely(moment, seconds(root_leaf["time"])):
+                raise Bad("the time stamp is of another time than its root")
+            told += ", time-stamped %d s later" % (moment - seconds(root_leaf["time"]))
+        if root["witness"] is not None and witnesses:
+            judge_witnesses(parse_note(note)[0], root["witness"].encode(), witnesses)
     return "%s offset %d: %s" % (log, offset, told)
+
+
+def notes_in(path):
+    """The file, or the checkpoints in a folder."""
+    if not os.path.isdir(path):
+        return [path]
+    names = sorted(name for name in os.listdir(path) if name.endswith(".note"))
+    if not names:
+        raise CannotRun("there is no checkpoint (.note) in %s" % path)
+    return [os.path.join(path, name) for name in names]
+
+
+def read_file(path):
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def main():
@@ -934,7 +1098,10 @@ def main():
     parser.add_argument("folder", nargs="?", help="a copy of the bucket")
     parser.add_argument("--key", action="append", default=[], help="public key that is trusted (repeatable)")
     parser.add_argument("--prefix", default="", help="key prefix of the archive in the bucket")
-    parser.add_argument("--from", dest="kept", action="append", default=[], help="a checkpoint kept elsewhere (repeatable)")
+    parser.add_argument("--from", dest="kept", action="append", default=[], help="a checkpoint kept elsewhere, or a folder of them (repeatable)")
+    parser.add_argument("--tsa-ca", action="append", default=[], help="PEM root of a time stamp authority (repeatable)")
+    parser.add_argument("--expect-stamps", action="store_true", help="a root that no time stamp covers within a day is a finding")
+    parser.add_argument("--witness", action="append", default=[], help="public key of a witness (repeatable)")
     parser.add_argument("--deep", action="store_true", help="read every record")
     parser.add_argument("--check-proof", help="check the proof of a record")
     parser.add_argument("--json", action="store_true", help="findings as JSON")
@@ -943,21 +1110,21 @@ def main():
         keys = [Key(text) for text in options.key]
         if not keys:
             raise CannotRun("no public key was given: --key")
+        authorities = b"".join(read_file(path) for path in options.tsa_ca)
+        if options.expect_stamps and not authorities:
+            raise CannotRun("time stamps are expected, but of no authority: --tsa-ca")
+        anchors = authorities, options.expect_stamps, [Key(text, True) for text in options.witness]
         if options.check_proof is not None:
             try:
-                print("holds: " + check_proof(options.check_proof, keys))
+                print("holds: " + check_proof(options.check_proof, keys, anchors))
                 return 0
             except (Bad, KeyError, ValueError, TypeError, IndexError) as error:
                 print("the proof does not hold: %s" % error)
                 return 1
         if options.folder is None:
             raise CannotRun("name a copy of the archive")
-        verification = Verification(Archive(options.folder, options.prefix), keys, options.deep)
-        kept = []
-        for path in options.kept:
-            with open(path, "rb") as file:
-                kept.append(file.read())
-        verification.run(kept)
+        verification = Verification(Archive(options.folder, options.prefix), keys, options.deep, anchors)
+        verification.run([read_file(path) for given in options.kept for path in notes_in(given)])
     except (CannotRun, Bad, OSError) as error:
         print("verify.py: error: %s" % error, file=sys.stderr)
         return 3

@@ -1,8 +1,8 @@
 /**
- * The architecture as a test: `schemas ← runtime ← {ingest, store} ← evidence ← {collector, archiver, detector} ←
- * {verifier, replay} ← cli`. Siblings never import each other, nothing goes in a circle, and only
- * the files named here touch the outside world: everything else is a decision that can be tested
- * with values.
+ * The architecture as a test: `schemas ← runtime ← {ingest, store} ← evidence ← {access, archiver,
+ * collector, detector, posture} ← {verifier, replay} ← cli`. Siblings never import each other, nothing goes in a
+ * circle, and only the files named here touch the outside world: everything else is a decision that
+ * can be tested with values.
  */
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
@@ -19,9 +19,11 @@ const RANKS: Record<string, number> = {
   'services/store': 2,
   'services/ingest': 2,
   'services/evidence': 2.5,
+  'services/access': 3,
   'services/collector': 3,
   'services/archiver': 3,
   'services/detector': 3,
+  'services/posture': 3,
   'services/verifier': 4,
   'services/replay': 4,
   'services/cli': 5,
@@ -50,6 +52,8 @@ const EDGES: Record<string, string[]> = {
     'services/cli/preflight-store.ts',
     'services/cli/store-client.ts',
     'services/collector/s3.ts',
+    'services/posture/read-posture.ts',
+    'services/posture/rights.ts',
     'services/store/s3.ts',
     'services/verifier/s3-source.ts',
   ],
@@ -65,6 +69,8 @@ const EDGES: Record<string, string[]> = {
   'node:fs': [
     'schemas/audit-event.ts',
     'schemas/match.ts',
+    'services/archiver/anchors/anchors.ts',
+    'services/cli/access-diff.ts',
     'services/cli/keys.ts',
     'services/cli/prove.ts',
     'services/cli/rules-files.ts',
@@ -80,13 +86,16 @@ const EDGES: Record<string, string[]> = {
     'services/runtime/pem.ts',
     'services/runtime/version.ts',
     'services/store/folder.ts',
+    'services/verifier/copy-archive.ts',
     'services/verifier/folder-source.ts',
   ],
   'node:fs/promises': [
+    'services/archiver/anchors/places.ts',
     'services/collector/files.ts',
     'services/collector/ledger.ts',
     'services/detector/scan.ts',
     'services/detector/stream/rule-watch.ts',
+    'services/verifier/copy-archive.ts',
   ],
   'node:http': ['services/ingest/registry-client.ts', 'services/runtime/http.ts'],
   'node:https': ['services/ingest/registry-client.ts'],

@@ -5,7 +5,7 @@
  *
  * Sizes and indices are safe integers. A proof is an array of 32-byte hashes, from the leaf up.
  */
-import { createHash, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 export const HASH_BYTES = 32;
 
@@ -17,9 +17,11 @@ export function sha256(bytes: Uint8Array): Buffer {
 
 /** H(0x00 ‖ leaf). */
 export function leafHash(leaf: Uint8Array): Buffer {
-  return createHash('sha256').update(LEAF_PREFIX).update(leaf).digest();
+  const marked = Buffer.allocUnsafe(1 + leaf.length);
+  marked[0] = 0;
+  marked.set(leaf, 1);
+  return hash('sha256', marked, 'buffer');
 }
-const LEAF_PREFIX = Buffer.of(0);
 
 /** H(0x01 ‖ left ‖ right). */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {

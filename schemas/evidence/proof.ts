@@ -6,14 +6,17 @@
  *                                                       └→ root leaf → log `root` → signed, stamped
  */
 import { z } from 'zod';
-import { hashText, LeafError, longText } from './leaf.ts';
+import type { Certificate } from './certificate.ts';
+import { hashText, LeafError, longText, secondsOf, timeOf } from './leaf.ts';
 import { parsePartitionLog, partitionLog } from './log-layout.ts';
 import { type ManifestBody, parseManifest } from './manifest.ts';
 import { leafHash, verifyInclusion } from './merkle.ts';
-import { NoteError, type Verifier } from './note.ts';
+import { NoteError, parseNote, type Verifier } from './note.ts';
 import { recordLeaf } from './record-leaf.ts';
 import { parseRootLeaf, ROOT_LOG } from './root-leaf.ts';
+import { isTimely, judgeStamp } from './time-stamp.ts';
 import { checkTlogProof, parseTlogProof } from './tlog-proof.ts';
+import { type Cosigned, cosignaturesIn } from './witness.ts';
 
 export const PROOF_KIND = 'lakeseal-record-proof';
 
@@ -71,7 +74,13 @@ export interface Proven {
   /** Sizes of the two checkpoints. */
   partitionSize: number;
   /** The hour of the root that covers it, and the root's checkpoint; null without. */
-  root: { time: string; size: number; checkpoint: Buffer; stamp: Buffer | null } | null;
+  root: {
+    time: string;
+    size: number;
+    checkpoint: Buffer;
+    stamp: Buffer | null;
+    witness: Buffer | null;
+  } | null;
   signedBy: Verifier[];
 }
 
@@ -97,8 +106,8 @@ export function parseProof(text: string): RecordProof {
 }
 
 /**
- * Follows the proof from the record's bytes to signatures of the keys. The stamp is only handed
- * back: judging it takes certificates.
+ * Follows the proof from the record's bytes to signatures of the keys. What others said of the root
+ * is only handed back: `checkAnchors` judges it.
  * @throws ProofError that says at which step it does not hold.
  */
 export function checkProof(proof: RecordProof, verifiers: readonly Verifier[]): Proven {
@@ -110,6 +119,44 @@ export function checkProof(proof: RecordProof, verifiers: readonly Verifier[]): 
     }
     throw error;
   }
+}
+
+/** Null: of no such kind anybody is trusted, and it is not judged. */
+export interface AnchorTrust {
+  authorities: readonly Certificate[] | null;
+  witnesses: readonly Verifier[] | null;
+}
+
+/** What others vouch for; null or empty where they do not, or were not judged. */
+export interface Anchored {
+  /** When the authority saw the root, seconds since the epoch. */
+  stampedAt: number | null;
+  cosigned: Cosigned[];
+}
+
+/** Judges the stamp and the witnesses of a proof, where there are any. @throws ProofError */
+export function checkAnchors({ root }: Proven, { authorities, witnesses }: AnchorTrust): Anchored {
+  const anchored: Anchored = { stampedAt: null, cosigned: [] };
+  if (root === null) return anchored;
+  if (root.stamp !== null && authorities !== null) {
+    const verdict = judgeStamp(root.checkpoint, root.stamp, { trusted: authorities });
+    if (!verdict.ok) throw new ProofError(`the time stamp of the root: ${verdict.detail}`);
+    if (!isTimely(verdict.time, secondsOf(root.time)!)) {
+      throw new ProofError(
+        `the time stamp is of ${timeOf(verdict.time * 1000)}, its root of ${root.time}`,
+      );
+    }
+    anchored.stampedAt = verdict.time;
+  }
+  if (root.witness !== null && witnesses !== null) {
+    try {
+      anchored.cosigned = cosignaturesIn(parseNote(root.checkpoint), root.witness, witnesses);
+    } catch (error) {
+      if (!(error instanceof NoteError)) throw error;
+      throw new ProofError(error.message);
+    }
+  }
+  return anchored;
 }
 
 function follow(proof: RecordProof, verifiers: readonly Verifier[]): Proven {
@@ -179,7 +226,9 @@ function checkRoot(
     throw new ProofError('the checkpoint of the root is of another log');
   }
   const stamp = root.stamp === null ? null : Buffer.from(root.stamp, 'base64');
-  return { time: body.time, size: checkpoint.size, checkpoint: proof.checkpoint, stamp };
+  const witness = root.witness === null ? null : Buffer.from(root.witness);
+  const { size: roots } = checkpoint;
+  return { time: body.time, size: roots, checkpoint: proof.checkpoint, stamp, witness };
 }
 
 function unsealed({ offset, timestamp, key, headers, value }: RecordProof['record']) {

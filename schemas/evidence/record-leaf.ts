@@ -18,7 +18,11 @@ export function recordLeaf(record: UnsealedRecord): Buffer {
 }
 
 /** An upper bound where headers are not plain ASCII is not needed: this is the exact size. */
-export function recordLeafSize({ key, value, headers }: UnsealedRecord): number {
+export function recordLeafSize({
+  key,
+  value,
+  headers,
+}: Pick<UnsealedRecord, 'key' | 'value' | 'headers'>): number {
   let size = FIXED_BYTES + (key?.length ?? 0) + (value?.length ?? 0);
   for (const header of headers) {
     size += 2 * LENGTH_BYTES + Buffer.byteLength(header.key) + (header.value?.length ?? 0);
@@ -64,15 +68,31 @@ export function sealedLeafHash(record: SealedRecord): Buffer {
 }
 
 /** Bytes of the leaf of a record as it stands in a segment. */
-export function sealedLeaf({ schemaId, body, ...record }: SealedRecord): Buffer {
-  if (schemaId === null || body === null) return recordLeaf({ ...record, value: body });
-  // The frame is put back in place, so that the datum is copied once.
-  const size = recordLeafSize({ ...record, value: body }) + FRAME_BYTES;
-  const bytes = Buffer.allocUnsafe(size);
-  const end = writeRecordLeaf(bytes, 0, { ...record, value: null });
+export function sealedLeaf(record: SealedRecord): Buffer {
+  const bytes = Buffer.allocUnsafe(sealedLeafSize(record));
+  writeSealedLeaf(bytes, 0, record);
+  return bytes;
+}
+
+/** The exact size of that leaf. */
+export function sealedLeafSize({ schemaId, body, key, headers }: SealedRecord): number {
+  const size = recordLeafSize({ key, headers, value: body });
+  return schemaId === null || body === null ? size : size + FRAME_BYTES;
+}
+
+/** As `writeRecordLeaf`. The frame is put back in place, so that a datum is copied once. */
+export function writeSealedLeaf(
+  bytes: Buffer,
+  at: number,
+  { schemaId, body, offset, timestamp, key, headers }: SealedRecord,
+): number {
+  if (schemaId === null || body === null) {
+    return writeRecordLeaf(bytes, at, { offset, timestamp, key, headers, value: body });
+  }
+  const end = writeRecordLeaf(bytes, at, { offset, timestamp, key, headers, value: null });
   bytes.writeInt32BE(FRAME_BYTES + body.length, end - LENGTH_BYTES);
   bytes[end] = FRAME_MAGIC;
   bytes.writeUInt32BE(schemaId, end + 1);
   bytes.set(body, end + FRAME_BYTES);
-  return bytes;
+  return end + FRAME_BYTES + body.length;
 }

@@ -6,8 +6,8 @@
 import { readSegment, readSegmentHeader, scanRecords } from '../segment.ts';
 import { EventTimes, eventTimeReader } from './event-time.ts';
 import type { SegmentDigest } from './manifest.ts';
-import { EMPTY_ROOT, Frontier, sha256 } from './merkle.ts';
-import { sealedLeafHash } from './record-leaf.ts';
+import { EMPTY_ROOT, sha256 } from './merkle.ts';
+import { RecordTree } from './record-tree.ts';
 
 /** Records between two looks at the event loop. */
 const SLICE_RECORDS = 2_000;
@@ -29,9 +29,9 @@ export async function digestSegment(
   }
   const timeOf = writerSchema === null ? null : eventTimeReader(writerSchema.text);
   const times = new EventTimes();
-  const tree = new Frontier();
+  const tree = new RecordTree();
   for (const record of scanRecords(bytes, parsed)) {
-    tree.append(sealedLeafHash(record));
+    tree.addSealed(record);
     if (timeOf !== null && record.schemaId !== null) {
       const time = timeOf(record.body!, 0, record.body!.length);
       if (time !== null) times.add(time);

@@ -8,7 +8,8 @@
  */
 import { type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
 import { recordLeafSize, writeRecordLeaf } from '../../schemas/evidence/record-leaf.ts';
-import { type GrowingTree, HashTree, hashHere, LEAF_MARK, type TreeGrower } from './record-tree.ts';
+import { HashTree, LEAF_MARK } from '../../schemas/evidence/record-tree.ts';
+import { type GrowingTree, hashHere, type TreeGrower } from './record-tree.ts';
 
 /** Leaves that go over at once, bytes. A larger one goes alone. */
 const BATCH_BYTES = 256 * 1024;

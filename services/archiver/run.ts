@@ -16,6 +16,8 @@ import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { createS3Store, digestOf } from '../store/s3.ts';
+import { type Anchors, configuredAnchors } from './anchors/anchors.ts';
+import { anchorMetrics } from './anchors/metrics.ts';
 import { Archive, TICK_MS } from './archive.ts';
 import { blockCompressor } from './compress.ts';
 import { startHashThread } from './hash-thread.ts';
@@ -30,6 +32,13 @@ export async function archive(context: ServiceContext): Promise<void> {
   const { config, log, clock, signal } = context;
   const cache = new SchemaCache(config.registry, { log, clock });
   const store = createS3Store(config.storage, config.archive, clock);
+  const { prefix } = config.storage;
+  const anchored = configuredAnchors(config, {
+    ...context,
+    prefix,
+    store,
+    metrics: anchorMetrics(context.metrics),
+  });
   const topics = config.archive.topics ?? [config.topics.events, config.topics.deadLetter];
   const consumer = createConsumer({
     config,
@@ -47,7 +56,7 @@ export async function archive(context: ServiceContext): Promise<void> {
     log.info({ cluster, topics, bucket: config.storage.bucket }, 'archiver starts');
     const partitions = new Archive({
       clusterId: cluster,
-      prefix: config.storage.prefix,
+      prefix,
       startAt: config.archive.startAt,
       limits: config.archive,
       memoryBytesMax: config.archive.memoryBytesMax,
@@ -55,7 +64,7 @@ export async function archive(context: ServiceContext): Promise<void> {
       store,
       sha256: digestOf,
       signer: () => configuredSigner(config),
-      onRoot: async () => {},
+      onRoot: anchored.anchors.onRoot,
       schemas: writerSchemas(cache, log),
       consumer,
       clock,
@@ -65,10 +74,11 @@ export async function archive(context: ServiceContext): Promise<void> {
       ready: (check, ok, reason) => context.health.ready(check, ok, reason),
       breathe: () => setImmediate(),
     });
-    await consumeUntil(signal, consumer, partitions, context);
+    await consumeUntil(signal, consumer, partitions, anchored.anchors, context);
   } finally {
     cache.close();
     store.close();
+    anchored.close();
     await trees.close();
   }
 }
@@ -78,6 +88,7 @@ async function consumeUntil(
   signal: AbortSignal,
   consumer: RecordConsumer,
   partitions: Archive,
+  anchors: Anchors,
   { clock }: ServiceContext,
 ): Promise<void> {
   const end = new AbortController();
@@ -90,6 +101,7 @@ async function consumeUntil(
   const consuming = consumer.run(partitions);
   // Not waited for: what it leaves undone, the next process does.
   void partitions.roots(end.signal);
+  void anchors.run(end.signal);
   const loops = Promise.race([consuming, ticking()]);
   const aborted = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();

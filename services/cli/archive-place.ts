@@ -1,13 +1,32 @@
 /** What the commands that read an archive share: where it lies, and which keys are trusted. */
+import type { Certificate } from '../../schemas/evidence/certificate.ts';
 import type { Verifier } from '../../schemas/evidence/note.ts';
 import { configuredSigner } from '../evidence/signer.ts';
-import { namedVerifiers } from '../evidence/trust.ts';
+import { namedAuthorities, namedVerifiers, namedWitnesses } from '../evidence/trust.ts';
+import { systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
+import { folderStore } from '../store/folder.ts';
+import { createS3Store } from '../store/s3.ts';
+import type { ObjectStore } from '../store/store.ts';
+import type { Terminal } from './terminal.ts';
 
 export interface KeyFlags {
   key?: string[];
   keyFile?: string[];
+}
+
+/** Whom else than lakeseal's keys the user believes. */
+export interface AnchorFlags {
+  tsaCa?: string[];
+  witness?: string[];
+}
+
+export interface TrustedAnchors {
+  /** Null where none was named: time stamps are then not judged. */
+  authorities: Certificate[] | null;
+  /** Likewise. */
+  witnesses: Verifier[] | null;
 }
 
 /** A bucket, or a copy in a folder; `storage.prefix` counts for both. */
@@ -29,6 +48,28 @@ export function archivePlace({ storage }: Config, place: string | undefined): Ar
   return { storage: { ...storage, bucket, prefix }, folder: null };
 }
 
+/** What reading needs of a store. */
+export type ReadStore = Pick<ObjectStore, 'get' | 'list' | 'versions'>;
+
+/** A hint for when the store denies something. */
+const RIGHTS =
+  'Reading an archive needs s3:GetObject and ListBucket of the credential in storage.*.';
+
+/** An archive that is only read. The caller closes it. @throws Failure */
+export function openArchive(
+  config: Config,
+  place: string | undefined,
+): { store: ReadStore; prefix: string; name: string; close(): void } {
+  const { storage, folder } = archivePlace(config, place);
+  const { prefix } = storage;
+  if (folder !== null) {
+    return { store: folderStore(folder), prefix, name: folder, close: () => {} };
+  }
+  const store = createS3Store(storage, config.archive, systemClock, RIGHTS);
+  const name = `s3://${storage.bucket}/${prefix}`;
+  return { store, prefix, name, close: () => store.close() };
+}
+
 /** Keys of the command line, else of the configuration, else that of the signing key. @throws Failure */
 export async function trustedKeys(
   { key = [], keyFile = [] }: KeyFlags,
@@ -46,3 +87,27 @@ export async function trustedKeys(
     hint: 'Pass --key (`lakeseal keys show` prints it), or set evidence.publicKeys.',
   });
 }
+
+/** Of the command line, else of the configuration, where it is to count. @throws Failure */
+export function trustedAnchors(
+  { tsaCa, witness }: AnchorFlags,
+  config: Pick<Config, 'anchors'> | null,
+): TrustedAnchors {
+  const { timestamps = [], witnesses = [] } = config?.anchors ?? {};
+  const files = tsaCa ?? timestamps.flatMap(({ caFile }) => caFile ?? []);
+  const vkeys = witness ?? witnesses.map(({ key }) => key);
+  return {
+    authorities: files.length === 0 ? null : namedAuthorities(files),
+    witnesses: vkeys.length === 0 ? null : namedWitnesses(vkeys),
+  };
+}
+/** Says on standard error, now and then, how many segments were read. */
+export function segmentProgress({
+  err,
+}: Pick<Terminal, 'err'>): (done: number, all: number) => void {
+  return (done, all) => {
+    if (done % PROGRESS_SEGMENTS === 0) err(`segment ${done + 1} of ${all}`);
+  };
+}
+
+const PROGRESS_SEGMENTS = 100;

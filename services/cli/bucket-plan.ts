@@ -4,6 +4,7 @@
  *
  * Nothing is ever weakened: a default retention that is longer or stricter than configured stays.
  */
+import { canonicalStatements } from '../posture/policy-document.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Decision } from './setup-items.ts';
 
@@ -140,40 +141,7 @@ export function decidePolicy(
   const policy = { ...found, Version: '2012-10-17', Statement: [...others, ...wanted] };
   const beside = others.length === 0 ? '' : ` beside ${others.length} of others`;
   const detail = `${wanted.map(({ Sid }) => Sid).join(', ')}${beside}`;
-  if (canonical(ours) === canonical(wanted)) return { step: 'found', detail, policy };
+  if (canonicalStatements(ours) === canonicalStatements(wanted))
+    return { step: 'found', detail, policy };
   return { step: ours.length === 0 ? 'make' : 'change', detail, policy };
-}
-
-/**
- * Stores hand a policy back in other words: lists sorted, a single value as a list, `"*"` as
- * `{"AWS":["*"]}`. Two policies that mean the same give the same text here.
- */
-function canonical(statements: Statement[]): string {
-  const plain = statements.map((statement) => {
-    const fields = Object.entries(statement).map(([name, value]) => {
-      return [name, name === 'Principal' ? principals(value) : sorted(value)];
-    });
-    return Object.fromEntries(fields.sort(byName));
-  });
-  plain.sort((a, b) => byText(String(a.Sid), String(b.Sid)));
-  return JSON.stringify(plain);
-}
-
-function principals(value: unknown): unknown {
-  return value === '*' ? sorted({ AWS: '*' }) : sorted(value);
-}
-
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.flatMap(sorted).sort(byText);
-  if (typeof value !== 'object' || value === null) return [String(value)];
-  const entries = Object.entries(value).map(([name, below]) => [name, sorted(below)]);
-  return Object.fromEntries(entries.sort(byName));
-}
-
-function byName(a: unknown[], b: unknown[]): number {
-  return byText(a[0], b[0]);
-}
-
-function byText(a: unknown, b: unknown): number {
-  return String(a) < String(b) ? -1 : 1;
 }

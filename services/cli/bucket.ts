@@ -21,7 +21,9 @@ import {
   PutPublicAccessBlockCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
+import { retentionDays } from '../posture/read-posture.ts';
 import type { Config } from '../runtime/config.ts';
+import { errorNames, statusOf } from '../store/sdk-errors.ts';
 import {
   decideEncryption,
   decidePolicy,
@@ -33,13 +35,7 @@ import {
   wantedEncryption,
 } from './bucket-plan.ts';
 import { carryOut, type Decision, failedItem, type SetupItem } from './setup-items.ts';
-import {
-  errorNames,
-  type StoreLogin,
-  statusOf,
-  storeClient,
-  storeFailure,
-} from './store-client.ts';
+import { type StoreLogin, storeClient, storeFailure } from './store-client.ts';
 
 interface BucketContext {
   client: S3Client;
@@ -211,7 +207,7 @@ function ensureRetention(context: BucketContext): Promise<SetupItem> {
       client.send(new GetObjectLockConfigurationCommand({ Bucket: bucket })),
     );
     const rule = lock?.ObjectLockConfiguration?.Rule?.DefaultRetention;
-    const found = rule?.Mode === undefined ? null : retentionOf(rule.Mode, rule.Days, rule.Years);
+    const found = rule?.Mode === undefined ? null : { mode: rule.Mode, days: retentionDays(rule) };
     const { retention, ...decision } = decideRetention(found, wantedRetention(config.archive));
     const DefaultRetention = { Mode: retention.mode, Days: retention.days };
     return {
@@ -225,12 +221,6 @@ function ensureRetention(context: BucketContext): Promise<SetupItem> {
         ),
     };
   });
-}
-
-const DAYS_OF_YEAR = 365;
-
-function retentionOf(mode: Retention['mode'], days = 0, years = 0): Retention {
-  return { mode, days: days + years * DAYS_OF_YEAR };
 }
 
 function ensureEncryption(context: BucketContext): Promise<SetupItem> {

@@ -17,6 +17,8 @@ export interface Finding {
 export interface Check extends Finding {
   part: CheckPart;
   check: string;
+  /** Where it tries whether the archiver lacks a right: which. */
+  right?: string;
 }
 
 export const ok = (detail: string): Finding => ({ outcome: 'ok', detail });

@@ -83,6 +83,10 @@ export function redacted(config: Config): Record<string, Record<string, unknown>
 
 function withoutUserInfo(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutUserInfo);
+  if (typeof value === 'object' && value !== null) {
+    const entries = Object.entries(value).map(([name, one]) => [name, withoutUserInfo(one)]);
+    return Object.fromEntries(entries);
+  }
   if (typeof value !== 'string') return value;
   return value.replace(/^(https?:\/\/)[^/@]*@/, `$1${REDACTED}@`);
 }

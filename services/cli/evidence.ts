@@ -4,7 +4,9 @@
  */
 import type { Command } from 'commander';
 import type { Config } from '../runtime/config.ts';
+import type { CopyFlags } from './copy.ts';
 import { countOption, jsonOption, repeatable, timeOption } from './options.ts';
+import type { PostureFlags } from './posture.ts';
 import type { ProveFlags } from './prove.ts';
 import type { Terminal } from './terminal.ts';
 import type { VerifyFlags } from './verify.ts';
@@ -19,7 +21,9 @@ export interface EvidenceContext {
 
 export function addEvidence(program: Command, context: EvidenceContext): void {
   addVerify(program, context);
+  addCopy(program, context);
   addProve(program, context);
+  addPosture(program, context);
   addKeys(program, context);
 }
 
@@ -33,7 +37,15 @@ function addVerify(
     .argument('[place]', 's3://BUCKET/PREFIX or a copy in a folder; else the configured bucket')
     .addOption(repeatable('--key <vkey>', 'public key that is trusted'))
     .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'))
-    .addOption(repeatable('--from <note>', 'a checkpoint kept elsewhere: it must still hold'))
+    .addOption(
+      repeatable(
+        '--from <note>',
+        'a checkpoint kept elsewhere, or a folder of them: it must still hold',
+      ),
+    )
+    .addOption(repeatable('--tsa-ca <file>', 'PEM root of an authority whose time stamps count'))
+    .addOption(repeatable('--witness <vkey>', 'public key of a witness'))
+    .option('--expect-stamps', 'a root that no time stamp covers within a day is a finding')
     .option('--deep', 'read every record, not only the stored bytes')
     .option('--root-max-age <seconds>', 'oldest that the newest root may be', countOption)
     .option('--max-findings <n>', 'findings to print', countOption, 100)
@@ -47,15 +59,42 @@ function addVerify(
   examples(command, [
     'lakeseal verify --deep',
     'lakeseal verify s3://audit/sealed/ --key audit.example.com+1a2b3c4d+AT… --from last-root.note',
-    'lakeseal verify /mnt/copy --key-file keys.txt --json',
+    'lakeseal verify /mnt/copy --key-file keys.txt --tsa-ca tsa-root.pem --expect-stamps --json',
   ]);
 }
 
 const VERIFY_HELP = `
 Every version of every object is looked at: chains, trees, signatures, bytes, tiling of offsets, and
 retention where the place tells of it. A copy in a folder may have a versions.jsonl beside it.
-The public key must come by another way than the archive.
+The public key must come by another way than the archive, and so must what --tsa-ca and --witness
+name; without these the configuration's (anchors.*) count, and without any, time stamps are only
+counted.
 Exit code 0 verified, 1 tampered with, 2 incomplete or nothing to verify, 3 could not run.`;
+
+function addCopy(program: Command, { terminal, finish, config, examples }: EvidenceContext): void {
+  const command = program
+    .command('copy')
+    .description('copy an archive into a folder, every version of it, to be checked elsewhere')
+    .argument('<folder>', 'where to; what is there already in full is not read again')
+    .option('--archive <place>', 's3://BUCKET/PREFIX; else the bucket of the configuration')
+    .option('--dry-run', 'say what would be copied, and write nothing')
+    .addOption(jsonOption())
+    .addHelpText('after', COPY_HELP)
+    .action(async (folder: string, flags: CopyFlags) => {
+      const { runCopy } = await import('./copy.ts');
+      finish(await runCopy(folder, flags, config, terminal));
+    });
+  examples(command, [
+    'lakeseal copy /mnt/copy',
+    'lakeseal copy /mnt/copy --archive s3://audit/sealed/ --dry-run',
+  ]);
+}
+
+const COPY_HELP = `
+The store's listing is written too, as versions.jsonl: with it \`verify\` judges versions, delete
+markers, retention and encryption of the copy as if it were the bucket. The copy is as good as the
+key that checks it: take the public key by another way.
+Exit code 0 copied, 1 not.`;
 
 function addProve(program: Command, { terminal, finish, config, examples }: EvidenceContext): void {
   const command = program
@@ -72,6 +111,8 @@ function addProve(program: Command, { terminal, finish, config, examples }: Evid
     .option('--archive <place>', 'a copy in a folder; else the bucket of the configuration')
     .addOption(repeatable('--key <vkey>', 'public key that is trusted'))
     .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'))
+    .addOption(repeatable('--tsa-ca <file>', 'with --check: PEM root of a time stamp authority'))
+    .addOption(repeatable('--witness <vkey>', 'with --check: public key of a witness'))
     .option('--out <folder>', 'folder for the proofs', '.')
     .addOption(jsonOption())
     .addHelpText('after', PROVE_HELP)
@@ -91,6 +132,38 @@ A proof holds the record as Kafka had it, its place in its segment, the segment'
 signed checkpoint of its partition and, once an hour has passed, the signed (and stamped) root over
 all partitions. Without --key the key in evidence.keyFile is trusted, or evidence.publicKeys.
 Exit code 0 proved or the proof holds, 1 it does not hold or could not be made.`;
+
+function addPosture(
+  program: Command,
+  { terminal, finish, config, examples }: EvidenceContext,
+): void {
+  const command = program
+    .command('posture')
+    .description('compare what protects the bucket with the signed baseline')
+    .addOption(repeatable('--key <vkey>', 'public key that is trusted'))
+    .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'))
+    .option('--no-rights', 'do not try what the credential of storage.* may do')
+    .addOption(jsonOption())
+    .addHelpText('after', POSTURE_HELP)
+    .action(async (flags: PostureFlags) => {
+      const { runPosture } = await import('./posture.ts');
+      finish(await runPosture(flags, config, terminal));
+    });
+  examples(command, [
+    'lakeseal posture',
+    'lakeseal posture --key audit.example.com+1a2b3c4d+AT… --no-rights --json',
+  ]);
+}
+
+const POSTURE_HELP = `
+The bucket's settings are read with the administrator's credential (setup.*) where it is given, else
+with that of storage.*, whose rights are then tried too: with requests that change nothing. What the
+store does not tell is said to be unknown, never fine. The bucket policy is judged as a document;
+policies of the store's users and roles are not seen.
+\`lakeseal preflight --record-baseline\` makes the baseline. Without --key the key in evidence.keyFile
+is trusted, or evidence.publicKeys.
+Exit code 0 as recorded, 1 something protects less, 2 something cannot be checked or there is no
+baseline, 3 could not run.`;
 
 function addKeys(program: Command, context: EvidenceContext): void {
   const { terminal, finish, config, examples } = context;

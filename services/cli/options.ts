@@ -1,5 +1,6 @@
 /** Values of options as commands want them, or commander's own error. */
 import { InvalidArgumentError, Option } from 'commander';
+import { dayStart } from '../../schemas/evidence/access-leaf.ts';
 
 /**
  * An option that may be given again; undefined where it was not. Each takes one value, so that no
@@ -15,6 +16,12 @@ export function timeOption(text: string): number {
   const time = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(time)) throw new InvalidArgumentError('write it as 2026-11-24T10:00:00Z.');
   return time;
+}
+
+/** A day as `2026-11-24`. */
+export function dayOption(text: string): string {
+  if (dayStart(text) === null) throw new InvalidArgumentError('write it as 2026-11-24.');
+  return text;
 }
 
 /** A whole number from 0 on. */

@@ -7,28 +7,24 @@
  * at with the administrator's credential where there is one; else it is `unknown`, never `ok`.
  */
 import {
-  DeleteObjectCommand,
   GetObjectLockConfigurationCommand,
   HeadBucketCommand,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
-  PutBucketLifecycleConfigurationCommand,
-  PutBucketPolicyCommand,
-  PutBucketVersioningCommand,
   PutObjectCommand,
-  PutObjectLegalHoldCommand,
-  PutObjectLockConfigurationCommand,
-  PutObjectRetentionCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
+import { retentionDays } from '../posture/read-posture.ts';
+import { type Attempt, attempts, RETENTION_RIGHT, tryRight } from '../posture/rights.ts';
 import { backoffMs } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
 import { createS3Store, type S3Store } from '../store/s3.ts';
+import { errorNames, statusOf } from '../store/sdk-errors.ts';
 import { describeRetention } from './bucket-plan.ts';
 import { type Check, check, type Finding, failed, ok, unknown } from './checks.ts';
-import { errorNames, statusOf, storeClient, storeFailure } from './store-client.ts';
+import { storeClient, storeFailure } from './store-client.ts';
 
 /** The first check that writes. */
 export const WRITE_ONCE = 'an object is written once';
@@ -95,7 +91,11 @@ async function runChecks(context: StoreContext): Promise<Check[]> {
   // In a bucket without versions some of the attempts would change what they only mean to try.
   if (versions.outcome === 'failed') return checks;
   for (const attempt of forbidden(context)) {
-    checks.push(await step(`archiver may not ${attempt.what}`, () => checkForbidden(attempt)));
+    const { right, what } = attempt;
+    const tried = await step(`archiver may not ${what}`, () =>
+      checkForbidden(attempt, context.config),
+    );
+    checks.push({ ...tried, right });
   }
   return checks;
 }
@@ -156,8 +156,7 @@ async function checkObjectLock({ administrator, bucket, config }: StoreContext):
     if (lock?.ObjectLockEnabled !== 'Enabled') return failed('it is not enabled', NO_LOCK_HINT);
     const rule = lock.Rule?.DefaultRetention;
     if (rule?.Mode !== undefined) {
-      const days = rule.Days ?? (rule.Years ?? 0) * 365;
-      return ok(`default ${describeRetention({ mode: rule.Mode, days })}`);
+      return ok(`default ${describeRetention({ mode: rule.Mode, days: retentionDays(rule) })}`);
     }
     if (config.archive.retention === 'headers') return ok('no default; the archiver sends headers');
     return failed('enabled, but without default retention', 'run lakeseal setup');
@@ -321,107 +320,23 @@ export function judgeRetention(
   return ok(found);
 }
 
-interface Attempt {
-  what: string;
-  right: string;
-  /** Set where the configuration grants the right: then it is not tried. */
-  granted?: string;
-  run: () => Promise<unknown>;
-}
+const GRANTED = 'archive.retention: headers needs this right';
 
-/**
- * Tried for real on the throwaway object. The requests for the whole bucket are such that, were
- * they permitted, they would change nothing: a document that is malformed, or what is set already.
- */
+/** Tried for real on the throwaway object. */
 function forbidden({ archiver, bucket, key, config, clock, store }: StoreContext): Attempt[] {
-  const object = { Bucket: bucket, Key: key };
+  const { retentionDays, retentionMode: mode } = config.archive;
+  const until = new Date(clock.now() + (retentionDays + 1) * DAY_MS);
   const versionId = async (): Promise<string> => (await store.versions(key))[0]?.versionId ?? '';
-  const until = new Date(clock.now() + (config.archive.retentionDays + 1) * DAY_MS);
-  const { retentionMode: Mode, retention } = config.archive;
-  const noDays = { DefaultRetention: { Mode, Days: 0 } };
-  return [
-    {
-      what: 'delete a version',
-      right: 's3:DeleteObjectVersion',
-      run: async () =>
-        archiver.send(new DeleteObjectCommand({ ...object, VersionId: await versionId() })),
-    },
-    {
-      what: 'change a retention',
-      right: 's3:PutObjectRetention',
-      ...(retention === 'headers'
-        ? { granted: 'archive.retention: headers needs this right' }
-        : {}),
-      run: () =>
-        archiver.send(
-          new PutObjectRetentionCommand({ ...object, Retention: { Mode, RetainUntilDate: until } }),
-        ),
-    },
-    {
-      what: 'change a legal hold',
-      right: 's3:PutObjectLegalHold',
-      run: () =>
-        archiver.send(new PutObjectLegalHoldCommand({ ...object, LegalHold: { Status: 'OFF' } })),
-    },
-    {
-      what: 'change the bucket policy',
-      right: 's3:PutBucketPolicy',
-      run: () => archiver.send(new PutBucketPolicyCommand({ Bucket: bucket, Policy: '{' })),
-    },
-    {
-      what: 'change the default retention',
-      right: 's3:PutBucketObjectLockConfiguration',
-      run: () =>
-        archiver.send(
-          new PutObjectLockConfigurationCommand({
-            Bucket: bucket,
-            ObjectLockConfiguration: { ObjectLockEnabled: 'Enabled', Rule: noDays },
-          }),
-        ),
-    },
-    {
-      what: 'change the versioning',
-      right: 's3:PutBucketVersioning',
-      run: () =>
-        archiver.send(
-          new PutBucketVersioningCommand({
-            Bucket: bucket,
-            VersioningConfiguration: { Status: 'Enabled' },
-          }),
-        ),
-    },
-    {
-      what: 'have objects expire',
-      right: 's3:PutLifecycleConfiguration',
-      run: () =>
-        archiver.send(
-          new PutBucketLifecycleConfigurationCommand({
-            Bucket: bucket,
-            LifecycleConfiguration: { Rules: [] },
-          }),
-        ),
-    },
-    // Last: behind a delete marker the object answers to nothing else.
-    {
-      what: 'put a delete marker',
-      right: 's3:DeleteObject',
-      run: () => archiver.send(new DeleteObjectCommand(object)),
-    },
-  ];
+  return attempts({ archiver, bucket, key, versionId, retained: { key, mode, until } });
 }
 
-async function checkForbidden({ right, granted, run }: Attempt): Promise<Finding> {
-  if (granted !== undefined) return unknown('not tried', granted);
-  const hint = `take ${right} from the archiver's credential (storage.accessKeyId)`;
-  try {
-    await run();
-  } catch (error) {
-    const status = statusOf(error);
-    if (status === 403) return ok(errorNames(error)[0] ?? 'denied');
-    const reason = errorNames(error)[0] ?? String(error);
-    if (status === undefined) return failed(`no answer: ${reason}`, 'run preflight again');
-    // Only who holds the right is told that the document is malformed or the version locked.
-    return failed(`refused with ${status} ${reason}, but not for want of the right`, hint);
+async function checkForbidden(attempt: Attempt, { archive }: Config): Promise<Finding> {
+  const { right } = attempt;
+  if (right === RETENTION_RIGHT && archive.retention === 'headers') {
+    return unknown('not tried', GRANTED);
   }
-  return failed('it was done', hint);
+  const { state, detail } = await tryRight(attempt);
+  if (state === 'denied') return ok(detail);
+  if (state === 'unknown') return failed(detail, 'run preflight again');
+  return failed(detail, `take ${right} from the archiver's credential (storage.accessKeyId)`);
 }

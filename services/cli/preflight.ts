@@ -11,11 +11,19 @@ import { type Check, check, type Finding, failed, ok } from './checks.ts';
 import { checkKafka } from './preflight-kafka.ts';
 import { checkOpenSearch } from './preflight-opensearch.ts';
 import { checkStore, WRITE_ONCE } from './preflight-store.ts';
+import { type BaselineWords, recordChecked } from './record-baseline.ts';
 import { topicSchemas } from './schemas.ts';
 import { type Cell, formatTable, paint, type Terminal, toJson } from './terminal.ts';
 
-/** All checks, by part; the parts run side by side. Never rejects. */
-export async function runPreflight(config: Config, log: Log): Promise<Check[]> {
+/**
+ * All checks, by part; the parts run side by side. Then, where that is asked for and the store
+ * failed none, the baseline is recorded, which is a check too. Never rejects.
+ */
+export async function runPreflight(
+  config: Config,
+  log: Log,
+  record: BaselineWords | null = null,
+): Promise<Check[]> {
   const random = randomBytes(6).toString('hex');
   const parts = await Promise.all([
     guard('kafka', checkKafka(config, log, random)),
@@ -23,7 +31,9 @@ export async function runPreflight(config: Config, log: Log): Promise<Check[]> {
     guard('store', checkStore(config, systemClock, random)),
     guard('opensearch', checkOpenSearch(config, random)),
   ]);
-  return parts.flat();
+  const checks = parts.flat();
+  if (record === null) return checks;
+  return [...checks, await recordChecked(config, checks, record, systemClock.now())];
 }
 
 /** A part that cannot even start (a certificate that cannot be read) is one failed check. */

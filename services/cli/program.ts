@@ -12,10 +12,12 @@ import { runService } from '../runtime/lifecycle.ts';
 import { createLog, type Log } from '../runtime/log.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { version } from '../runtime/version.ts';
+import { addAccess } from './access.ts';
 import type { CollectFlags } from './collect.ts';
 import { printEffective, printReference } from './config-command.ts';
 import { addEvidence } from './evidence.ts';
 import { jsonOption, repeatable, timeOption } from './options.ts';
+import type { BaselineFlags } from './record-baseline.ts';
 import { addRules } from './rules.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 
@@ -108,6 +110,7 @@ function createProgram(terminal: Terminal, finish: Finish): Command {
   addScan(program, context);
   addRules(program, { ...context, examples });
   addEvidence(program, { ...context, examples });
+  addAccess(program, { ...context, examples });
   addConfig(program, context);
   harden(program, terminal);
   return examples(program, [
@@ -180,25 +183,39 @@ else what the AWS environment gives. The archiver's credential (storage.*) is ne
 needs s3:PutObject, GetObject, GetObjectVersion, GetObjectRetention, ListBucket and
 ListBucketVersions only.`;
 
+interface PreflightFlags extends BaselineFlags {
+  json?: true;
+}
+
 function addPreflight(program: Command, { terminal, finish, config }: CommandContext): void {
   const command = program
     .command('preflight')
     .description('try each behaviour of the servers that lakeseal relies on')
+    .option('--record-baseline', 'then sign what protects the bucket: `posture` compares with it')
+    .option('--reason <text>', 'why the baseline is recorded')
+    .option('--approved-by <name>', 'who answers for it')
     .addOption(jsonOption())
     .addHelpText('after', PREFLIGHT_HELP)
-    .action(async (options: { json?: true }) => {
+    .action(async (options: PreflightFlags) => {
       const settings = config();
+      const { baselineWords } = await import('./record-baseline.ts');
       const { runPreflight, tellChecks } = await import('./preflight.ts');
-      const checks = await runPreflight(settings, commandLog('preflight', settings));
+      const words = baselineWords(options);
+      const checks = await runPreflight(settings, commandLog('preflight', settings), words);
       finish(tellChecks(terminal, checks, settings, options.json === true));
     });
-  examples(command, ['lakeseal preflight', 'lakeseal preflight --json']);
+  examples(command, [
+    'lakeseal preflight',
+    'lakeseal preflight --record-baseline --reason "bucket made" --approved-by ada@example.com',
+  ]);
 }
 
 const PREFLIGHT_HELP = `
 Writes a few bytes under PREFIX/preflight/ in the bucket, which stay until their retention ends, and
 an index in OpenSearch that it deletes. Exit code 0 when nothing failed, else 1. What the archiver's
-credential cannot see is checked with the administrator's (setup.*) where it is given.`;
+credential cannot see is checked with the administrator's (setup.*) where it is given.
+--record-baseline needs evidence.keyFile, and writes nothing while a check of the store fails. Record
+anew, with another --reason, after every intended change: earlier baselines stay.`;
 
 function addStatus(program: Command, { terminal, finish, config }: CommandContext): void {
   const command = program

@@ -6,23 +6,35 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { timeOf } from '../../schemas/evidence/leaf.ts';
 import type { Verifier } from '../../schemas/evidence/note.ts';
-import { checkProof, ProofError, type Proven, parseProof } from '../../schemas/evidence/proof.ts';
+import {
+  type Anchored,
+  checkAnchors,
+  checkProof,
+  ProofError,
+  type Proven,
+  parseProof,
+} from '../../schemas/evidence/proof.ts';
 import { withSuccessors } from '../evidence/trust.ts';
-import { systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped } from '../runtime/wording.ts';
-import { folderStore } from '../store/folder.ts';
-import { createS3Store } from '../store/s3.ts';
 import { checkConsistency, parseConsistency, proveConsistency } from '../verifier/consistency.ts';
 import { findEvent } from '../verifier/find-event.ts';
 import { type ProofStore, prove, type RecordAddress } from '../verifier/prove.ts';
 import { recordsOfAlert, recordsOfAlertedEvent } from './alert-records.ts';
-import { archivePlace, type KeyFlags, trustedKeys } from './archive-place.ts';
+import {
+  type AnchorFlags,
+  type KeyFlags,
+  openArchive,
+  segmentProgress,
+  trustedAnchors,
+  trustedKeys,
+} from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
-export interface ProveFlags extends KeyFlags {
+export interface ProveFlags extends KeyFlags, AnchorFlags {
   alert?: string;
   event?: string;
   since?: number;
@@ -67,20 +79,6 @@ export async function runProve(
 }
 
 // --- what is meant -----------------------------------------------------------------------------
-
-/** A hint for when the store denies something. */
-const RIGHTS = '`lakeseal prove` needs s3:GetObject and ListBucket of the credential in storage.*.';
-
-function openArchive(config: Config, archive: string | undefined) {
-  const { storage, folder } = archivePlace(config, archive);
-  const { prefix } = storage;
-  if (folder !== null) {
-    const store: ProofStore = folderStore(folder);
-    return { store, prefix, close: () => {} };
-  }
-  const store = createS3Store(storage, config.archive, systemClock, RIGHTS);
-  return { store: store as ProofStore, prefix, close: () => store.close() };
-}
 
 const RECORD = /^([A-Za-z0-9._-]+)\/(\d+)\/(\d+)$/;
 const ANY_TIME = 8.64e15;
@@ -133,9 +131,7 @@ async function eventAddresses(
   const search = {
     sinceMs: since ?? -ANY_TIME,
     untilMs: until ?? ANY_TIME,
-    progress: (done: number, all: number): void => {
-      if (done % PROGRESS_SEGMENTS === 0) terminal.err(`segment ${done + 1} of ${all}`);
-    },
+    progress: segmentProgress(terminal),
   };
   const found = await findEvent(event!, search, options);
   if (found.length > 0) return found;
@@ -144,8 +140,6 @@ async function eventAddresses(
     hint: 'Times are those of events, in UTC; a duplicate or a late event lies where it arrived.',
   });
 }
-
-const PROGRESS_SEGMENTS = 100;
 
 // --- proofs ------------------------------------------------------------------------------------
 
@@ -165,8 +159,8 @@ async function writeProofs(
       const { proof, proven } = await prove(address, options);
       const file = join(flags.out, `${name}.proof.json`);
       writeNew(file, `${JSON.stringify(proof, null, 2)}\n`);
-      told.push({ file, ...asJson(proven) });
-      if (flags.json !== true) terminal.out(`${file}\n${describe(proven)}`);
+      told.push({ file, ...asJson(proven, null) });
+      if (flags.json !== true) terminal.out(`${file}\n${describe(proven, null)}`);
     } catch (error) {
       if (!(error instanceof Failure) || addresses.length === 1) throw error;
       failed += 1;
@@ -188,41 +182,42 @@ function writeNew(file: string, text: string): void {
   }
 }
 
-function describe({
-  log,
-  offset,
-  timestamp,
-  value,
-  manifest,
-  partitionSize,
-  root,
-  signedBy,
-}: Proven): string {
+/** `anchored`: null where nobody judged what others vouch for. */
+function describe(
+  { log, offset, timestamp, value, manifest, partitionSize, root, signedBy }: Proven,
+  anchored: Anchored | null,
+): string {
   const [, , topic, , partition] = log.split('/');
   const time = new Date(Number(timestamp)).toISOString();
   const bytes = value === null ? 'no value' : counted(value.length, 'byte');
   const rooted =
     root === null
       ? 'no root covers it yet: prove it again in an hour'
-      : `root of ${root.time}${root.stamp === null ? ', without time stamp' : ', time-stamped'}`;
+      : `root of ${root.time}, ${stampText(root, anchored)}`;
   return [
     `  record      ${topic}/${Number(partition)} offset ${offset}, ${bytes}, Kafka time ${time}`,
     `  sealed in   ${manifest.firstOffset} to ${manifest.nextOffset}, ${counted(manifest.records, 'record')}, SHA-256 ${manifest.sha256}`,
     `  protected   ${manifest.retention === null ? 'the store told no retention' : `${manifest.retention.mode} until ${manifest.retention.until}`}`,
     `  covered by  checkpoint of ${grouped(partitionSize)} manifests, ${rooted}`,
     `  signed by   ${signedBy.map(({ vkey }) => vkey).join(', ')}`,
+    ...(anchored?.cosigned ?? []).map(
+      ({ by, time }) => `  witness     ${by.name} at ${timeOf(time * 1000)}`,
+    ),
   ].join('\n');
 }
 
-function asJson({
-  log,
-  offset,
-  timestamp,
-  manifest,
-  partitionSize,
-  root,
-  signedBy,
-}: Proven): object {
+function stampText({ stamp }: NonNullable<Proven['root']>, anchored: Anchored | null): string {
+  if (stamp === null) return 'without time stamp';
+  const at = anchored?.stampedAt ?? null;
+  return at === null
+    ? 'with a time stamp that was not judged (--tsa-ca)'
+    : `time-stamped ${timeOf(at * 1000)}`;
+}
+
+function asJson(
+  { log, offset, timestamp, manifest, partitionSize, root, signedBy }: Proven,
+  anchored: Anchored | null,
+): object {
   return {
     log,
     offset: String(offset),
@@ -231,9 +226,26 @@ function asJson({
     nextOffset: manifest.nextOffset,
     sha256: manifest.sha256,
     partitionSize,
-    root: root === null ? null : { time: root.time, size: root.size, stamped: root.stamp !== null },
+    root:
+      root === null
+        ? null
+        : {
+            time: root.time,
+            size: root.size,
+            stamped: root.stamp !== null,
+            /** Null where there is no stamp, or it was not judged. */
+            stampedAt: isoOf(anchored?.stampedAt ?? null),
+            witnesses: (anchored?.cosigned ?? []).map(({ by, time }) => ({
+              name: by.name,
+              time: isoOf(time),
+            })),
+          },
     signedBy: signedBy.map(({ vkey }) => vkey),
   };
+}
+
+function isoOf(seconds: number | null): string | null {
+  return seconds === null ? null : timeOf(seconds * 1000);
 }
 
 async function writeConsistency(
@@ -276,8 +288,9 @@ async function check(
       return 0;
     }
     const proven = checkProof(parseProof(text), verifiers);
-    if (flags.json === true) terminal.out(JSON.stringify(asJson(proven), null, 2));
-    else terminal.out(`holds: ${file}\n${describe(proven)}`);
+    const anchored = checkAnchors(proven, trustedAnchors(flags, null));
+    if (flags.json === true) terminal.out(JSON.stringify(asJson(proven, anchored), null, 2));
+    else terminal.out(`holds: ${file}\n${describe(proven, anchored)}`);
     return 0;
   } catch (error) {
     throw doesNotHold(error);

@@ -4,7 +4,7 @@
  */
 import { LeafError } from '../../schemas/evidence/leaf.ts';
 import type { PartitionAddress } from '../../schemas/layout.ts';
-import { partitionEvidence, rootEvidence } from '../archiver/evidence-state.ts';
+import { partitionEvidence, type RootEvidence, rootEvidence } from '../archiver/evidence-state.ts';
 import { BrokenLog } from '../evidence/log-writer.ts';
 import { configuredSigner } from '../evidence/signer.ts';
 import type { Config } from '../runtime/config.ts';
@@ -36,14 +36,14 @@ export type PartitionEvidenceStatus =
   | Broken;
 
 export type RootStatus =
-  | {
+  | ({
       state: 'at';
       /** Hour of the newest root, ISO 8601; null where there is none yet. */
       time: string | null;
       ageMs: number | null;
-      roots: number;
-      unsigned: number;
-    }
+      /** What the configuration asks others to vouch for. */
+      wanted: { stamps: boolean; witnesses: boolean };
+    } & Omit<RootEvidence, 'timeMs'>)
   | Broken;
 
 /** The signing key as it is found here, which need not be where the archiver runs. */
@@ -76,12 +76,14 @@ export function withBehind(
 export async function readRoot(
   store: ObjectStore,
   prefix: string,
+  { timestamps, witnesses }: Pick<Config['anchors'], 'timestamps' | 'witnesses'>,
   nowMs: number,
 ): Promise<RootStatus> {
   return orBroken(async () => {
-    const { timeMs, roots, unsigned } = await rootEvidence(store, prefix);
+    const { timeMs, ...told } = await rootEvidence(store, prefix);
     const time = timeMs === null ? null : new Date(timeMs).toISOString();
-    return { state: 'at', time, ageMs: timeMs === null ? null : nowMs - timeMs, roots, unsigned };
+    const wanted = { stamps: timestamps.length > 0, witnesses: witnesses.length > 0 };
+    return { state: 'at', time, ageMs: timeMs === null ? null : nowMs - timeMs, ...told, wanted };
   });
 }
 

@@ -126,9 +126,26 @@ function describeRoot(terminal: Terminal, root: RootStatus | null): string {
   if (root.state === 'broken') return paint(terminal, 'bad', 'the log of roots is BROKEN');
   if (root.time === null) return 'no root yet';
   const unsigned = root.unsigned === 0 ? 'all signed' : `${root.unsigned} unsigned`;
-  const text = `newest root ${root.time}, ${counted(root.roots, 'root')}, ${unsigned}`;
+  const text =
+    `newest root ${root.time}, ${counted(root.roots, 'root')}, ${unsigned}` +
+    vouched(terminal, 'time-stamped', root.stamped, root.roots, root.wanted.stamps) +
+    vouched(terminal, 'cosigned', root.cosigned, root.roots, root.wanted.witnesses);
   const isOld = root.ageMs !== null && root.ageMs > ROOT_AGE_MS_MAX;
   return isOld ? paint(terminal, 'attention', `${text}; there should be one an hour`) : text;
+}
+
+/** Up to which root others vouch for them. */
+function vouched(
+  terminal: Terminal,
+  what: string,
+  size: number,
+  roots: number,
+  isWanted: boolean,
+): string {
+  if (size === roots) return `, ${what}`;
+  if (size === 0 && !isWanted) return '';
+  const told = size === 0 ? `, none of the last days is ${what}` : `, ${what} up to ${size}`;
+  return paint(terminal, 'attention', told);
 }
 
 function describeCorrelation(terminal: Terminal, { correlation }: Status): string {

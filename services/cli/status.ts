@@ -321,7 +321,7 @@ async function readArchive(
       }
     };
     await Promise.all(Array.from({ length: READERS_MAX }, reader));
-    const root = await readRoot(store, prefix, nowMs);
+    const root = await readRoot(store, prefix, config.anchors, nowMs);
     return { detail: `bucket ${storage.bucket}`, sealed, evidence, root };
   } finally {
     store.close();

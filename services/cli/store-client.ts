@@ -3,6 +3,7 @@ import { S3Client } from '@aws-sdk/client-s3';
 import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
 import { storeAddress } from '../store/s3.ts';
+import { errorNames, statusOf } from '../store/sdk-errors.ts';
 
 /** `administrator`: `setup.*`. `archiver`: `storage.*`, what the archiver runs with. */
 export type StoreLogin = 'administrator' | 'archiver';
@@ -21,25 +22,9 @@ export function storeClient(config: Config, login: StoreLogin): S3Client {
   });
 }
 
-interface SdkError {
-  name?: unknown;
-  Code?: unknown;
-  $metadata?: { httpStatusCode?: number };
-  /** What `ask` and others wrap. */
-  cause?: unknown;
-}
-
-/** HTTP status of a refused request, also through a `Failure` that wraps it. */
-export function statusOf(error: unknown): number | undefined {
-  const { $metadata, cause } = (error ?? {}) as SdkError;
-  if ($metadata?.httpStatusCode !== undefined) return $metadata.httpStatusCode;
-  return cause === undefined ? undefined : statusOf(cause);
-}
-
-/** The names S3 and the SDK give an error; a HEAD has no body, so it has only the status's. */
-export function errorNames(error: unknown): string[] {
-  const { name, Code } = (error ?? {}) as SdkError;
-  return [Code, name].filter((text): text is string => typeof text === 'string');
+/** Who looks at the bucket's settings: the administrator where one is configured, else the archiver. */
+export function configReader(config: Config): S3Client {
+  return storeClient(config, config.setup.accessKeyId === undefined ? 'archiver' : 'administrator');
 }
 
 const KEYS: Record<StoreLogin, string> = {

@@ -4,9 +4,12 @@
  *
  * Exit codes: 0 verified, 1 tampered with, 2 incomplete or nothing to verify, 3 could not run.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import cliProgress from 'cli-progress';
+import { judgeStamp } from '../../schemas/evidence/time-stamp.ts';
+import { judgeWitness } from '../../schemas/evidence/witness.ts';
 import type { Config } from '../runtime/config.ts';
 import { describeFailure, Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped } from '../runtime/wording.ts';
@@ -15,12 +18,20 @@ import { folderSource } from '../verifier/folder-source.ts';
 import { s3Source } from '../verifier/s3-source.ts';
 import type { ArchiveSource } from '../verifier/source.ts';
 import { type Verification, verify } from '../verifier/verify.ts';
-import { archivePlace, type KeyFlags, trustedKeys } from './archive-place.ts';
+import {
+  type AnchorFlags,
+  archivePlace,
+  type KeyFlags,
+  type TrustedAnchors,
+  trustedAnchors,
+  trustedKeys,
+} from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
-export interface VerifyFlags extends KeyFlags {
+export interface VerifyFlags extends KeyFlags, AnchorFlags {
   from?: string[];
   deep?: true;
+  expectStamps?: true;
   rootMaxAge?: number;
   maxFindings: number;
   quiet?: true;
@@ -54,10 +65,17 @@ async function verifyPlace(
   terminal: Terminal,
 ): Promise<number> {
   const verifiers = await trustedKeys(flags, () => config);
+  const anchors = trustedAnchors(flags, config);
+  if (flags.expectStamps === true && anchors.authorities === null) {
+    throw new Failure('time stamps are expected, but of no authority', {
+      code: 'USAGE',
+      hint: 'Pass the root certificate of the authority with --tsa-ca.',
+    });
+  }
   const { storage, folder } = archivePlace(config, place);
   const bucket = folder === null ? s3Source(storage) : null;
   const source = bucket ?? folderSource(folder!);
-  const kept = (flags.from ?? []).map(readKept);
+  const kept = (flags.from ?? []).flatMap(readKept);
   const findings: Finding[] = [];
   const bar = progressBar(flags);
   try {
@@ -70,9 +88,8 @@ async function verifyPlace(
       nowMs,
       rootAgeMsMax: flags.rootMaxAge === undefined ? null : flags.rootMaxAge * 1000,
       concurrency: CONCURRENCY,
-      judgeStamp: null,
-      judgeWitness: null,
-      expectStamps: false,
+      ...judges(anchors),
+      expectStamps: flags.expectStamps === true,
       breathe: () => setImmediate(),
       progress: (log, bytes) => bar.update(log, bytes),
       found: (finding) => findings.push(finding),
@@ -80,7 +97,7 @@ async function verifyPlace(
     bar.stop();
     const code = exitCodeOf(findings);
     if (flags.json === true) terminal.out(asJson(source, verification, findings, code));
-    else tell(terminal, source, verification, findings, flags, code);
+    else tell(terminal, source, verification, findings, flags, anchors, code);
     return code;
   } finally {
     bar.stop();
@@ -88,14 +105,35 @@ async function verifyPlace(
   }
 }
 
-function readKept(path: string): Buffer {
+function judges({ authorities, witnesses }: TrustedAnchors) {
+  return {
+    judgeStamp:
+      authorities === null
+        ? null
+        : (note: Buffer, stamp: Buffer) => judgeStamp(note, stamp, { trusted: authorities }),
+    judgeWitness:
+      witnesses === null
+        ? null
+        : (note: Buffer, lines: Buffer) => judgeWitness(note, lines, witnesses),
+  };
+}
+
+/** A checkpoint, or all that lie in a folder, as the archiver's copies of roots do. */
+function readKept(path: string): Buffer[] {
+  let found: Buffer[];
   try {
-    return readFileSync(path);
+    const files = statSync(path).isDirectory()
+      ? readdirSync(path).filter((name) => name.endsWith('.note'))
+      : null;
+    found =
+      files === null ? [readFileSync(path)] : files.map((name) => readFileSync(join(path, name)));
   } catch (error) {
     throw new Failure(`the checkpoint ${path} cannot be read: ${reasonOf(error)}`, {
       code: 'NO_FILE',
     });
   }
+  if (found.length > 0) return found;
+  throw new Failure(`there is no checkpoint (.note) in ${path}`, { code: 'NO_FILE' });
 }
 
 /** On a screen, and not where the output is read by a program. */
@@ -138,6 +176,7 @@ function tell(
   { partitions, root, trusted }: Verification,
   findings: readonly Finding[],
   { maxFindings, deep }: VerifyFlags,
+  { authorities }: TrustedAnchors,
   code: number,
 ): void {
   terminal.out(
@@ -156,7 +195,8 @@ function tell(
   }
   const roots =
     root.time === null ? 'no root' : `${counted(root.size, 'root')}, the newest of ${root.time}`;
-  const stamps = root.stamps === 0 ? '' : `, ${counted(root.stamps, 'time stamp')} not judged`;
+  const judged = authorities === null ? ' not judged (--tsa-ca)' : '';
+  const stamps = root.stamps === 0 ? '' : `, ${counted(root.stamps, 'time stamp')}${judged}`;
   terminal.out(`${partitions.length > 0 ? '\n' : ''}${roots}${stamps}`);
   terminal.out(`trusted: ${trusted.map(({ vkey }) => vkey).join(', ')}\n`);
   for (const { code: what, key, versionId, expected, found } of findings.slice(0, maxFindings)) {

@@ -1,12 +1,18 @@
 /**
- * Which keys are trusted: those the user names, and those that they handed over to in the log
- * `keys`. Trust goes forward only: who trusts a key trusts its successors, not what came before it.
+ * What is trusted: keys the user names, authorities of time stamps and witnesses; and of keys also
+ * those that they handed over to in the log `keys`. Trust goes forward only: who trusts a key trusts its successors, not what came before it.
  */
 import { readFileSync } from 'node:fs';
+import {
+  type Certificate,
+  CertificateError,
+  parsePemCertificates,
+} from '../../schemas/evidence/certificate.ts';
 import { openCheckpoint } from '../../schemas/evidence/checkpoint.ts';
 import { KEYS_LOG, parseRotation } from '../../schemas/evidence/key-leaf.ts';
 import { LeafError } from '../../schemas/evidence/leaf.ts';
-import { NoteError, parseVkey, type Verifier } from '../../schemas/evidence/note.ts';
+import { COSIGNATURE, NoteError, parseVkey, type Verifier } from '../../schemas/evidence/note.ts';
+import { assertWitness } from '../../schemas/evidence/witness.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { LogReader } from './log-reader.ts';
@@ -23,7 +29,9 @@ export function namedVerifiers({ keys = [], files = [] }: NamedKeys): Verifier[]
   for (const path of files) given.push(...linesOf(path));
   return given.map(({ text, where }) => {
     try {
-      return parseVkey(text);
+      const key = parseVkey(text);
+      if (key.type === COSIGNATURE) throw new NoteError('it is the key of a witness');
+      return key;
     } catch (error) {
       if (!(error instanceof NoteError)) throw error;
       throw new Failure(`${where}: ${error.message}`, {
@@ -47,6 +55,41 @@ function linesOf(path: string): Array<{ text: string; where: string }> {
     .split('\n')
     .map((line, at) => ({ text: line.trim(), where: `${path}:${at + 1}` }))
     .filter((line) => line.text !== '' && !line.text.startsWith('#'));
+}
+
+/** Certificates of authorities in PEM files. @throws Failure `TSA_CA` */
+export function namedAuthorities(files: readonly string[]): Certificate[] {
+  return files.flatMap((path) => {
+    try {
+      return parsePemCertificates(readFileSync(path, 'utf8'));
+    } catch (error) {
+      const why =
+        error instanceof CertificateError
+          ? `: ${error.message}`
+          : ` cannot be read: ${reasonOf(error)}`;
+      throw new Failure(`the certificates of the time stamp authority ${path}${why}`, {
+        code: 'TSA_CA',
+        hint: 'A PEM file with the root certificate of the authority, as it publishes it, is needed.',
+      });
+    }
+  });
+}
+
+/** Vkeys of witnesses (type 04). @throws Failure `WITNESS_KEY` */
+export function namedWitnesses(vkeys: readonly string[]): Verifier[] {
+  return vkeys.map((vkey) => {
+    try {
+      const witness = parseVkey(vkey);
+      assertWitness(witness);
+      return witness;
+    } catch (error) {
+      if (!(error instanceof NoteError)) throw error;
+      throw new Failure(`the key of a witness: ${error.message}`, {
+        code: 'WITNESS_KEY',
+        hint: 'It is a vkey (NAME+KEYID+KEY) of signature type 04, as the witness publishes it.',
+      });
+    }
+  });
 }
 
 /**

@@ -157,10 +157,15 @@ export class JsonCursor {
         const quotes = four ^ 0x22222222;
         const backslashes = four ^ 0x5c5c5c5c;
         const special =
-          ((four - 0x20202020) & ~four) |
-          ((quotes - 0x01010101) & ~quotes) |
-          ((backslashes - 0x01010101) & ~backslashes);
-        if ((special & 0x80808080) !== 0) break;
+          (((four - 0x20202020) & ~four) |
+            ((quotes - 0x01010101) & ~quotes) |
+            ((backslashes - 0x01010101) & ~backslashes)) &
+          0x80808080;
+        if (special !== 0) {
+          // Its lowest bit is of the first of them: a borrow may mark only bytes behind it.
+          at += (31 - Math.clz32(special & -special)) >> 3;
+          break;
+        }
       }
       let byte = SPACE;
       while (at < end) {

@@ -8,6 +8,8 @@ import type { WideBytes } from '../../schemas/byte-words.ts';
 
 /** With their bytes some 5 MB: in half as many the combinations of a busy hour drive each other out. */
 const SLOTS = 16_384;
+/** Slots that a combination may be in: with two, a few that come all the time drive each other out. */
+const WAYS = 4;
 /** Bytes of one combination, at most. */
 const BYTES_MAX = 256;
 /** Spans of one combination, at most. */
@@ -22,6 +24,7 @@ export class Recurring {
   /** From and to of each span of the combination that is asked about; from is `NO_SPAN` for none. */
   readonly spans = new Int32Array(SPANS_MAX * 2);
   readonly #ids = new Float64Array(SLOTS).fill(-1);
+  readonly #hashes = new Int32Array(SLOTS);
   readonly #sizes = new Int32Array(SLOTS * SPANS_MAX);
   readonly #slab = new DataView(new ArrayBuffer(SLOTS * BYTES_MAX));
 
@@ -42,12 +45,15 @@ export class Recurring {
       hash ^= hash >>> 15;
     }
     if (total > BYTES_MAX) return -1;
-    const slot = hash & (SLOTS - 1);
-    if (this.#ids[slot] !== -1 && this.#isSame(slot, wide, count)) return this.#ids[slot]!;
-    // Two places: two that come all the time do not drive each other out.
-    const other = slot ^ 1;
-    if (this.#ids[other] !== -1 && this.#isSame(other, wide, count)) return this.#ids[other]!;
-    return this.#learn(this.#ids[slot]! <= this.#ids[other]! ? slot : other, wide, count);
+    const first = hash & (SLOTS - 1) & -WAYS;
+    let oldest = first;
+    for (let slot = first; slot < first + WAYS; slot += 1) {
+      const id = this.#ids[slot]!;
+      if (this.#hashes[slot] === hash && id !== -1 && this.#isSame(slot, wide, count)) return id;
+      if (id < this.#ids[oldest]!) oldest = slot;
+    }
+    this.#hashes[oldest] = hash;
+    return this.#learn(oldest, wide, count);
   }
 
   #isSame(slot: number, wide: WideBytes, count: number): boolean {
@@ -61,8 +67,10 @@ export class Recurring {
       if (this.#sizes[slot * SPANS_MAX + index] !== size) return false;
       const start = offset + from;
       let at = 0;
-      for (; at + 4 <= size; at += 4) {
-        if (slab.getInt32(base + at, true) !== fours.getInt32(start + at, true)) return false;
+      // As numbers of eight bytes. The two zeros, which are equal, cannot both be UTF-8; what is not
+      // a number equals nothing, and is learnt again.
+      for (; at + 8 <= size; at += 8) {
+        if (slab.getFloat64(base + at, true) !== fours.getFloat64(start + at, true)) return false;
       }
       for (; at < size; at += 1) {
         if (slab.getUint8(base + at) !== fours.getUint8(start + at)) return false;

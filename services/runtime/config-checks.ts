@@ -1,4 +1,6 @@
 /** The rules of the configuration that span several keys. Pure. */
+import { NoteError, parseVkey } from '../../schemas/evidence/note.ts';
+import { assertWitness } from '../../schemas/evidence/witness.ts';
 import type { Config } from './config.ts';
 
 export interface Problem {
@@ -22,6 +24,7 @@ export function crossChecks(config: Partial<Config>): Check[] {
     ...checkKeys('setup', config.setup),
     ...checkTopics(config.topics, config.collect),
     ...checkArchive(config.archive),
+    ...checkAnchors(config.anchors),
   ];
 }
 
@@ -147,5 +150,24 @@ function checkArchive(archive: Config['archive'] | undefined): Check[] {
   if (archive.retentionDays > RETENTION_DAYS_MAX) {
     found.push({ path: 'archive.retentionDays', what: `must not pass ${RETENTION_DAYS_MAX}` });
   }
+  return found;
+}
+
+function checkAnchors(anchors: Config['anchors'] | undefined): Check[] {
+  if (anchors === undefined) return [];
+  const found: Check[] = [];
+  anchors.copies.forEach((copy, at) => {
+    if (copy.kind !== 's3') return;
+    const path = `anchors.copies.${at}`;
+    found.push(...together(path, copy, ['accessKeyId', 'secretAccessKeyFile']));
+  });
+  anchors.witnesses.forEach(({ key }, at) => {
+    try {
+      assertWitness(parseVkey(key));
+    } catch (error) {
+      if (!(error instanceof NoteError)) throw error;
+      found.push({ path: `anchors.witnesses.${at}.key`, what: error.message });
+    }
+  });
   return found;
 }

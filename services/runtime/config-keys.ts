@@ -4,7 +4,8 @@
  * what is checked. Pure.
  */
 
-export type ValueKind = 'string' | 'number' | 'boolean' | 'list';
+/** `objects`: a list of objects; YAML in a variable, too. */
+export type ValueKind = 'string' | 'number' | 'boolean' | 'list' | 'objects';
 
 export interface ConfigKey {
   /** `kafka.brokers` */
@@ -31,6 +32,7 @@ export function envName(path: string): string {
 
 interface SchemaNode {
   type?: string;
+  items?: SchemaNode;
   properties?: Record<string, SchemaNode>;
   enum?: string[];
   default?: unknown;
@@ -56,7 +58,8 @@ export function describeKeys(schema: object): ConfigKey[] {
 
 function describeKey(section: string, name: string, node: SchemaNode): ConfigKey {
   const path = `${section}.${name}`;
-  const kind = KINDS[node.type ?? ''];
+  const ofText = KINDS[node.type ?? ''];
+  const kind = ofText === 'list' && node.items?.type !== 'string' ? 'objects' : ofText;
   if (kind === undefined) throw new TypeError(`no kind for the configuration key ${path}`);
   return {
     path,

@@ -3,11 +3,12 @@
  * and remembers where each came from, so that a problem is reported at file:line:column or by the
  * name of its variable. Says nothing about whether a value is right: the schema does.
  */
-import { isMap, LineCounter, type ParsedNode, parseDocument } from 'yaml';
+import { LineCounter, parse, parseDocument } from 'yaml';
 import type { Problem } from './config-checks.ts';
 import type { ConfigKey } from './config-keys.ts';
 import { systemReason } from './errors.ts';
 import { didYouMean } from './nearest.ts';
+import { offsetOf } from './yaml-place.ts';
 
 /** `LAKESEAL_` variables that are not keys: of this loader, of the tests and of their servers. */
 const OTHER_VARIABLES = new Set([
@@ -149,32 +150,6 @@ function withoutNulls(values: Record<string, unknown>, keys: ConfigKey[]): Recor
   return Object.fromEntries(sections);
 }
 
-/** Of the value (or key) at `path`, else of the nearest thing above it that is there. */
-function offsetOf(contents: ParsedNode | null, path: string[], isKey: boolean): number {
-  let node: unknown = contents;
-  let offset = contents?.range?.[0] ?? 0;
-  for (const [depth, part] of path.entries()) {
-    const last = depth === path.length - 1;
-    const found = childOf(node, part);
-    if (found === undefined) break;
-    node = found.value;
-    const chosen = (last && isKey ? found.key : (found.value ?? found.key)) as ParsedNode | null;
-    offset = chosen?.range?.[0] ?? offset;
-  }
-  return offset;
-}
-
-function childOf(node: unknown, part: string): { key: unknown; value: unknown } | undefined {
-  if (isMap(node)) {
-    return node.items.find((pair) => String(pair.key) === part) as
-      | { key: unknown; value: unknown }
-      | undefined;
-  }
-  const items = (node as { items?: unknown[] } | null)?.items;
-  const value = Array.isArray(items) ? items[Number(part)] : undefined;
-  return value === undefined ? undefined : { key: value, value };
-}
-
 interface EnvironmentValues {
   values: Map<string, unknown>;
   places: Map<string, string>;
@@ -243,6 +218,7 @@ const EXPECTED = {
   number: 'a whole number',
   boolean: 'true or false',
   list: 'values with commas between them',
+  objects: 'a list in YAML or JSON',
 } as const;
 
 function parseValue(key: ConfigKey, text: string): unknown {
@@ -255,5 +231,16 @@ function parseValue(key: ConfigKey, text: string): unknown {
       return { true: true, false: false }[text.trim()];
     case 'list':
       return text.split(',').flatMap((part) => part.trim() || []);
+    case 'objects':
+      return listOf(text);
+  }
+}
+
+function listOf(text: string): unknown {
+  try {
+    const value: unknown = parse(text, { maxAliasCount: ALIASES_MAX });
+    return Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
   }
 }

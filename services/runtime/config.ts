@@ -29,6 +29,10 @@ const url = z.url({ protocol: /^https?$/ });
 const count = z.number().int().positive();
 const port = z.number().int().min(0).max(65_535);
 const topicName = z.string().regex(/^[a-zA-Z0-9._-]{1,249}$/, 'not a Kafka topic name');
+const bucketName = z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'not an S3 bucket name');
+const keyPrefix = z
+  .string()
+  .regex(/^([A-Za-z0-9._=-]+\/)*$/, 'must be empty or end with "/", in plain characters');
 
 const kafka = z.strictObject({
   brokers: list.default(['127.0.0.1:9092']).describe('Bootstrap servers, host:port.'),
@@ -84,16 +88,10 @@ const topics = z.strictObject({
 });
 
 const storage = z.strictObject({
-  bucket: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'not an S3 bucket name')
+  bucket: bucketName
     .default('lakeseal-archive')
     .describe('Bucket of the archive, with Object Lock.'),
-  prefix: z
-    .string()
-    .regex(/^([A-Za-z0-9._=-]+\/)*$/, 'must be empty or end with "/", in plain characters')
-    .default('')
-    .describe('Key prefix inside the bucket.'),
+  prefix: keyPrefix.default('').describe('Key prefix inside the bucket.'),
   region: text.default('us-east-1').describe('Region of the bucket.'),
   endpoint: url.optional().describe('Endpoint of an S3-compatible store; unset for AWS.'),
   pathStyle: z.boolean().default(false).describe('Address buckets by path (MinIO and others).'),
@@ -222,6 +220,46 @@ const evidence = z.strictObject({
     .describe('Public keys that are trusted when verifying; unset for that of the signing key.'),
 });
 
+const timestamp = z.strictObject({
+  url,
+  caFile: text.optional(),
+  authorizationFile: text.optional(),
+});
+
+const copy = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('file'), path: text }),
+  z.strictObject({ kind: z.literal('http'), url, authorizationFile: text.optional() }),
+  z.strictObject({
+    kind: z.literal('s3'),
+    bucket: bucketName,
+    prefix: keyPrefix.default(''),
+    region: text.default('us-east-1'),
+    endpoint: url.optional(),
+    pathStyle: z.boolean().default(false),
+    accessKeyId: text.optional(),
+    secretAccessKeyFile: text.optional(),
+  }),
+]);
+
+const anchors = z.strictObject({
+  timestamps: z
+    .array(timestamp)
+    .default([])
+    .describe(
+      'Time stamp authorities (RFC 3161), asked in this order: {url, caFile, authorizationFile}.',
+    ),
+  copies: z
+    .array(copy)
+    .default([])
+    .describe(
+      'Where signed roots are copied to: {kind: file, path}, {kind: http, url, authorizationFile} or {kind: s3, bucket, prefix, region, endpoint, pathStyle, accessKeyId, secretAccessKeyFile}.',
+    ),
+  witnesses: z
+    .array(z.strictObject({ url, key: text }))
+    .default([])
+    .describe('Witnesses (C2SP tlog-witness) that cosign roots: {url, key}.'),
+});
+
 const collect = z.strictObject({
   batchBytesMax: count
     .default(900_000)
@@ -269,6 +307,7 @@ export const configSchema = z.strictObject({
   storage: storage.prefault({}),
   archive: archive.prefault({}),
   evidence: evidence.prefault({}),
+  anchors: anchors.prefault({}),
   detect: detect.prefault({}),
   enrich: enrich.prefault({}),
   opensearch: opensearch.prefault({}),

@@ -106,6 +106,7 @@ class LogCheck {
     if (note !== undefined) await this.#note(number, note);
     for (const kind of ['tsr', 'witness'] as const) {
       const file = files.get(kind);
+      if (file !== undefined && note === undefined) planted(file, this.#options.report);
       const bytes = file === undefined ? null : await this.#bytes(file);
       if (bytes !== null) await this.#options.beside?.(number, kind, bytes.bytes, file!.key);
     }

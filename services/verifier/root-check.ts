@@ -4,20 +4,18 @@
  */
 import { LeafError, secondsOf } from '../../schemas/evidence/leaf.ts';
 import { parseRootLeaf, ROOT_LOG, type RootBody } from '../../schemas/evidence/root-leaf.ts';
+import { isTimely, type StampVerdict } from '../../schemas/evidence/time-stamp.ts';
 import type { FindingCode } from './findings.ts';
 import { type CheckedLog, checkLog, type LogCheckOptions, type ToldSize } from './log-check.ts';
 import type { KeyVersions, Peekable } from './source.ts';
 
-/** What judging a time stamp comes to; `time` in seconds since the epoch. */
-export type StampVerdict = { ok: true; time: number } | { ok: false; detail: string };
-
 export interface RootCheckOptions
   extends Pick<LogCheckOptions, 'source' | 'prefix' | 'report' | 'verifiers' | 'told'> {
   /** Judges the answer over the note; null where no authority is trusted: stamps are then counted. */
-  judgeStamp: ((note: Buffer, stamp: Buffer) => Promise<StampVerdict>) | null;
+  judgeStamp: ((note: Buffer, stamp: Buffer) => StampVerdict) | null;
   /** Whether the lines are signatures of witnesses; null where none are trusted. */
   judgeWitness: ((note: Buffer, lines: Buffer) => string | null) | null;
-  /** A root without stamp is a finding. */
+  /** A root that no stamp shows to have been there within a day of its hour is a finding; needs `judgeStamp`. */
   expectStamps: boolean;
   /** Times at which keys were rotated away, seconds since the epoch, by vkey. */
   rotated: ReadonlyMap<string, number>;
@@ -32,7 +30,6 @@ export interface RootSummary extends CheckedLog {
 }
 
 const HOUR_S = 3_600;
-const DAY_S = 86_400;
 
 export async function checkRoots(
   keys: Peekable<KeyVersions>,
@@ -55,7 +52,7 @@ export async function checkRoots(
     },
     signed: async (size, note, by) => check.signed(size, note, by.vkey),
     beside: async (size, suffix, bytes, key) =>
-      suffix === 'tsr' ? await check.stamp(size, bytes, key) : check.witness(size, bytes, key),
+      suffix === 'tsr' ? check.stamp(size, bytes, key) : check.witness(size, bytes, key),
   });
   check.end();
   return { ...checked, time: check.time, stamps: check.stamps };
@@ -67,8 +64,10 @@ class RootCheck {
   time: string | null = null;
   stamps = 0;
   #sizes = new Map<string, number>();
-  /** The checkpoint that was read last, and whether a stamp of it was. */
-  #note: { size: number; bytes: Buffer; stamped: boolean } | null = null;
+  /** The checkpoint that was read last. */
+  #note: { size: number; bytes: Buffer } | null = null;
+  /** Checkpoints, and hours of their roots, of which no stamp was met yet. */
+  #unstamped: Array<{ size: number; time: number }> = [];
 
   constructor(options: RootCheckOptions, tell: (log: string, told: ToldSize) => void) {
     this.#options = options;
@@ -97,29 +96,31 @@ class RootCheck {
   }
 
   signed(size: number, bytes: Buffer, vkey: string): void {
-    this.#unstamped();
-    this.#note = { size, bytes, stamped: false };
+    this.#note = { size, bytes };
     const rotated = this.#options.rotated.get(vkey);
     const time = this.time === null ? null : secondsOf(this.time);
+    if (time !== null && this.#options.expectStamps) this.#unstamped.push({ size, time });
     if (rotated === undefined || time === null || time <= rotated + HOUR_S) return;
     const expected = 'its successor’s signature';
     this.#find('signed_after_rotation', this.#noteKey(size), expected, vkey);
   }
 
-  async stamp(size: number, bytes: Buffer, key: string): Promise<void> {
+  stamp(size: number, bytes: Buffer, key: string): void {
     const note = this.#note;
     if (note === null || note.size !== size) return;
-    note.stamped = true;
     this.stamps += 1;
     const { judgeStamp } = this.#options;
     if (judgeStamp === null) return;
-    const verdict = await judgeStamp(note.bytes, bytes);
+    const verdict = judgeStamp(note.bytes, bytes);
     if (!verdict.ok) {
       this.#find('stamp_invalid', key, 'a stamp of this checkpoint', verdict.detail);
       return;
     }
     const time = this.time === null ? null : secondsOf(this.time);
-    if (time === null || (verdict.time >= time && verdict.time <= time + DAY_S)) return;
+    if (time === null || isTimely(verdict.time, time)) {
+      this.#stamped(verdict.time);
+      return;
+    }
     const found = new Date(verdict.time * 1000).toISOString();
     this.#find('stamp_time', key, `within a day after ${this.time}`, found);
   }
@@ -132,12 +133,18 @@ class RootCheck {
   }
 
   end(): void {
-    this.#unstamped();
+    for (const { size } of this.#unstamped) this.#missing(size);
   }
 
-  #unstamped(): void {
-    if (this.#note === null || this.#note.stamped || !this.#options.expectStamps) return;
-    this.#find('stamp_missing', this.#noteKey(this.#note.size), 'a time stamp', 'none');
+  /** A stamp shows that everything before it was there, too. */
+  #stamped(stamp: number): void {
+    for (const { size, time } of this.#unstamped) if (!isTimely(stamp, time)) this.#missing(size);
+    this.#unstamped = [];
+  }
+
+  #missing(size: number): void {
+    const expected = 'a time stamp within a day, over it or a later root';
+    this.#find('stamp_missing', this.#noteKey(size), expected, 'none');
   }
 
   #noteKey(size: number): string {

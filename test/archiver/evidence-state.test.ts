@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { anomalyOf, manifestBytes } from '../../schemas/evidence/manifest.ts';
 import { ed25519Signer } from '../../schemas/evidence/note.ts';
+import { rootKey } from '../../services/archiver/anchors/root.ts';
 import { partitionEvidence, rootEvidence } from '../../services/archiver/evidence-state.ts';
 import { RootWriter } from '../../services/archiver/root-writer.ts';
 import { Signing } from '../../services/archiver/signing.ts';
@@ -24,7 +25,8 @@ test('how far manifests, signatures and roots are', async () => {
     unsigned: 0,
     anomaly: null,
   });
-  assert.deepEqual(await rootEvidence(store, ''), { timeMs: null, roots: 0, unsigned: 0 });
+  const nothing = { timeMs: null, roots: 0, unsigned: 0, stamped: 0, cosigned: 0 };
+  assert.deepEqual(await rootEvidence(store, ''), nothing);
 
   const log = await LogWriter.open(store, '', partitionLog(ADDRESS));
   for (let offset = 0n; offset < 40n; offset++) {
@@ -44,5 +46,10 @@ test('how far manifests, signatures and roots are', async () => {
   const quiet = { onRoot: async () => {}, report: () => {}, stopped: () => {} };
   await new RootWriter({ ...common, ...quiet }).look();
   const timeMs = Date.parse('2026-11-28T07:00:00Z');
-  assert.deepEqual(await rootEvidence(store, ''), { timeMs, roots: 1, unsigned: 1 });
+  const fresh = { timeMs, roots: 1, unsigned: 1, stamped: 0, cosigned: 0 };
+  assert.deepEqual(await rootEvidence(store, ''), fresh);
+  for (const kind of ['tsr', 'witness'] as const) {
+    await store.putIfAbsent(rootKey('', kind, 1), Buffer.from('x'));
+  }
+  assert.deepEqual(await rootEvidence(store, ''), { ...fresh, stamped: 1, cosigned: 1 });
 });

@@ -57,6 +57,11 @@ const SCENARIOS: Record<string, (groups: number) => Scenario> = {
     ...{ kind: aggregate('value_sum', { gte: 1e6 }, ['rows']), timespanMs: HOUR_MS },
     ...{ groups: 5_000, matches: 200_000, stepMs: 50, values: (n) => [String(n % 1_000)] },
   }),
+  /** The same, and every match makes it true: alerts are brought up to date all the time. */
+  busy_firing: () => ({
+    ...{ kind: aggregate('value_sum', { gte: 0 }, ['rows']), timespanMs: HOUR_MS },
+    ...{ groups: 500, matches: 100_000, stepMs: 50, values: (n) => [String(n % 1_000)] },
+  }),
 };
 
 function matchesOf({ groups, stepMs, values }: Scenario, from: number, to: number): Match[] {

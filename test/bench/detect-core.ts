@@ -1,6 +1,8 @@
 /**
  * The detector without its servers: bytes to verdict on one core, with all shipped rules, beside
- * `JSON.parse` of the same events. `node test/bench/detect-core.ts [EVENTS] [ROUNDS]`.
+ * `JSON.parse` of the same events. `node test/bench/detect-core.ts [EVENTS] [ROUNDS]`. Each way has a
+ * process of its own, and its own `JSON.parse` beside it: a service knows one way too, and code that
+ * has to serve several at once is slower.
  *
  * The events are a company day's. `verdict` is which rules fire, found as `detector.ts` finds it:
  * in the bytes where they are plain, by decoding where they are not. `verdict and event` also
@@ -8,6 +10,8 @@
  * views. Nanoseconds for each event; ratios are to `JSON.parse` of the lines, so
  * more is better, and 1 is as fast as merely parsing.
  */
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { auditEventType, encodeAuditEvent, frame } from '../../schemas/audit-event.ts';
 import { Matcher } from '../../services/detector/match/match.ts';
 import { loadRules, SHIPPED_LISTS, SHIPPED_RULES } from '../../services/detector/sigma/rules.ts';
@@ -19,6 +23,9 @@ import { packed, ratio, takeTurns, type Work } from './rounds.ts';
 
 const EVENTS = Number(process.argv[2] ?? 20_000);
 const ROUNDS = Number(process.argv[3] ?? 15);
+const WAYS = ['json', 'avro', 'json-decoded', 'avro-decoded'] as const;
+type Way = (typeof WAYS)[number];
+const way = process.argv[4] as Way | undefined;
 
 const loaded = loadRules({ layers: [SHIPPED_RULES], lists: [SHIPPED_LISTS], nowMs: Date.now() });
 if (!loaded.ok) throw new Error('the shipped rules do not load');
@@ -70,20 +77,26 @@ function verdict({ view, decode }: Route, bytes: Buffer, withEvent: boolean): nu
   return decoded.events.reduce((sum, event) => sum + matcher.match(event).length, 0);
 }
 
-function works(route: Route): Record<'view' | 'verdict' | 'event' | 'decoded', Work> {
+function worksOf(way: Way): Record<string, Work> {
+  const isJson = way.startsWith('json');
+  const route = isJson ? routes.json : routes.avro;
   const each =
     (work: (bytes: Buffer) => number): Work =>
     (from, to) => {
       for (let at = from; at < to; at += 1) sink += work(route.bytes[at]!);
     };
+  if (way.endsWith('-decoded')) {
+    return {
+      decoded: each((bytes) => {
+        const decoded = route.decode(bytes);
+        return decoded.ok ? matcher.match(decoded.events[0]!).length : 0;
+      }),
+    };
+  }
   return {
     view: each((bytes) => (route.view(bytes) === null ? 0 : 1)),
     verdict: each((bytes) => verdict(route, bytes, false)),
-    event: each((bytes) => verdict(route, bytes, true)),
-    decoded: each((bytes) => {
-      const decoded = route.decode(bytes);
-      return decoded.ok ? matcher.match(decoded.events[0]!).length : 0;
-    }),
+    'verdict and event': each((bytes) => verdict(route, bytes, true)),
   };
 }
 
@@ -111,52 +124,55 @@ const parse: Work = (from, to) => {
     if (JSON.parse(lines[at]!.toString()) !== null) sink += 1;
   }
 };
-const json = works(routes.json);
-const avro = works(routes.avro);
-const times = takeTurns(
-  {
-    parse,
-    jsonView: json.view,
-    jsonVerdict: json.verdict,
-    jsonEvent: json.event,
-    jsonDecoded: json.decoded,
-    avroView: avro.view,
-    avroVerdict: avro.verdict,
-    avroEvent: avro.event,
-    avroDecoded: avro.decoded,
-  },
-  lines.length,
-  ROUNDS,
-);
 
-const bytesOf = (buffers: readonly Buffer[]): number =>
-  Math.round(buffers.reduce((sum, { length }) => sum + length, 0) / buffers.length);
-const toParse = (ns: number): number => ratio(times.parse / ns);
-process.stdout.write(
-  `${JSON.stringify(
-    {
-      bench: 'detect-core',
-      node: process.version,
-      events: lines.length,
-      rules: rules.length,
-      bytes: { line: bytesOf(lines), record: bytesOf(records) },
-      nsPerEvent: times,
-      toJsonParse: {
-        json: {
-          verdict: toParse(times.jsonVerdict),
-          'verdict and event': toParse(times.jsonEvent),
-          decoded: toParse(times.jsonDecoded),
-        },
-        avro: {
-          verdict: toParse(times.avroVerdict),
-          'verdict and event': toParse(times.avroEvent),
-          decoded: toParse(times.avroDecoded),
-        },
+interface Times {
+  parse: number;
+  [work: string]: number;
+}
+
+/** Of one way, in this process: nanoseconds for each event. */
+function timesOf(way: Way): Times {
+  const times = takeTurns({ parse, ...worksOf(way) }, lines.length, ROUNDS) as Times;
+  if (sink === 0) throw new Error('nothing was done');
+  return times;
+}
+
+function inItsOwnProcess(way: Way): Times {
+  const file = fileURLToPath(import.meta.url);
+  const answer = execFileSync(process.execPath, [file, String(EVENTS), String(ROUNDS), way], {
+    encoding: 'utf8',
+    maxBuffer: 1024 * 1024,
+  });
+  return JSON.parse(answer) as Times;
+}
+
+function report(): void {
+  const times = Object.fromEntries(WAYS.map((one) => [one, inItsOwnProcess(one)]));
+  const toJsonParse = Object.fromEntries(
+    Object.entries(times).map(([one, { parse: base, ...others }]) => [
+      one,
+      Object.fromEntries(Object.entries(others).map(([work, ns]) => [work, ratio(base / ns)])),
+    ]),
+  );
+  const bytesOf = (buffers: readonly Buffer[]): number =>
+    Math.round(buffers.reduce((sum, { length }) => sum + length, 0) / buffers.length);
+  process.stdout.write(
+    `${JSON.stringify(
+      {
+        bench: 'detect-core',
+        node: process.version,
+        events: lines.length,
+        rules: rules.length,
+        bytes: { line: bytesOf(lines), record: bytesOf(records) },
+        nsPerEvent: times,
+        toJsonParse,
+        shares: { json: shares(routes.json), avro: shares(routes.avro) },
       },
-      shares: { json: shares(routes.json), avro: shares(routes.avro) },
-      sink: sink > 0,
-    },
-    null,
-    2,
-  )}\n`,
-);
+      null,
+      2,
+    )}\n`,
+  );
+}
+
+if (way === undefined) report();
+else process.stdout.write(JSON.stringify(timesOf(way)));

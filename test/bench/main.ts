@@ -21,6 +21,7 @@ In this process:
   match        50, 500 and 5,000 rules against events
   rsigma       the same rules and events for rsigma (--rsigma PROGRAM) and for lakeseal
   segment      segment writing and reading
+  verify       verifying an archive, against SHA-256 of the same bytes, and its memory
 `;
 
 /** Scripts of their own too: what follows their names is theirs. */
@@ -32,6 +33,7 @@ const SCRIPTS = new Set([
   'match',
   'rsigma',
   'segment',
+  'verify',
 ]);
 
 async function main(): Promise<number> {

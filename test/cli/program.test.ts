@@ -19,6 +19,8 @@ const COMMANDS = [
   'detect',
   'scan',
   'rules',
+  'posture',
+  'access',
   'config',
 ];
 
@@ -81,6 +83,14 @@ describe('a wrong command line', () => {
     [
       ['collect', '--config'],
       /^lakeseal: error: option '--config <file>' argument missing \(USAGE\)/,
+    ],
+    [
+      ['preflight', '--record-baseline'],
+      /^lakeseal preflight: error: a baseline says why it is recorded \(USAGE\)\nhint: .*--reason/,
+    ],
+    [
+      ['preflight', '--reason', 'x'],
+      /^lakeseal preflight: error: --reason .* \(USAGE\)\nhint: Add --record-baseline/,
     ],
   ];
   for (const [argv, expected] of cases) {

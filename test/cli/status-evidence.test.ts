@@ -10,6 +10,7 @@ import { ed25519Signer, formatPrivateKey } from '../../schemas/evidence/note.ts'
 import type { PartitionStatus, Status } from '../../services/cli/status.ts';
 import {
   type PartitionEvidenceStatus,
+  type RootStatus,
   readKey,
   readPartitionEvidence,
   readRoot,
@@ -32,6 +33,8 @@ after(() => rmSync(root, { recursive: true, force: true }));
 function emptyStore() {
   return doubleStore(new Bucket({ nowMs: () => 0 }), new FaultPlan());
 }
+
+const NO_ROOTS = { stamped: 0, cosigned: 0, wanted: { stamps: false, witnesses: false } };
 
 describe('the evidence of a partition', () => {
   test('is how far manifests and signatures are behind the segments', async () => {
@@ -67,9 +70,9 @@ describe('the evidence of a partition', () => {
     await store.putIfAbsent(key, Buffer.from('{}'));
     const broken = await readPartitionEvidence(store, '', ADDRESS);
     assert.equal(broken.state, 'broken');
-    assert.deepEqual(await readRoot(store, '', HOUR_MS), {
+    assert.deepEqual(await readRoot(store, '', { timestamps: [], witnesses: [] }, HOUR_MS), {
       state: 'at',
-      ...{ time: null, ageMs: null, roots: 0, unsigned: 0 },
+      ...{ time: null, ageMs: null, ...NO_ROOTS, roots: 0, unsigned: 0 },
     });
   });
 });
@@ -107,6 +110,7 @@ describe('status tells', () => {
         state: 'at',
         time: '2026-11-28T07:00:00.000Z',
         ageMs: HOUR_MS,
+        ...NO_ROOTS,
         roots: 1,
         unsigned: 0,
       },
@@ -146,8 +150,27 @@ describe('status tells', () => {
     assert.match(text, /Evidence: newest root 2026-11-28T07:00:00\.000Z, 1 root, all signed\n/);
   });
 
+  test('what others vouch for, and where it is asked for in vain', () => {
+    const rootOf = (changes: object): string => {
+      const root = { ...STATUS.evidence.root, roots: 9, ...changes } as RootStatus;
+      const text = told({ evidence: { ...STATUS.evidence, root } })[1];
+      return /9 roots, all signed(.*)$/m.exec(text)![1]!;
+    };
+    const wanted = { stamps: true, witnesses: true };
+    assert.equal(rootOf({}), '');
+    assert.equal(rootOf({ stamped: 9, cosigned: 7, wanted }), ', time-stamped, cosigned up to 7');
+    assert.match(rootOf({ wanted }), /none of the last days is time-stamped, none .* cosigned$/);
+  });
+
   test('what is missing: the key, manifests, roots', () => {
-    const old = { state: 'at', time: 'T', ageMs: 5 * HOUR_MS, roots: 2, unsigned: 2 } as const;
+    const old = {
+      state: 'at',
+      time: 'T',
+      ageMs: 5 * HOUR_MS,
+      ...NO_ROOTS,
+      roots: 2,
+      unsigned: 2,
+    } as const;
     const [code, text] = told(
       { evidence: { key: { state: 'missing' }, root: old } },
       { ...AT, nextOffset: 20n, behind: 10n },

@@ -342,3 +342,35 @@ describe('names', () => {
     assert.equal(didYouMean('zzz', ['brokers']), '');
   });
 });
+
+describe('lists of objects', () => {
+  test('stand in the file, or as YAML or JSON in a variable', () => {
+    const file = configOf(
+      'anchors:\n  timestamps:\n    - url: http://tsa.example.com/\n      caFile: ca.pem\n',
+      { LAKESEAL_ANCHORS_COPIES: '[{"kind": "file", "path": "/mnt/roots"}]' },
+    );
+    const { timestamps, copies } = file.config.anchors;
+    assert.deepEqual(timestamps, [{ url: 'http://tsa.example.com/', caFile: 'ca.pem' }]);
+    assert.deepEqual(copies, [{ kind: 'file', path: '/mnt/roots' }]);
+    const key = 'witness.example.com+bc070de6+BIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c';
+    const yaml = `[{url: https://witness.example.com, key: ${key}}]`;
+    const { config } = configOf(undefined, { LAKESEAL_ANCHORS_WITNESSES: yaml });
+    assert.deepEqual(config.anchors.witnesses, [{ url: 'https://witness.example.com', key }]);
+  });
+
+  test('are held to their form, each mistake at its place', () => {
+    assert.deepEqual(problemsOf('anchors:\n  copies:\n    - kind: ftp\n').length, 1);
+    const [problem] = problemsOf('anchors:\n  timestamps:\n    - url: tsa.example.com\n');
+    assert.match(problem!, /^c\.yaml:3:\d+: anchors\.timestamps\.0\.url: /);
+    for (const value of ['http://tsa.example.com', '[', '{url: x}']) {
+      const [told] = problemsOf(undefined, { LAKESEAL_ANCHORS_TIMESTAMPS: value });
+      assert.match(told!, /expected a list in YAML or JSON/);
+    }
+    const s3 = '[{kind: s3, bucket: elsewhere, accessKeyId: a}]';
+    const [missing] = problemsOf(undefined, { LAKESEAL_ANCHORS_COPIES: s3 });
+    assert.match(missing!, /anchors\.copies\.0\.accessKeyId: needs .*secretAccessKeyFile/);
+    const key = '[{url: "http://w.example.com", key: w.example.com+00000000+AA==}]';
+    const [wrong] = problemsOf(undefined, { LAKESEAL_ANCHORS_WITNESSES: key });
+    assert.match(wrong!, /anchors\.witnesses\.0\.key: not a public key of a type that is known/);
+  });
+});

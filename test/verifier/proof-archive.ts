@@ -1,5 +1,6 @@
 /** A small archive on the store's double, as two partitions of an archiver would leave it. */
 import { setImmediate } from 'node:timers/promises';
+import { auditEventSchema, unframe } from '../../schemas/audit-event.ts';
 import { leafBytes, timeOf } from '../../schemas/evidence/leaf.ts';
 import { partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { manifestBytes, manifestOf } from '../../schemas/evidence/manifest.ts';
@@ -32,6 +33,11 @@ export interface SmallArchive {
   root(hour: number, by?: Signer, more?: readonly LogState[]): Promise<void>;
   /** Seals a segment of JSON records into each partition. */
   seal(records: number, sign?: boolean): Promise<void>;
+  /** Seals a segment of these values, each with its record time; framed events are spliced. */
+  sealValues(
+    partition: number,
+    values: ReadonlyArray<[timeMs: number, value: string | Buffer]>,
+  ): Promise<void>;
 }
 
 export function smallArchive(): SmallArchive {
@@ -41,19 +47,38 @@ export function smallArchive(): SmallArchive {
   });
   const store = doubleStore(bucket, new FaultPlan());
   const next = new Map(ADDRESSES.map((address) => [address.partition, 0n]));
+  const sealRecords = async (
+    address: PartitionAddress,
+    records: SegmentRecord[],
+    sign: boolean,
+  ): Promise<void> => {
+    const firstOffset = records[0]!.offset;
+    const bytes = segmentOf(address, records);
+    next.set(address.partition, firstOffset + BigInt(records.length));
+    const key = slotKey(PREFIX, { ...address, firstOffset });
+    await store.putIfAbsent(key, bytes);
+    const log = await LogWriter.open(store, PREFIX, partitionLog(address));
+    const digest = await digestSegment(bytes, () => setImmediate());
+    const protection = (await store.protection(key))!;
+    await log.append((end) => manifestBytes(end, manifestOf(digest, protection)));
+    if (sign) await log.sign(signer);
+  };
   const seal = async (records: number, sign = true): Promise<void> => {
     for (const address of ADDRESSES) {
       const firstOffset = next.get(address.partition)!;
-      const bytes = segmentOf(address, firstOffset, records);
-      next.set(address.partition, firstOffset + BigInt(records));
-      const key = slotKey(PREFIX, { ...address, firstOffset });
-      await store.putIfAbsent(key, bytes);
-      const log = await LogWriter.open(store, PREFIX, partitionLog(address));
-      const digest = await digestSegment(bytes, () => setImmediate());
-      const protection = (await store.protection(key))!;
-      await log.append((end) => manifestBytes(end, manifestOf(digest, protection)));
-      if (sign) await log.sign(signer);
+      await sealRecords(address, madeRecords(address, firstOffset, records), sign);
     }
+  };
+  const sealValues: SmallArchive['sealValues'] = async (partition, values) => {
+    const firstOffset = next.get(partition)!;
+    const records = values.map(([timeMs, value], at) => ({
+      offset: firstOffset + BigInt(at),
+      timestamp: BigInt(timeMs),
+      key: null,
+      value: typeof value === 'string' ? Buffer.from(value) : value,
+      headers: [],
+    }));
+    await sealRecords(ADDRESSES[partition]!, records, true);
   };
   const root = async (
     hour: number,
@@ -71,7 +96,7 @@ export function smallArchive(): SmallArchive {
     await log.append((end) => leafBytes(end, rootBody(time, states)));
     await log.sign(by);
   };
-  return { bucket, store, root, seal };
+  return { bucket, store, root, seal, sealValues };
 }
 
 /** The event id of a record of `segmentOf`. */
@@ -79,15 +104,23 @@ export function eventIdOf(partition: number, offset: bigint): string {
   return `event-${partition}-${offset}`;
 }
 
-function segmentOf(address: PartitionAddress, firstOffset: bigint, records: number): Buffer {
-  const block = new BlockBuilder();
-  const timeOfOffset = (offset: bigint): bigint => BigInt(START_MS) + offset * 1000n;
-  for (let at = 0; at < records; at++) {
+/** Of the schema of events. */
+export const SCHEMA_ID = 4;
+
+type SegmentRecord = Parameters<BlockBuilder['add']>[0];
+
+function madeRecords(
+  address: PartitionAddress,
+  firstOffset: bigint,
+  records: number,
+): SegmentRecord[] {
+  return Array.from({ length: records }, (_, at) => {
     const offset = firstOffset + BigInt(at);
+    const timestamp = BigInt(START_MS) + offset * 1000n;
     const value = Buffer.from(
       JSON.stringify({
         event_id: eventIdOf(address.partition, offset),
-        event_time: new Date(Number(timeOfOffset(offset))).toISOString(),
+        event_time: new Date(Number(timestamp)).toISOString(),
         service_name: 'unityCatalog',
         action_name: 'getTable',
         user_identity: { email: 'ada@example.com' },
@@ -100,23 +133,32 @@ function segmentOf(address: PartitionAddress, firstOffset: bigint, records: numb
     );
     const headers = at % 2 === 0 ? [] : [{ key: 'source', value: at % 3 === 0 ? null : value }];
     const key = at % 5 === 0 ? null : Buffer.from(`key ${at}`);
-    block.add({ offset, timestamp: timeOfOffset(offset), key, value, headers }, null);
-  }
-  const lastOffset = firstOffset + BigInt(records) - 1n;
+    return { offset, timestamp, key, value, headers };
+  });
+}
+
+function segmentOf(address: PartitionAddress, records: readonly SegmentRecord[]): Buffer {
+  const block = new BlockBuilder();
+  const framed = records.filter(
+    ({ value }) => value !== null && unframe(value)?.schemaId === SCHEMA_ID,
+  );
+  for (const record of records) block.add(record, framed.includes(record) ? SCHEMA_ID : null);
+  const times = records.map(({ timestamp }) => timestamp).sort((a, b) => (a < b ? -1 : 1));
+  const lastOffset = records.at(-1)!.offset;
   return assembleSegment({
     header: {
       ...address,
       kind: 'data',
-      firstOffset,
+      firstOffset: records[0]!.offset,
       nextOffset: lastOffset + 1n,
-      recordCount: records,
+      recordCount: records.length,
       lastOffset,
-      timestampMin: timeOfOffset(firstOffset),
-      timestampMax: timeOfOffset(lastOffset),
-      schemaId: null,
+      timestampMin: times[0]!,
+      timestampMax: times.at(-1)!,
+      schemaId: framed.length > 0 ? SCHEMA_ID : null,
     },
     codec: 'null',
-    writerSchema: null,
+    writerSchema: framed.length > 0 ? JSON.stringify(auditEventSchema) : null,
     blocks: [block.take()],
   });
 }

@@ -3,53 +3,32 @@
  * archive, untouched or tampered with, and on every proof.
  */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { exitCodeOf, type Finding } from '../../services/verifier/findings.ts';
-import { folderSource } from '../../services/verifier/folder-source.ts';
+import { BASELINE_LOG } from '../../schemas/evidence/baseline-leaf.ts';
+import { timeOf } from '../../schemas/evidence/leaf.ts';
+import { recordBaseline } from '../../services/posture/baseline.ts';
 import { prove } from '../../services/verifier/prove.ts';
-import { findingsIn } from './findings-in.ts';
-import { PREFIX, type SmallArchive, signer } from './proof-archive.ts';
-import { dataKey, replace, scene, TAMPERINGS } from './tamperings.ts';
-import { writeFolder } from './write-folder.ts';
+import { POSTURE } from '../posture/a-posture.ts';
+import { PREFIX, type SmallArchive, START_MS, signer } from './proof-archive.ts';
+import { both, hasPython, KEY, python } from './readings.ts';
+import { dataKey, leafKey, noteKey, replace, scene, TAMPERINGS } from './tamperings.ts';
 
-const SCRIPT = join(import.meta.dirname, '..', '..', 'schemas', 'verify.py');
-const KEY = signer.verifier.vkey;
 const root = mkdtempSync(join(tmpdir(), 'lakeseal-verify-'));
 after(() => rmSync(root, { recursive: true }));
-let folders = 0;
 
-const hasPython = spawnSync('python3', ['--version']).status === 0;
 const skip = hasPython ? false : 'python3 is not here: verify.py was NOT compared';
 if (!hasPython) console.error(`\n*** ${skip} ***\n`);
 
-function python(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync('python3', [SCRIPT, ...args], { encoding: 'utf8' });
-  return { status, stdout, stderr };
-}
-
-async function both(archive: SmallArchive, deep: boolean): Promise<[string[], string[]]> {
-  folders += 1;
-  const folder = join(root, String(folders));
-  await writeFolder(archive.bucket, folder);
-  const found = await findingsIn(folderSource(folder), { deep });
-  const args = [folder, '--prefix', PREFIX, '--key', KEY, '--json', ...(deep ? ['--deep'] : [])];
-  const { status, stdout, stderr } = python(...args);
-  assert.equal(stderr, '');
-  assert.equal(status, exitCodeOf(found), stdout);
-  const report = JSON.parse(stdout) as { findings: Finding[] };
-  const facts = (findings: readonly Finding[]): string[] =>
-    [...new Set(findings.map(({ code, key }) => `${code} ${key}`))].sort();
-  return [facts(found), facts(report.findings)];
-}
+const read = (archive: SmallArchive, deep: boolean) =>
+  both(archive, { deep }, deep ? ['--deep'] : []);
 
 describe('verify.py', { skip }, () => {
   test('finds nothing in an archive that nobody touched', async () => {
     for (const deep of [false, true]) {
-      assert.deepEqual(await both(await scene(), deep), [[], []]);
+      assert.deepEqual(await read(await scene(), deep), [[], []]);
     }
   });
 
@@ -57,7 +36,7 @@ describe('verify.py', { skip }, () => {
     test(`agrees on ${what}`, async () => {
       const archive = await scene();
       await act(archive);
-      const [ours, theirs] = await both(archive, true);
+      const [ours, theirs] = await read(archive, true);
       assert.deepEqual(theirs, ours);
       for (const code of codes)
         assert.ok(
@@ -71,12 +50,32 @@ describe('verify.py', { skip }, () => {
     const archive = await scene();
     await archive.seal(1, false);
     archive.bucket.put(dataKey(11n), Buffer.from('x'));
-    const [ours, theirs] = await both(archive, false);
+    const [ours, theirs] = await read(archive, false);
     assert.deepEqual(theirs, ours);
     assert.equal(ours.length, 3);
     replace(archive.bucket, dataKey(0n), null);
-    const [one, other] = await both(archive, false);
+    const [one, other] = await read(archive, false);
     assert.deepEqual(other, one);
+  });
+
+  test('agrees on baselines, untouched and rewritten', async () => {
+    const archive = await scene();
+    const body = {
+      time: timeOf(START_MS),
+      bucket: 'archive',
+      approvedBy: 'ada@example.com',
+      reason: 'bucket made',
+      posture: POSTURE,
+      rights: [],
+    };
+    await recordBaseline(archive.store, PREFIX, body, signer);
+    assert.deepEqual(await read(archive, true), [[], []]);
+    const key = leafKey(0, BASELINE_LOG);
+    const text = archive.bucket.current(key)!.bytes!.toString();
+    replace(archive.bucket, key, Buffer.from(text.replace('COMPLIANCE', 'GOVERNANCE')));
+    const [ours, theirs] = await read(archive, true);
+    assert.deepEqual(theirs, ours);
+    assert.ok(ours.includes(`checkpoint_root ${noteKey(1, BASELINE_LOG)}`), ours.join());
   });
 
   test('checks proofs as lakeseal does', async () => {

@@ -1,25 +1,16 @@
 /** The bucket double as a copy in a folder, with its listing (`schemas/evidence.md`). */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { copyArchive } from '../../services/verifier/copy-archive.ts';
 import type { Bucket } from '../double/bucket.ts';
 import { bucketSource } from './bucket-source.ts';
+import { PREFIX } from './proof-archive.ts';
 
 export async function writeFolder(bucket: Bucket, folder: string): Promise<void> {
-  const source = bucketSource(bucket);
-  const lines: string[] = [];
-  mkdirSync(folder, { recursive: true });
-  for await (const version of source.versions('')) {
-    const told = version.isDeleteMarker
-      ? { retention: null, encryption: null }
-      : await source.protection(version);
-    lines.push(JSON.stringify({ ...version, ...told }));
-    const bytes = await source.read(version);
-    if (bytes === null) continue;
-    const { key, versionId, isLatest } = version;
-    const parts = isLatest ? key.split('/') : ['versions', ...key.split('/'), versionId];
-    const path = join(folder, ...parts);
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, bytes);
-  }
-  writeFileSync(join(folder, 'versions.jsonl'), lines.map((line) => `${line}\n`).join(''));
+  await copyArchive({
+    source: bucketSource(bucket),
+    prefix: PREFIX,
+    folder,
+    concurrency: 1,
+    dryRun: false,
+    progress: () => {},
+  });
 }

@@ -10,11 +10,12 @@
  * `floor` is never one; with too few active periods `coldStart` alone decides.
  */
 import type { Reader, Writer } from './bytes.ts';
-import { type Entry, readEntries, writeEntries } from './entry.ts';
+import { type Entry, readAddedRank, readEntries, writeEntries, writeRank } from './entry.ts';
 import { deviationOf, meanOf, percentileOf, tupleKey } from './figures.ts';
 import { bare, type Fire, firing, type NodeKind, type NodeState } from './node-state.ts';
 import type { PlanNode } from './plan.ts';
 import { spanText } from './thresholds.ts';
+import { NO_RANK } from './types.ts';
 
 type BaselineKind = Extract<PlanNode['stateful'], { kind: 'baseline' }>;
 
@@ -47,6 +48,8 @@ class History implements NodeState {
   #events = 0;
   #keys = new Set<string>();
   #shown: Entry[] = [];
+  /** The highest rank in the running period. */
+  #rank = NO_RANK;
   #fence: Fence | null = null;
 
   constructor(node: PlanNode, kind: BaselineKind) {
@@ -64,6 +67,7 @@ class History implements NodeState {
       if (last === null) this.#enter(Math.floor(at / this.#kind.periodMs) * this.#kind.periodMs);
       last = event;
       this.#events += 1;
+      this.#rank = Math.max(this.#rank, event.rank);
       if (counted) this.#keys.add(key);
       if (this.#shown.length < SHOWN_MAX) this.#shown.push(bare(event));
     }
@@ -79,6 +83,7 @@ class History implements NodeState {
     this.#events = 0;
     this.#keys.clear();
     this.#shown = [];
+    this.#rank = NO_RANK;
     this.#fence = null;
   }
 
@@ -98,7 +103,7 @@ class History implements NodeState {
     const reason = `${what} in a period of ${spanText(this.#kind.periodMs)}, ${text}`;
     const isShown = this.#shown.some(({ time, id }) => time === last.time && id === last.id);
     const entries = isShown ? this.#shown : [...this.#shown, bare(last)];
-    fire({ ...firing(last, entries, reason), total: this.#events });
+    fire({ ...firing(last, entries, reason), total: this.#events, rank: this.#rank });
   }
 
   #fenceOf(): Fence {
@@ -151,6 +156,7 @@ class History implements NodeState {
     writer.count(this.#keys.size);
     for (const key of this.#keys) writer.text(key);
     writeEntries(writer, this.#shown);
+    writeRank(writer, this.#rank);
   }
 
   static read(node: PlanNode, kind: BaselineKind, reader: Reader): History {
@@ -164,6 +170,7 @@ class History implements NodeState {
     }));
     for (let n = reader.length(); n > 0 && !reader.failed; n -= 1) made.#keys.add(reader.text());
     made.#shown = readEntries(reader, node.children.length);
+    made.#rank = readAddedRank(reader);
     return made;
   }
 }

@@ -9,12 +9,24 @@
 const START_BYTES = 4_096;
 /** Varints up to here are read without bigint. */
 const SAFE = Number.MAX_SAFE_INTEGER;
+const INT_MAX = 0x7fff_ffff;
+/** Four bytes of a varint. */
+const LOW_BITS = 28;
+const LOW_UNIT = 2 ** LOW_BITS;
+/** Texts up to here have a length of one byte, and are written by hand. */
+const SHORT_CHARS = 32;
 
 const HASH = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 const UUID_BYTES = 16;
 const UUID_CHARS = 36;
 const HYPHEN = 0x2d;
 const HASH_BYTES = 32;
+/** Value of a hexadecimal digit in lower case, by its code; `NO_DIGIT` for all else. */
+const NO_DIGIT = 16;
+const DIGITS = Uint8Array.from({ length: 128 }, (_, unit) => {
+  const digit = '0123456789abcdef'.indexOf(String.fromCharCode(unit));
+  return digit < 0 ? NO_DIGIT : digit;
+});
 const ID_TEXT = 0;
 const ID_UUID = 1;
 const ID_HASH = 2;
@@ -52,12 +64,20 @@ export class Writer {
   count(value: number): void {
     this.#room(8);
     const bytes = this.#bytes;
+    let at = this.#length;
     let rest = value;
-    while (rest >= 0x80) {
-      bytes[this.#length++] = (rest % 0x80) | 0x80;
-      rest = Math.floor(rest / 0x80);
+    if (rest > INT_MAX) {
+      // The low four bytes apart: everything else is then small enough for integer arithmetic.
+      const low = rest % LOW_UNIT;
+      rest = (rest - low) / LOW_UNIT;
+      for (let shift = 0; shift < LOW_BITS; shift += 7) bytes[at++] = (low >>> shift) | 0x80;
     }
-    bytes[this.#length++] = rest;
+    while (rest >= 0x80) {
+      bytes[at++] = (rest & 0x7f) | 0x80;
+      rest >>>= 7;
+    }
+    bytes[at++] = rest;
+    this.#length = at;
   }
 
   /** A whole number of at most 2^52 either way. */
@@ -88,10 +108,26 @@ export class Writer {
   text(value: string): void {
     const most = value.length * 3;
     this.#room(most + 8);
+    if (value.length <= SHORT_CHARS && this.#ascii(value)) return;
     // The length comes first: known without looking where the text is short and plain.
     const length = Buffer.byteLength(value);
     this.count(length);
     this.#length += this.#bytes.write(value, this.#length, length, 'utf8');
+  }
+
+  /** Writes a short text behind the end, where it is ASCII: quicker than to ask the runtime to. */
+  #ascii(value: string): boolean {
+    const bytes = this.#bytes;
+    const { length } = value;
+    let to = this.#length;
+    bytes[to++] = length;
+    for (let at = 0; at < length; at += 1) {
+      const unit = value.charCodeAt(at);
+      if (unit > 0x7f) return false;
+      bytes[to++] = unit;
+    }
+    this.#length = to;
+    return true;
   }
 
   optional(value: string | null): void {
@@ -119,17 +155,18 @@ export class Writer {
   /** Writes a UUID behind the end, where it is one in lower case. */
   #uuid(value: string): boolean {
     this.#room(1 + UUID_BYTES);
+    const bytes = this.#bytes;
     let to = this.#length;
-    this.#bytes[to++] = ID_UUID;
+    bytes[to++] = ID_UUID;
     for (let at = 0; at < UUID_CHARS; at += 2) {
       if (at === 8 || at === 13 || at === 18 || at === 23) {
         if (value.charCodeAt(at) !== HYPHEN) return false;
         at += 1;
       }
-      const high = digitOf(value.charCodeAt(at));
-      const low = digitOf(value.charCodeAt(at + 1));
-      if (high < 0 || low < 0) return false;
-      this.#bytes[to++] = high * 16 + low;
+      const high = DIGITS[value.charCodeAt(at)] ?? NO_DIGIT;
+      const low = DIGITS[value.charCodeAt(at + 1)] ?? NO_DIGIT;
+      if ((high | low) >= NO_DIGIT) return false;
+      bytes[to++] = high * 16 + low;
     }
     return true;
   }
@@ -162,13 +199,16 @@ export class Writer {
 
 export class Reader {
   failed = false;
+  /** Of the layout of what is read. */
+  readonly version: number;
   readonly #bytes: Buffer;
   #at: number;
   readonly #end: number;
   readonly #known: string[] = [];
 
-  constructor(bytes: Buffer, start = 0, end = bytes.length) {
+  constructor(bytes: Buffer, version: number, start = 0, end = bytes.length) {
     this.#bytes = bytes;
+    this.version = version;
     this.#at = start;
     this.#end = end;
   }
@@ -290,10 +330,4 @@ export class Reader {
     this.failed = true;
     return '';
   }
-}
-
-/** Value of a hexadecimal digit in lower case, or -1. */
-function digitOf(unit: number): number {
-  if (unit >= 0x30 && unit <= 0x39) return unit - 0x30;
-  return unit >= 0x61 && unit <= 0x66 ? unit - 0x57 : -1;
 }

@@ -24,7 +24,6 @@ import {
   eagerEvidence,
   eagerRule,
   foldEager,
-  NO_RANK,
   prune,
 } from './eager.ts';
 import { type Entry, evidenceOf, TIME_MS_MAX } from './entry.ts';
@@ -35,7 +34,14 @@ import { foldOrdered, judgeOrdered, OrderedGroup, orderedRule } from './ordered.
 import type { OrderedAlert } from './ordered-alert.ts';
 import type { Plan } from './plan.ts';
 import { decodeState, type Group, markOf, type Rule } from './state-codec.ts';
-import type { Effect, Match, RefusalReason, StateChange, StatefulAlert } from './types.ts';
+import {
+  type Effect,
+  type Match,
+  NO_RANK,
+  type RefusalReason,
+  type StateChange,
+  type StatefulAlert,
+} from './types.ts';
 
 export interface CorrelatorStats {
   groups: number;
@@ -169,7 +175,7 @@ export class Correlator {
       this.#buildAlertsOf(open);
       prune(rule.eager, group, this.#watermark);
     }
-    const outcome = foldEager(rule.eager, group, entry, this.#watermark, match.rank);
+    const outcome = foldEager(rule.eager, group, entry, this.#watermark);
     if (outcome.kind !== 'folded') {
       if (outcome.kind === 'duplicate') this.#stats.duplicates += 1;
       else if (outcome.kind === 'late') this.#late(match);
@@ -219,10 +225,13 @@ export class Correlator {
     open.queuedAt = Number.POSITIVE_INFINITY;
     if (group.kind !== 'ordered' || store.rule.kind !== 'ordered') return;
     if (groupDue(group) <= this.#watermark) {
-      store.changed.add(open.key);
-      for (const alert of judgeOrdered(store.rule.ordered, group.ordered, this.#watermark)) {
+      const alerts = judgeOrdered(store.rule.ordered, group.ordered, this.#watermark);
+      for (const alert of alerts) {
         this.#unsent.set(unsentKey(open, alert), { open, alert, context: alert.context });
       }
+      // What was kept before gives the same again once it is judged up to here, as it is after every
+      // restart. So a busy group, of which something always waits, is not written for this alone.
+      if (alerts.size > 0 || group.ordered.pending.length === 0) store.changed.add(open.key);
     }
     this.#enqueue(open);
   }
@@ -246,7 +255,10 @@ export class Correlator {
     return effects;
   }
 
-  /** Groups that changed since the last call, as they are now; null for those that are over. */
+  /**
+   * Groups that changed since the last call, as they are now; null for those that are over. One that
+   * was only judged, and in vain, may be missing: whoever restores it moves event time to where it was.
+   */
   takeChanges(): StateChange[] {
     const changes: StateChange[] = [];
     for (const [ruleId, store] of this.#stores) {
@@ -372,7 +384,7 @@ export class Correlator {
       reason: shown.reason,
       context,
       revision,
-      ...('rank' in alert && alert.rank !== NO_RANK && { rank: alert.rank }),
+      ...(alert.rank !== NO_RANK && { rank: alert.rank }),
     };
   }
 
@@ -431,6 +443,7 @@ function entryOf(rule: Rule, match: Match): Entry | null {
     topic: match.topic,
     partition: match.partition,
     offset: match.offset,
+    rank: match.rank ?? NO_RANK,
     values: isEager ? null : match.values,
     context: isEager ? '' : match.context,
     refs: null,

@@ -17,18 +17,21 @@ import type { Reader, Writer } from './bytes.ts';
 import {
   type Entry,
   evidenceOf,
+  gravest,
   lowerBound,
   placeOf,
   readEntries,
+  readRank,
   readRefs,
   refsOf,
   upperBound,
   writeEntries,
+  writeRank,
   writeRefs,
 } from './entry.ts';
 import { GROUP_ENTRIES_HARD_FACTOR, type Limits } from './limits.ts';
 import type { Plan } from './plan.ts';
-import { EVIDENCE_MAX, type EvidenceRef } from './types.ts';
+import { EVIDENCE_MAX, type EvidenceRef, NO_RANK } from './types.ts';
 import { type WindowCondition, windowCondition } from './window-condition.ts';
 
 export interface EagerRule {
@@ -57,7 +60,7 @@ export interface EagerAlert {
   /** The first events, where entries of the alert were let go. */
   firstRefs: readonly EvidenceRef[] | null;
   revision: number;
-  /** The highest rank of what was counted; -1 where no event had one. */
+  /** The highest rank of what was counted. */
   rank: number;
 }
 
@@ -99,19 +102,12 @@ export function periodOf(time: number, suppressMs: number): number {
   return Math.floor(time / suppressMs) * suppressMs;
 }
 
-/** Of an event that says nothing of how grave it is. */
-export const NO_RANK = -1;
-
-/**
- * @param watermark events up to it that come now are late.
- * @param rank how grave the event is: its alerts are never less.
- */
+/** @param watermark events up to it that come now are late. */
 export function foldEager(
   rule: EagerRule,
   group: EagerGroup,
   entry: Entry,
   watermark: number,
-  rank = NO_RANK,
 ): EagerOutcome {
   rule.condition.identify(entry);
   if (entry.time <= group.horizon) return { kind: 'late' };
@@ -123,7 +119,6 @@ export function foldEager(
   const changed = new Set<EagerAlert>();
   count(group, at, rule, changed);
   judge(rule, group, at, changed);
-  for (const alert of changed) alert.rank = Math.max(alert.rank, rank);
   return { kind: 'folded', late, changed: [...changed] };
 }
 
@@ -150,6 +145,7 @@ function count(
     alert.last = Math.max(alert.last, entry.time);
     const isSameEvent = sameEvent(entries[at - 1], entry) || sameEvent(entries[at + 1], entry);
     if (!isSameEvent && entry.time > alert.droppedTo) alert.count += 1;
+    alert.rank = Math.max(alert.rank, entry.rank);
     alert.revision += 1;
     changed.add(alert);
   }
@@ -198,6 +194,7 @@ function decide(
   const counted = countedBy(rule, group, alert);
   alert.first = Math.min(alert.first, counted[0]!.time);
   alert.last = Math.max(alert.last, counted.at(-1)!.time);
+  alert.rank = Math.max(alert.rank, gravest(counted));
   const events = counted.filter((entry, n) => !sameEvent(counted[n - 1], entry)).length;
   // The earlier it is decided the more it counts; where entries were let go, it counts from below.
   const before = alert.count;
@@ -358,7 +355,7 @@ export function writeEager(writer: Writer, group: EagerGroup): void {
     writer.whole(alert.last - alert.first);
     writer.count(alert.count);
     writer.count(alert.revision);
-    writer.count(alert.rank + 1);
+    writeRank(writer, alert.rank);
     writer.byte(alert.isLowerBound ? 1 : 0);
     if (!alert.isLowerBound) continue;
     writer.since(alert.droppedTo);
@@ -392,7 +389,7 @@ function readAlert(reader: Reader): EagerAlert {
   Object.assign(alert, { decided, from, first, last });
   alert.count = reader.count();
   alert.revision = reader.count();
-  alert.rank = reader.count() - 1;
+  alert.rank = readRank(reader);
   alert.isLowerBound = reader.byte() === 1;
   if (!alert.isLowerBound) return alert;
   alert.droppedTo = reader.since();

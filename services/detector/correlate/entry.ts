@@ -3,7 +3,7 @@
  * then event id, then rule, then value: a function of the events, never of their arrival.
  */
 import type { Reader, Writer } from './bytes.ts';
-import { EVIDENCE_MAX, type EvidenceRef } from './types.ts';
+import { EVIDENCE_MAX, type EvidenceRef, NO_RANK } from './types.ts';
 
 export interface Entry {
   /** Event time, epoch ms. */
@@ -19,6 +19,8 @@ export interface Entry {
   topic: string;
   partition: number;
   offset: bigint;
+  /** How grave it is by its own rule, or what it stands for; `NO_RANK` where nothing says so. */
+  rank: number;
   /** The match's values; null where nothing asks for them any more. */
   values: readonly (string | null)[] | null;
   /** The match's context; empty where it is not kept. */
@@ -29,6 +31,10 @@ export interface Entry {
 
 /** Longest value list of an entry that is read back. */
 const VALUES_MAX = 1_000;
+/** No list of levels is longer: bounds what is read back. */
+const RANK_MAX = 255;
+/** Layout of state from which on everything that counts events has a rank. */
+const RANKS_SINCE = 2;
 const HALF = EVIDENCE_MAX / 2;
 
 /** Times further from the epoch (in the year 37,000) are no times; sums of those within are exact. */
@@ -82,6 +88,13 @@ export function placeOf(entries: readonly Entry[], entry: Entry): { at: number; 
   return { at: low, known: compareEntries(entries[low]!, entry) === 0 };
 }
 
+/** The highest rank among them. */
+export function gravest(entries: readonly Entry[]): number {
+  let highest = NO_RANK;
+  for (const { rank } of entries) if (rank > highest) highest = rank;
+  return highest;
+}
+
 export function refOf({ topic, partition, offset, id }: Entry): EvidenceRef {
   return { topic, partition, offset, eventId: id };
 }
@@ -127,19 +140,33 @@ export function readRefs(reader: Reader): EvidenceRef[] {
   });
 }
 
+export function writeRank(writer: Writer, rank: number): void {
+  writer.count(rank - NO_RANK);
+}
+
+export function readRank(reader: Reader): number {
+  return reader.count(RANK_MAX) + NO_RANK;
+}
+
+/** A rank in a place where the layout before `RANKS_SINCE` has nothing. */
+export function readAddedRank(reader: Reader): number {
+  return reader.version < RANKS_SINCE ? NO_RANK : readRank(reader);
+}
+
 const HAS_LEAF = 1;
 const HAS_KEY = 2;
 const HAS_FIGURE = 4;
 const HAS_VALUES = 8;
 const HAS_CONTEXT = 16;
 const HAS_REFS = 32;
-const FLAGS_ALL = 63;
+const HAS_RANK = 64;
+const FLAGS_ALL = 127;
 
 export function writeEntries(writer: Writer, entries: readonly Entry[]): void {
   writer.count(entries.length);
   let time = 0;
   for (const entry of entries) {
-    const { leaf, key, figure, values, context, refs } = entry;
+    const { leaf, key, figure, rank, values, context, refs } = entry;
     writer.whole(entry.time - time);
     time = entry.time;
     writer.byte(
@@ -148,7 +175,8 @@ export function writeEntries(writer: Writer, entries: readonly Entry[]): void {
         (Number.isNaN(figure) ? 0 : HAS_FIGURE) |
         (values === null ? 0 : HAS_VALUES) |
         (context === '' ? 0 : HAS_CONTEXT) |
-        (refs === null ? 0 : HAS_REFS),
+        (refs === null ? 0 : HAS_REFS) |
+        (rank === NO_RANK ? 0 : HAS_RANK),
     );
     writer.id(entry.id);
     writer.repeated(entry.topic);
@@ -157,6 +185,7 @@ export function writeEntries(writer: Writer, entries: readonly Entry[]): void {
     if (leaf !== 0) writer.count(leaf);
     if (key !== '') writer.text(key);
     if (!Number.isNaN(figure)) writer.double(figure);
+    if (rank !== NO_RANK) writeRank(writer, rank);
     if (values !== null) {
       writer.count(values.length);
       for (const value of values) writer.optional(value);
@@ -185,15 +214,21 @@ export function readEntries(reader: Reader, leaves: number): Entry[] {
 function readEntry(reader: Reader, time: number): Entry {
   const flags = reader.byte();
   if (flags > FLAGS_ALL) reader.refuse();
+  const id = reader.id();
+  const topic = reader.repeated();
+  const partition = reader.whole();
+  const offset = reader.offset();
+  // Members in the order in which new entries have them: all are then of one shape to the engine.
   return {
     time,
-    id: reader.id(),
-    topic: reader.repeated(),
-    partition: reader.whole(),
-    offset: reader.offset(),
+    id,
     leaf: (flags & HAS_LEAF) === 0 ? 0 : reader.count(),
     key: (flags & HAS_KEY) === 0 ? '' : reader.text(),
     figure: (flags & HAS_FIGURE) === 0 ? Number.NaN : reader.double(),
+    topic,
+    partition,
+    offset,
+    rank: (flags & HAS_RANK) === 0 ? NO_RANK : readRank(reader),
     values:
       (flags & HAS_VALUES) === 0
         ? null

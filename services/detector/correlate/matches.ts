@@ -65,7 +65,9 @@ export class PlanIndex {
     let shown: string | null = null;
     for (const leafId of hits) {
       for (const { plan, leaf } of this.#byLeaf.get(leafId) ?? []) {
-        const group = leaf.group.map((field) => read(field, event));
+        const group = leaf.group.map(
+          (field) => read(field, event) ?? (plan.keepsUngrouped ? '' : null),
+        );
         if (group.some((value) => value === null)) {
           this.dropped.groupMissing += 1;
           continue;

@@ -5,6 +5,7 @@
  */
 import type { Reader, Writer } from './bytes.ts';
 import type { Entry } from './entry.ts';
+import { NO_RANK } from './types.ts';
 
 /** The node's condition holds. */
 export interface Firing {
@@ -16,6 +17,8 @@ export interface Firing {
   value: string | null;
   /** How many events it is about, where `entries` are only some. */
   total: number | null;
+  /** The highest rank of those that are not among `entries`. */
+  rank: number;
   /** One more event for an alert that is open; raises none. */
   isUpdate: boolean;
   reason: string;
@@ -43,7 +46,7 @@ export interface NodeKind {
 
 /** A firing without anything out of the ordinary. */
 export function firing(deciding: Entry, entries: readonly Entry[], reason: string): Firing {
-  return { deciding, entries, value: null, total: null, isUpdate: false, reason };
+  return { deciding, entries, value: null, total: null, rank: NO_RANK, isUpdate: false, reason };
 }
 
 /** The entry as state keeps it: what judging needs again, and no more. */

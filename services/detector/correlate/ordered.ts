@@ -13,6 +13,7 @@ import {
   compareText,
   type Entry,
   evidenceOf,
+  gravest,
   placeOf,
   readEntries,
   refsOf,
@@ -132,7 +133,9 @@ export function foldOrdered(
 
 /** Two records of one event that differ: which one counts must not depend on which came first. */
 function preferOne(known: Entry, other: Entry): boolean {
-  if (JSON.stringify(other.values) >= JSON.stringify(known.values)) return false;
+  const isGraver = other.rank > known.rank;
+  if (isGraver) known.rank = other.rank;
+  if (JSON.stringify(other.values) >= JSON.stringify(known.values)) return isGraver;
   known.values = other.values;
   if (known.context !== '') known.context = other.context;
   return true;
@@ -158,10 +161,8 @@ export function judgeOrdered(
     const start = taken;
     while (taken < group.pending.length && group.pending[taken]!.time === at) taken += 1;
     const events = group.pending.slice(start, taken);
-    for (const { firing } of stepNode(group, rule.root, at, events)) {
-      const alert = alertOf(rule, group, firing);
-      if (alert !== null) changed.add(alert);
-    }
+    const fired = stepNode(group, rule.root, at, events);
+    if (fired.length > 0) tellAlerts(rule, group, fired, changed);
     for (const event of events) group.judged.push({ time: event.time, hash: identityOf(event) });
     group.deadline = deadlineOf(group);
   }
@@ -284,7 +285,7 @@ function innerEvent(
   leaf: number,
   at: number,
   key: string,
-  { deciding, entries, value }: Firing,
+  { deciding, entries, value, rank }: Firing,
 ): Entry {
   const period = periodOf(deciding.time, suppressMs);
   return {
@@ -294,20 +295,36 @@ function innerEvent(
     leaf,
     key: '',
     figure: Number.NaN,
+    rank: Math.max(rank, gravest(entries)),
     refs: evidenceOf(refsOf(entries)),
   };
 }
 
+/** The firings of one instant: an alert may get several, and what they share counts once. */
+function tellAlerts(
+  rule: OrderedRule,
+  group: OrderedGroup,
+  fired: readonly KeyedFiring[],
+  changed: Set<OrderedAlert>,
+): void {
+  const counted = new Map<OrderedAlert, number>();
+  for (const { firing } of fired) {
+    const alert = alertOf(rule, group, firing);
+    if (alert === null) continue;
+    const since = counted.get(alert) ?? alert.last;
+    counted.set(alert, since);
+    if (!countFiring(alert, firing, since)) continue;
+    alert.context = firing.deciding.context || alert.context || group.context;
+    changed.add(alert);
+  }
+}
+
 function alertOf(rule: OrderedRule, group: OrderedGroup, firing: Firing): OrderedAlert | null {
   const period = periodOf(firing.deciding.time, rule.suppressMs);
-  let alert = group.alerts.find((open) => open.period === period && open.value === firing.value);
-  if (alert === undefined) {
-    if (firing.isUpdate) return null;
-    alert = openAlert(period, firing);
-    group.alerts.push(alert);
-  }
-  if (!countFiring(alert, firing)) return null;
-  alert.context = firing.deciding.context || alert.context || group.context;
+  const known = group.alerts.find((one) => one.period === period && one.value === firing.value);
+  if (known !== undefined || firing.isUpdate) return known ?? null;
+  const alert = openAlert(period, firing);
+  group.alerts.push(alert);
   return alert;
 }
 

@@ -53,6 +53,12 @@ export interface Plan {
   fields: readonly string[];
   /** Whether a match without one of `fields` is of no use at all. */
   needsEveryField: boolean;
+  /**
+   * Whether an event without a value to group by counts under an empty one. So it is where a rule of
+   * one event is only suppressed: each of its events is a finding, and none may be lost for want of a
+   * name. Everything else would mix what has nothing in common.
+   */
+  keepsUngrouped: boolean;
   groupNames: readonly string[];
   leaves: readonly PlanLeaf[];
   root: PlanNode;
@@ -115,6 +121,7 @@ class Planner {
       mode,
       fields: this.#fields.map(({ name }) => name),
       needsEveryField: this.#fields.length > 0 && isFlat(root) && usesFields(root.stateful),
+      keepsUngrouped: isOnlySuppressed(this.#rule),
       groupNames,
       leaves,
       root,
@@ -194,6 +201,11 @@ class Planner {
       fieldsAt: fieldsOf(stateful).map(plain),
     };
   }
+}
+
+/** A detection rule with `suppress` and no kind: it counts its own events, from the first one on. */
+function isOnlySuppressed({ id, rules, stateful }: StatefulRule): boolean {
+  return stateful.kind === 'aggregate' && rules.length === 1 && rules[0] === id;
 }
 
 function fieldsOf(stateful: StatefulKind): readonly string[] {

@@ -16,7 +16,10 @@ import { type EagerGroup, type EagerRule, readEager, writeEager } from './eager.
 import { type OrderedGroup, type OrderedRule, readOrdered, writeOrdered } from './ordered.ts';
 import type { Plan } from './plan.ts';
 
-export const STATE_VERSION = 1;
+/** 2: entries may have a rank; ordered alerts, tumbling windows and baselines have one. */
+export const STATE_VERSION = 2;
+/** The oldest that is read. */
+const STATE_VERSION_MIN = 1;
 const HEAD_BYTES = 5;
 const MARK_BYTES = 12;
 
@@ -39,7 +42,7 @@ export function packGroup(group: Group, before: readonly number[]): string {
 
 /** Of bytes that `packGroup` made for the rule. */
 export function unpackGroup(rule: Rule, bytes: Buffer, start: number, end: number): Group {
-  const group = readGroup(rule, new Reader(bytes, start, end));
+  const group = readGroup(rule, new Reader(bytes, STATE_VERSION, start, end));
   if (group === null) throw new Error(`packed state of rule ${rule.plan.ruleId} cannot be read`);
   return group;
 }
@@ -65,12 +68,13 @@ export type Decoded = { ok: true; group: Group } | { ok: false; why: 'stranger' 
 
 export function decodeState(rule: Rule, bytes: Buffer): Decoded {
   if (bytes.length < HEAD_BYTES + MARK_BYTES) return { ok: false, why: 'broken' };
-  if (bytes[0] !== STATE_VERSION) return { ok: false, why: 'stranger' };
+  const version = bytes[0]!;
+  if (version < STATE_VERSION_MIN || version > STATE_VERSION) return { ok: false, why: 'stranger' };
   if (crc32(bytes.subarray(HEAD_BYTES)) !== bytes.readUInt32LE(1))
     return { ok: false, why: 'broken' };
   const mark = bytes.subarray(HEAD_BYTES, HEAD_BYTES + MARK_BYTES);
   if (!mark.equals(rule.mark)) return { ok: false, why: 'stranger' };
-  const group = readGroup(rule, new Reader(bytes, HEAD_BYTES + MARK_BYTES));
+  const group = readGroup(rule, new Reader(bytes, version, HEAD_BYTES + MARK_BYTES));
   return group === null ? { ok: false, why: 'broken' } : { ok: true, group };
 }
 

@@ -45,21 +45,15 @@ export function temporalOrdered(node: PlanNode, thresholds: readonly Threshold[]
     return row;
   };
 
-  /** Goes over the entries instant by instant; `found`: a whole one ends at the last instant. */
-  const walk = (
-    entries: readonly Entry[],
-    start: number,
-    end: number,
-  ): { table: Table; found: boolean } => {
+  /** The table after all entries, instant by instant. */
+  const walk = (entries: readonly Entry[]): Table => {
     const table = emptyTable();
-    let found = false;
-    for (let at = start; at < end; ) {
+    for (let at = 0; at < entries.length; ) {
       const { time } = entries[at]!;
       const rows: Array<readonly [leaf: number, row: Array<Sequence | null>]> = [];
-      for (; at < end && entries[at]!.time === time; at += 1) {
+      for (; at < entries.length && entries[at]!.time === time; at += 1) {
         rows.push([entries[at]!.leaf, endingWith(table, entries[at]!)]);
       }
-      found = false;
       for (const [leaf, row] of rows) {
         for (let length = 0; length < wanted; length += 1) {
           const sequence = row[length]!;
@@ -67,10 +61,52 @@ export function temporalOrdered(node: PlanNode, thresholds: readonly Threshold[]
           const known = table[leaf]![length]!;
           if (known === null || sequence.start > known.start) table[leaf]![length] = sequence;
         }
-        if (row[wanted - 1] !== null) found = true;
       }
     }
-    return { table, found };
+    return table;
+  };
+
+  /**
+   * An early no, without a walk. The last of a sequence has all others before it in the rules' order,
+   * so one of the deciding instant must be of a rule that has so many; and there must be so many
+   * different rules at all. A group that holds thousands of first steps is mostly asked in vain.
+   */
+  const mayHold = (entries: readonly Entry[], start: number, end: number): boolean => {
+    if (end - start < wanted) return false;
+    const { time } = entries[end - 1]!;
+    let at = end - 1;
+    while (at >= start && entries[at]!.time === time && entries[at]!.leaf < wanted - 1) at -= 1;
+    if (at < start || entries[at]!.time !== time) return false;
+    const seen = new Array<number>(rules).fill(0);
+    let different = 0;
+    for (let next = end - 1; next >= start && different < wanted; next -= 1) {
+      const { leaf } = entries[next]!;
+      different += 1 - seen[leaf]!;
+      seen[leaf] = 1;
+    }
+    return different >= wanted;
+  };
+
+  /** Length of the longest sequence that ends at the last instant; each of its ends is one too. */
+  const longestAtEnd = (entries: readonly Entry[], start: number, end: number): number => {
+    /** By rule: the longest that ends with it, before the instant and up to it. */
+    const before = new Array<number>(rules).fill(0);
+    const upTo = new Array<number>(rules).fill(0);
+    let longest = 0;
+    for (let at = start; at < end; ) {
+      const { time } = entries[at]!;
+      longest = 0;
+      const first = at;
+      for (; at < end && entries[at]!.time === time; at += 1) {
+        const { leaf } = entries[at]!;
+        let length = 0;
+        for (let rule = 0; rule < leaf; rule += 1) length = Math.max(length, before[rule]!);
+        upTo[leaf] = Math.max(upTo[leaf]!, length + 1);
+        longest = Math.max(longest, length + 1);
+      }
+      for (let n = first; n < at; n += 1) before[entries[n]!.leaf] = upTo[entries[n]!.leaf]!;
+    }
+    return longest;
   };
 
   return {
@@ -78,13 +114,13 @@ export function temporalOrdered(node: PlanNode, thresholds: readonly Threshold[]
       entry.key = '';
     },
     holds(entries, start, end) {
-      if (end - start < wanted || asked > rules) return false;
-      return walk(entries, start, end).found;
+      if (asked > rules || !mayHold(entries, start, end)) return false;
+      return longestAtEnd(entries, start, end) >= wanted;
     },
     isSingle: wanted === 1,
     settled(entries) {
       const kept = new Set<Entry>();
-      for (const row of walk(entries, 0, entries.length).table) {
+      for (const row of walk(entries)) {
         for (let sequence of row) {
           for (; sequence !== null; sequence = sequence.before) kept.add(sequence.last);
         }

@@ -5,13 +5,13 @@
  * group holds no more than a quiet one.
  */
 import type { Reader, Writer } from './bytes.ts';
-import { type Entry, readEntries, writeEntries } from './entry.ts';
+import { type Entry, readAddedRank, readEntries, writeEntries, writeRank } from './entry.ts';
 import { tupleKey } from './figures.ts';
 import { bare, type Fire, firing, type NodeKind, type NodeState } from './node-state.ts';
 import type { PlanNode } from './plan.ts';
 import { aggregateOf, figureOf, figureReason } from './sliding.ts';
 import { countOfInterest, holds, spanText, thresholdText } from './thresholds.ts';
-import { EVIDENCE_MAX } from './types.ts';
+import { EVIDENCE_MAX, NO_RANK } from './types.ts';
 
 const HALF = EVIDENCE_MAX / 2;
 
@@ -37,6 +37,8 @@ class TumblingWindow implements NodeState {
   #first: Entry[] = [];
   #newest: Entry[] = [];
   #last: Entry | null = null;
+  /** The highest rank of all of them. */
+  #rank = NO_RANK;
 
   constructor(node: PlanNode) {
     this.#node = node;
@@ -56,6 +58,7 @@ class TumblingWindow implements NodeState {
       last = event;
       this.#start ??= Math.floor(at / timespanMs) * timespanMs;
       this.#events += 1;
+      this.#rank = Math.max(this.#rank, event.rank);
       if (this.#first.length < HALF) this.#first.push(bare(event));
       else this.#newest.push(bare(event));
       if (this.#newest.length > EVIDENCE_MAX) this.#newest = this.#newest.slice(-HALF);
@@ -118,7 +121,7 @@ class TumblingWindow implements NodeState {
           ? figureReason(node, figure)
           : `${figure} of the rules, asked for is ${thresholdText(thresholds)} within ${spanText(node.timespanMs)}`;
       const entries = [...this.#first, ...this.#newest.slice(-HALF)];
-      fire({ ...firing(this.#last, entries, reason), total: this.#events });
+      fire({ ...firing(this.#last, entries, reason), total: this.#events, rank: this.#rank });
     }
     this.#start = null;
     this.#events = 0;
@@ -129,6 +132,7 @@ class TumblingWindow implements NodeState {
     this.#first = [];
     this.#newest = [];
     this.#last = null;
+    this.#rank = NO_RANK;
   }
 
   /** The last millisecond of the window: event times are whole. */
@@ -159,6 +163,7 @@ class TumblingWindow implements NodeState {
     writeEntries(writer, this.#first);
     writeEntries(writer, this.#newest);
     writeEntries(writer, this.#last === null ? [] : [this.#last]);
+    writeRank(writer, this.#rank);
   }
 
   static read(node: PlanNode, reader: Reader): TumblingWindow {
@@ -175,6 +180,7 @@ class TumblingWindow implements NodeState {
     made.#first = readEntries(reader, leaves);
     made.#newest = readEntries(reader, leaves);
     made.#last = readEntries(reader, leaves)[0] ?? null;
+    made.#rank = readAddedRank(reader);
     if (made.#start % node.timespanMs !== 0) reader.refuse();
     return made;
   }

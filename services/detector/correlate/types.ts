@@ -62,6 +62,8 @@ export interface StatefulAlert {
 }
 
 export const EVIDENCE_MAX = 100;
+/** Of an event that says nothing of how grave it is. */
+export const NO_RANK = -1;
 
 export type Effect =
   | { kind: 'alert'; alert: StatefulAlert }

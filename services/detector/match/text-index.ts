@@ -20,6 +20,21 @@ function commonness(character: string): number {
   return /[0-9fywvkx]/.test(character) ? 2 : 1;
 }
 
+/** Words that commands, queries and paths are full of: a run of one of them tells little. */
+const USUAL_WORDS = `account count create data default delete display drop event file from function
+  group having import insert into join left limit merge name null order outer partition print
+  python read region return schema select session set source spark system table text time union
+  update users using values version view where with workspace write ation ing ter ver est`;
+const USUAL_RUNS: ReadonlySet<string> = new Set(
+  USUAL_WORDS.split(/\s+/).flatMap((word) =>
+    Array.from({ length: word.length - 2 }, (_, at) => word.slice(at, at + 3)),
+  ),
+);
+/** What a run of a usual word costs more. */
+const USUAL = 8;
+/** Texts under one run before another run is worth looking for. */
+const BUCKET_MAX = 4;
+
 /** Keeps from runs that escapes may hide. */
 const NOT_AS_IT_IS = 1_000;
 /** What stands in JSON text, and in lower case, as it is. */
@@ -45,7 +60,11 @@ export class TextIndex<T> {
       const load = this.#buckets.get(here)?.length ?? 0;
       const run = text.slice(at, at + 3);
       const common = [...run].reduce((sum, one) => sum + commonness(one), 0);
-      const cost = load * 2 + common + (AS_IT_IS.test(run) ? 0 : NOT_AS_IT_IS);
+      const cost =
+        common +
+        (load < BUCKET_MAX ? 0 : load) +
+        (USUAL_RUNS.has(run) ? USUAL : 0) +
+        (AS_IT_IS.test(run) ? 0 : NOT_AS_IT_IS);
       // Of equals the last: starts are often alike.
       if (cost > least) continue;
       least = cost;

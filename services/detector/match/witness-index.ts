@@ -271,14 +271,17 @@ function anyOf(tests: readonly OneTextTest[]): TextTest {
 export class SignTest {
   readonly #slot: number;
   readonly #test: TextTest;
+  /** Whether the test is of the lower-cased text, which all signs of a field share. */
+  readonly #isOfLower: boolean;
 
   constructor(sign: Sign) {
     this.#slot = sign.slot;
+    this.#isOfLower = sign.kind === 'equals' || sign.kind === 'inside';
     this.#test = testOfSign(sign);
   }
 
   isIn(subject: Subject): boolean {
-    const value = subject.text(this.#slot);
+    const value = this.#isOfLower ? subject.lower(this.#slot) : subject.text(this.#slot);
     if (value === undefined) return false;
     return typeof value === 'string' ? this.#test(value) : value.some(this.#test);
   }
@@ -289,11 +292,11 @@ function testOfSign(sign: Sign): TextTest {
     case 'present':
       return () => true;
     case 'equals':
-      return (text) => text.toLowerCase() === sign.text;
+      return (text) => text === sign.text;
     case 'number':
       return (text) => numberOf(text) === sign.number;
     case 'inside':
-      return (text) => text.toLowerCase().includes(sign.text);
+      return (text) => text.includes(sign.text);
     case 'passes':
       return anyOf(sign.tests);
   }

@@ -12,8 +12,7 @@
  * A byte that is not known is of a newer version, which must never be guessed at. Decoding is total.
  */
 import { decodeMatchDatum, writeMatchDatum } from '../../../schemas/match.ts';
-import { NO_RANK } from '../correlate/eager.ts';
-import type { Match } from '../correlate/types.ts';
+import { type Match, NO_RANK } from '../correlate/types.ts';
 
 /** How far one partition of the events topic is. */
 export interface SourceProgress {

@@ -95,6 +95,30 @@ describe('an alert', () => {
     assert.ok(!('rank' in alertOf(send(10))));
   });
 
+  test('counts each of several events of one instant', () => {
+    const places = (n: number) => ({ longitude: `${n % 2}`, latitude: '10' });
+    const fields = (n: number) =>
+      Object.fromEntries(
+        Object.entries(places(n)).map(([name, value]) => [`lakeseal.source.${name}`, value]),
+      );
+    const seen: StatefulKind = {
+      kind: 'first_seen',
+      fields: ['lakeseal.source.latitude'],
+      learnMs: 0,
+    };
+    const travel: StatefulKind = { kind: 'travel', speedKmh: 900, distanceKmMin: 1 };
+    for (const kind of [seen, travel]) {
+      const { correlator, plans } = open(kind);
+      const index = new PlanIndex(plans);
+      for (let n = 0; n < 4; n += 1) {
+        const event = { id: `e${n}`, time: 10, hits: ['a'], fields: { user: 'ann', ...fields(n) } };
+        for (const match of matchesOf(index, event, n)) correlator.fold(match);
+      }
+      const { count, evidence } = alertOf(correlator.advance(10));
+      assert.deepEqual([count, evidence.length], [4, 4], kind.kind);
+    }
+  });
+
   test('shows the first and the newest of many events', () => {
     const { send } = open(three, { timespanMs: 1_000 }, { groupEntriesMax: 1_000 });
     let last: Effect[] = [];
@@ -247,6 +271,39 @@ describe('kept state', () => {
     assert.equal(correlator.stats.strangers, 1);
   });
 
+  test('is not written anew for a judgement in vain, as long as something waits', () => {
+    const sum = aggregate('value_sum', { gte: 10 }, ['value']);
+    const one = open(sum);
+    const told: Array<[time: number, id: string]> = [
+      [10, '4'],
+      [20, '5'],
+      [30, '3'],
+      [40, '6'],
+    ];
+    for (const [time, id] of told.slice(0, 3)) one.send(time, 'ann', id);
+    const kept = one.correlator.takeChanges();
+    assert.equal(kept.length, 1);
+    assert.deepEqual(one.correlator.advance(20), []);
+    assert.deepEqual(one.correlator.takeChanges(), []);
+    // As after a restart: state as it was kept, event time as it was told.
+    const other = open(sum);
+    for (const { key, state } of kept) assert.ok(other.correlator.restore(key, state!));
+    assert.deepEqual(other.correlator.advance(20), []);
+    const rest = ({ correlator, send }: ReturnType<typeof open>) => {
+      const [time, id] = told[3]!;
+      const late = kinds(send(20, 'ann', '7'));
+      return [late, send(time, 'ann', id), correlator.advance(35), correlator.advance(100)];
+    };
+    const found = rest(other).map((effects) => JSON.stringify(effects, plainly));
+    assert.deepEqual(
+      found,
+      rest(one).map((effects) => JSON.stringify(effects, plainly)),
+    );
+    assert.deepEqual(JSON.parse(found[0]!), ['late']);
+    // Raised, or with nothing left that waits, it is written.
+    assert.equal(one.correlator.takeChanges().length, 1);
+  });
+
   test('is the same after it went through a correlator', () => {
     for (let seed = 0; seed < 150; seed += 1) {
       const { set, states, limits } = filled(seed);
@@ -311,6 +368,11 @@ describe('kept state', () => {
     );
   });
 });
+
+/** For `JSON.stringify`: where a record was is not compared. */
+function plainly(name: string, value: unknown): unknown {
+  return name === 'offset' ? undefined : value;
+}
 
 /** A correlator with all kinds of things in it, and its state. */
 function filled(seed: number) {

@@ -22,13 +22,15 @@ export function plansOf(set: RuleSet): Plan[] {
 export function matchesOf(index: PlanIndex, event: PlainEvent, offset: number): Match[] {
   const head = { eventId: event.id, eventTime: event.time };
   const address = { topic: 'audit', partition: offset % 3, offset: BigInt(offset) };
-  return index.matchesFor(
+  const rank = event.rank === undefined ? {} : { rank: event.rank };
+  const matches = index.matchesFor(
     event.hits,
     head,
     address,
     () => JSON.stringify({ event: event.id }),
     (field) => event.fields[field] ?? null,
   );
+  return matches.map((match) => ({ ...match, ...rank }));
 }
 
 export interface Outcome {
@@ -105,6 +107,7 @@ export function deliver(
 
 interface Checkpoint {
   at: number;
+  watermark: number;
   states: Map<string, Buffer>;
 }
 
@@ -117,13 +120,19 @@ function runPartition(
 ): void {
   let correlator = new Correlator(plans, limits);
   const states = new Map<string, Buffer>();
-  const checkpoints: Checkpoint[] = [{ at: 0, states: new Map() }];
+  const checkpoints: Checkpoint[] = [
+    { at: 0, watermark: Number.NEGATIVE_INFINITY, states: new Map() },
+  ];
+  let watermark = Number.NEGATIVE_INFINITY;
   let crashes = restarts ? random.int(0, 3) : 0;
   const batch = random.of([1, 1, 3, 10]);
   for (let at = 0; at < log.length; at += 1) {
     const record = log[at]!;
     if (record.kind === 'match') correlator.fold(record.match);
-    else collect(outcome, correlator.advance(record.watermark));
+    else {
+      watermark = record.watermark;
+      collect(outcome, correlator.advance(watermark));
+    }
     if (at % batch === 0) collect(outcome, correlator.takeEffects());
     if (random.chance(0.2)) {
       // What was raised is told before the state that holds it is kept.
@@ -132,7 +141,7 @@ function runPartition(
         if (state === null) states.delete(key);
         else states.set(key, state);
       }
-      checkpoints.push({ at: at + 1, states: new Map(states) });
+      checkpoints.push({ at: at + 1, watermark, states: new Map(states) });
     }
     if (crashes > 0 && random.chance(0.1)) {
       crashes -= 1;
@@ -143,6 +152,9 @@ function runPartition(
         states.set(key, state);
         if (!correlator.restore(key, state)) throw new Error(`state of ${key} was not taken`);
       }
+      // Groups were judged up to there, written since or not.
+      watermark = from.watermark;
+      collect(outcome, correlator.advance(watermark));
       // What the state holds already is folded again, for some of it.
       at = Math.max(0, from.at - random.int(0, 6)) - 1;
     }

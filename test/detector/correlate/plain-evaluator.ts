@@ -17,6 +17,8 @@ export interface PlainEvent {
   /** Detection rules that match it. */
   hits: string[];
   fields: Record<string, string | null>;
+  /** How grave it is; absent where it does not say. */
+  rank?: number;
 }
 
 /** An event, or the firing of an inner rule, of one of the rule's rules. */
@@ -26,25 +28,29 @@ interface Item {
   time: number;
   fields: Record<string, string | null>;
   group: Record<string, string | null>;
+  rank: number;
 }
 
 interface Firing {
   decidedAt: number;
   item: Item;
   value: string | null;
+  /** The highest of all that is counted. */
+  rank: number;
 }
 
-/** Ids of the alerts of all rules, judged up to `until`. */
+/** Ids of the alerts of all rules, judged up to `until`, and the rank of each; -1 for none. */
 export function plainAlerts(
   set: RuleSet,
   events: readonly PlainEvent[],
   until: number,
-): Set<string> {
-  const ids = new Set<string>();
+): Map<string, number> {
+  const ids = new Map<string, number>();
   for (const rule of set.stateful.filter(({ alerts }) => alerts)) {
     for (const { key, firings } of fired(rule, set, events, until)) {
-      for (const { item, value } of firings) {
-        ids.add(statefulAlertId(rule.id, key, floor(item.time, rule.suppressMs), value));
+      for (const { item, value, rank } of firings) {
+        const id = statefulAlertId(rule.id, key, floor(item.time, rule.suppressMs), value);
+        ids.set(id, Math.max(rank, ids.get(id) ?? -1));
       }
     }
   }
@@ -58,12 +64,16 @@ function fired(rule: StatefulRule, set: RuleSet, events: readonly PlainEvent[], 
   const children = stateful.kind === 'absence' ? [rule.rules[0]!, stateful.followedBy] : rule.rules;
   const groups = new Map<string, Item[]>();
   for (const [n, child] of children.entries()) {
-    const inner = child === rule.id ? undefined : set.stateful.find(({ id }) => id === child);
+    const inner = rule.chained.includes(child)
+      ? set.stateful.find(({ id }) => id === child)
+      : undefined;
     const items =
       inner === undefined ? leafItems(child, events) : innerItems(inner, set, events, until);
     for (const item of items) {
       const names = rule.groupBy.map(({ name, perRule }) => perRule.get(child) ?? name);
-      const values = names.map((name) => (inner ? item.group[name] : item.fields[name]) ?? null);
+      // A rule that is only suppressed is one of its own events, of whatever group.
+      const none = stateful.kind === 'aggregate' && child === rule.id ? '' : null;
+      const values = names.map((name) => (inner ? item.group[name] : item.fields[name]) ?? none);
       if (values.includes(null)) continue;
       const key = JSON.stringify(values);
       const group = Object.fromEntries(rule.groupBy.map(({ name }, at) => [name, values[at]!]));
@@ -77,7 +87,7 @@ function fired(rule: StatefulRule, set: RuleSet, events: readonly PlainEvent[], 
 function leafItems(rule: string, events: readonly PlainEvent[]): Item[] {
   return events
     .filter(({ hits }) => hits.includes(rule))
-    .map((event) => ({ ...event, rule, group: {} }));
+    .map((event) => ({ ...event, rank: event.rank ?? -1, rule, group: {} }));
 }
 
 function innerItems(
@@ -87,8 +97,9 @@ function innerItems(
   until: number,
 ): Item[] {
   return fired(inner, set, events, until).flatMap(({ key, firings }) =>
-    firings.map(({ decidedAt, item, value }) => ({
+    firings.map(({ decidedAt, item, value, rank }) => ({
       ...item,
+      rank,
       rule: inner.id,
       id: `${inner.id} ${key} ${floor(item.time, inner.suppressMs)} ${value}`,
       time: decidedAt,
@@ -115,6 +126,7 @@ const compare = ({ operator, operand }: Threshold, figure: number): boolean =>
     neq: figure !== operand,
   })[operator];
 
+const COUNTS: readonly string[] = ['event_count', 'value_count'];
 const distinct = (values: readonly unknown[]): number => new Set(values).size;
 const tuple = (item: Item, fields: readonly string[]): string | null =>
   fields.some((field) => item.fields[field] == null)
@@ -150,11 +162,20 @@ function judge(rule: StatefulRule, all: Item[], until: number): Firing[] {
   const instants = [...new Set(items.map(({ time }) => time))];
   const between = (from: number, to: number) =>
     items.filter(({ time }) => time >= from && time <= to);
-  const at = (time: number, item: Item, value: string | null = null): Firing => ({
+  const at = (
+    time: number,
+    item: Item,
+    counted: Item[] = [item],
+    value: string | null = null,
+  ): Firing => ({
     decidedAt: time,
     item,
     value,
+    rank: Math.max(...counted.map(({ rank }) => rank)),
   });
+  /** What a rule counts that is judged at once: the window, and all that comes in the period. */
+  const counted = (time: number, single: boolean) =>
+    between(single ? time : time - span, floor(time, rule.suppressMs) + rule.suppressMs - 1);
   const last = (time: number) => items.findLast((item) => item.time === time)!;
   switch (stateful.kind) {
     case 'aggregate':
@@ -163,6 +184,8 @@ function judge(rule: StatefulRule, all: Item[], until: number): Firing[] {
         stateful.kind === 'temporal' && stateful.thresholds.length === 0
           ? [{ operator: 'gte' as const, operand: rule.rules.length }]
           : stateful.thresholds;
+      const isComputed = stateful.kind === 'aggregate' && !COUNTS.includes(stateful.aggregate);
+      const isSingle = asked.every((one) => compare(one, 1));
       const holds = (window: Item[]) => asked.every((one) => compare(one, figure(rule, window)));
       if (asked.every(({ operator }) => operator === 'gt' || operator === 'gte')) {
         return instants
@@ -173,11 +196,12 @@ function judge(rule: StatefulRule, all: Item[], until: number): Firing[] {
               ({ item, length }) => item.time === t && asked.every((one) => compare(one, length)),
             );
           })
-          .map((t) => at(t, last(t)));
+          .map((t) => at(t, last(t), isComputed ? between(t - span, t) : counted(t, isSingle)));
       }
+      const windowOf = (start: number) => between(start, start + span - 1);
       return [...new Set(instants.map((t) => floor(t, span)))]
-        .filter((start) => start + span - 1 <= until && holds(between(start, start + span - 1)))
-        .map((start) => at(start + span - 1, between(start, start + span - 1).at(-1)!));
+        .filter((start) => start + span - 1 <= until && holds(windowOf(start)))
+        .map((start) => at(start + span - 1, windowOf(start).at(-1)!, windowOf(start)));
     }
     case 'temporal_expression': {
       const positive = positives(stateful.expression);
@@ -186,7 +210,7 @@ function judge(rule: StatefulRule, all: Item[], until: number): Firing[] {
           .filter((t) =>
             truth(stateful.expression, new Set(between(t - span, t).map((item) => item.rule))),
           )
-          .map((t) => at(t, last(t)));
+          .map((t) => at(t, last(t), counted(t, false)));
       }
       return instants.flatMap((t) => {
         const opener = items.find((item) => item.time === t && positive.has(item.rule));
@@ -203,20 +227,28 @@ function judge(rule: StatefulRule, all: Item[], until: number): Firing[] {
               );
             })
           : truth(stateful.expression, there);
-        return holds ? [at(t + span, opener)] : [];
+        return holds ? [at(t + span, opener, window)] : [];
       });
     }
-    case 'first_seen':
-      return items.flatMap((item, n) => {
+    case 'first_seen': {
+      const values = (item: Item) => tuple(item, stateful.fields)!;
+      const isLearnt = (item: Item, n: number) => {
         const before = items.slice(0, n);
         const gap = before.findLastIndex((one, k) => items[k + 1]!.time - one.time > span);
-        const since = items[gap + 1]!.time;
-        const values = tuple(item, stateful.fields)!;
-        const known = before.some(
-          (one) => one.time >= item.time - span && tuple(one, stateful.fields) === values,
-        );
-        return !known && item.time - since >= stateful.learnMs ? [at(item.time, item, values)] : [];
+        return item.time - items[gap + 1]!.time >= stateful.learnMs;
+      };
+      const learnt = items.filter(isLearnt);
+      return learnt.flatMap((item) => {
+        const known = items
+          .slice(0, items.indexOf(item))
+          .some((one) => one.time >= item.time - span && values(one) === values(item));
+        const again = learnt
+          .slice(learnt.indexOf(item))
+          .filter((one) => values(one) === values(item))
+          .filter((one) => floor(one.time, rule.suppressMs) === floor(item.time, rule.suppressMs));
+        return known ? [] : [at(item.time, item, again, values(item))];
       });
+    }
     case 'baseline':
       return instants.flatMap((t) => {
         const start = floor(t, stateful.periodMs);
@@ -229,7 +261,7 @@ function judge(rule: StatefulRule, all: Item[], until: number): Firing[] {
           .map((one) => size(between(one, one + stateful.periodMs - 1)));
         return size(between(start, t)) >= stateful.floor &&
           stands(stateful, size(between(start, t)), history)
-          ? [at(t, last(t))]
+          ? [at(t, last(t), between(start, t))]
           : [];
       });
     case 'travel': {
@@ -240,7 +272,7 @@ function judge(rule: StatefulRule, all: Item[], until: number): Firing[] {
         const km = kilometres(place(before)!, place(item)!);
         const possible = (stateful.speedKmh * (item.time - before.time)) / 3_600_000;
         return km >= Math.max(stateful.distanceKmMin, 0.001) && km > possible
-          ? [at(item.time, item)]
+          ? [at(item.time, item, [before, item])]
           : [];
       });
     }

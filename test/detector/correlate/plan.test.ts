@@ -141,3 +141,25 @@ test('matches are made only where the event has what is needed', () => {
   assert.deepEqual(index.dropped, { groupMissing: 1, valueMissing: 1 });
   assert.deepEqual([index.wants('b'), index.wants('c')], [true, false]);
 });
+
+test('an event of a rule that is only suppressed counts under an empty group', () => {
+  const rule = stateful(aggregate('event_count', { gte: 1 }), {
+    ...{ id: 'a', rules: ['a'], groupBy: ['user', 'place'] },
+  });
+  const counted = stateful(aggregate('event_count', { gte: 1 }), { id: 'count', rules: ['a'] });
+  const set = ruleSet(['a'], [rule, counted]);
+  const index = new PlanIndex(set.stateful.map((one) => planOf(one, set)));
+  const groups = (fields: Record<string, string>) =>
+    index
+      .matchesFor(
+        ['a'],
+        { eventId: 'e', eventTime: 1 },
+        { topic: 't', partition: 0, offset: 1n },
+        () => '{}',
+        (field) => fields[field] ?? null,
+      )
+      .map(({ ruleId, group }) => [ruleId, ...group]);
+  assert.deepEqual(groups({ place: 'x' }), [['a', '', 'x']]);
+  assert.deepEqual(groups({}), [['a', '', '']]);
+  assert.deepEqual(index.dropped, { groupMissing: 2, valueMissing: 0 });
+});

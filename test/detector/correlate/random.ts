@@ -215,9 +215,10 @@ function rulesOf(random: Random, name: KindName, id: string): StatefulRule[] {
   if (name === 'chain') return chain(random, id, groupBy, timespanMs, suppressMs);
   const single =
     name === 'first_seen' || name === 'travel' || name === 'silence' || name === 'baseline';
+  const own = name === 'suppress' ? id : 'a';
   const rules =
-    name === 'absence' || single
-      ? ['a']
+    name === 'absence' || name === 'suppress' || single
+      ? [own]
       : random.some(
           DETECTIONS.slice(0, 3),
           name === 'temporal' || name === 'ordered' || name === 'temporal_expression' ? 2 : 1,
@@ -279,9 +280,11 @@ function chain(
 
 export function randomSet(random: Random, names: readonly KindName[] = KIND_NAMES): RuleSet {
   const count = random.int(1, 3);
-  const rules = Array.from({ length: count }, (_, n) =>
-    rulesOf(random, random.of(names), `rule-${n}`),
-  ).flat();
+  const rules = Array.from({ length: count }, (_, n) => {
+    const name = random.of(names);
+    // A rule that is only suppressed shares its id with the detection rule that it is over.
+    return rulesOf(random, name, name === 'suppress' ? DETECTIONS[n]! : `rule-${n}`);
+  }).flat();
   return ruleSet(DETECTIONS, rules);
 }
 
@@ -292,6 +295,7 @@ export function randomEvents(random: Random, count: number): PlainEvent[] {
     id: random.chance(0.5) ? `event-${n}` : uuid(n),
     time: start + random.int(0, length),
     hits: random.some(DETECTIONS, 1),
+    ...(random.chance(0.8) && { rank: random.int(0, 4) }),
     fields: {
       user: random.chance(0.95) ? random.of(USERS) : null,
       target: random.of(USERS),

@@ -14,6 +14,7 @@ import {
 import type { Entry } from '../../../services/detector/correlate/entry.ts';
 import { PlanIndex } from '../../../services/detector/correlate/matches.ts';
 import { planOf } from '../../../services/detector/correlate/plan.ts';
+import { NO_RANK } from '../../../services/detector/correlate/types.ts';
 import type { RuleSet, StatefulKind } from '../../../services/detector/sigma/rule.ts';
 import { deliver, matchesOf } from './delivery.ts';
 import { type PlainEvent, plainAlerts } from './plain-evaluator.ts';
@@ -59,7 +60,11 @@ describe('a group over its budget', () => {
         continue;
       }
       const ids = [...outcome.alerts.keys()].sort();
-      assert.deepEqual(ids, [...expected].sort(), `seed ${seed}: ${JSON.stringify(set.stateful)}`);
+      assert.deepEqual(
+        ids,
+        [...expected.keys()].sort(),
+        `seed ${seed}: ${JSON.stringify(set.stateful)}`,
+      );
     }
     assert.ok(thinned > 40, `${thinned} streams with groups over budget`);
     assert.ok(refused < 20, `${refused} streams with refusals`);
@@ -210,7 +215,7 @@ function thinOnce(random: Random, kind: StatefulKind, seed: number): number {
 function entryOf({ id, time }: PlainEvent, leaf: number): Entry {
   return {
     ...{ id, time, leaf, key: '', figure: Number.NaN, topic: 'audit', partition: 0, offset: 0n },
-    ...{ values: null, context: '', refs: null },
+    ...{ rank: NO_RANK, values: null, context: '', refs: null },
   };
 }
 

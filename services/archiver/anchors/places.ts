@@ -1,0 +1,139 @@
+/**
+ * The three kinds of places that copies of roots go to. Nothing is overwritten at any of them, as far
+ * as they let one say so. Edge: files, HTTP, S3.
+ */
+import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Config } from '../../runtime/config.ts';
+import { Failure, reasonOf } from '../../runtime/errors.ts';
+import { createS3Store } from '../../store/s3.ts';
+import type { CopyPlace } from './copies.ts';
+import { type Http, shownUrl } from './http.ts';
+
+type CopyConfig = Config['anchors']['copies'][number];
+type Kind<K extends CopyConfig['kind']> = Extract<CopyConfig, { kind: K }>;
+
+/** `secret`: what a file holds, without the line feed behind it. */
+export function placeOf(
+  copy: CopyConfig,
+  http: Http,
+  secret: (path: string) => string,
+): CopyPlace & { close(): void } {
+  switch (copy.kind) {
+    case 'file':
+      return filePlace(copy);
+    case 'http':
+      return httpPlace(copy, http, secret);
+    case 's3':
+      return s3Place(copy, secret);
+  }
+}
+
+function filePlace({ path: folder }: Kind<'file'>): CopyPlace & { close(): void } {
+  const failed = (cause: unknown): Failure =>
+    new Failure(`${folder}: ${reasonOf(cause)}`, {
+      code: 'COPY_FILE',
+      hint: 'May this user write there?',
+      retryable: true,
+      cause,
+    });
+  return {
+    where: folder,
+    close: () => {},
+    async get(name) {
+      try {
+        return await readFile(join(folder, name));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+        throw failed(error);
+      }
+    },
+    async putIfAbsent(name, bytes) {
+      const path = join(folder, name);
+      const partial = `${path}.${process.pid}.partial`;
+      try {
+        await mkdir(folder, { recursive: true });
+        const file = await open(partial, 'w', 0o644);
+        try {
+          await file.writeFile(bytes);
+          await file.sync();
+        } finally {
+          await file.close();
+        }
+        // Whole or not at all, and never over what is there.
+        await link(partial, path);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw failed(error);
+      } finally {
+        await rm(partial, { force: true });
+      }
+    },
+  };
+}
+
+const NOT_THERE = new Set([404, 410]);
+/** A server that takes files but shows none. */
+const NOT_SHOWN = new Set([405, 501]);
+/** There is one already. Not 409, which some servers answer where the folder is missing. */
+const HELD = 412;
+
+function httpPlace(
+  { url, authorizationFile }: Kind<'http'>,
+  http: Http,
+  secret: (path: string) => string,
+): CopyPlace & { close(): void } {
+  const at = (name: string): string => `${url.replace(/\/+$/, '')}/${name}`;
+  const login = (): Record<string, string> =>
+    authorizationFile === undefined ? {} : { authorization: secret(authorizationFile) };
+  const refused = (status: number): Failure =>
+    new Failure(`${shownUrl(url)} answers HTTP ${status}`, {
+      code: 'COPY_HTTP',
+      hint: 'It must take PUT, and should answer GET, below the address of the copy.',
+      retryable: true,
+    });
+  return {
+    where: shownUrl(url),
+    close: () => {},
+    async get(name) {
+      const { status, body } = await http({ method: 'GET', url: at(name), headers: login() });
+      if (status === 200) return body;
+      if (NOT_THERE.has(status) || NOT_SHOWN.has(status)) return null;
+      throw refused(status);
+    },
+    async putIfAbsent(name, bytes) {
+      const headers = {
+        ...login(),
+        'content-type': 'application/octet-stream',
+        'if-none-match': '*',
+      };
+      const { status } = await http({ method: 'PUT', url: at(name), headers, body: bytes });
+      if ((status < 200 || status > 299) && status !== HELD) throw refused(status);
+    },
+  };
+}
+
+/** The bucket's own default encrypts and retains. */
+const AS_THE_BUCKET_SAYS = {
+  encryption: 'none',
+  retention: 'bucket-default',
+  retentionMode: 'COMPLIANCE',
+  retentionDays: 1,
+} as const;
+const ANSWER_MS_MAX = 30_000;
+
+function s3Place(
+  { kind: _, secretAccessKeyFile, ...target }: Kind<'s3'>,
+  secret: (path: string) => string,
+): CopyPlace & { close(): void } {
+  const key =
+    secretAccessKeyFile === undefined ? {} : { secretAccessKey: secret(secretAccessKeyFile) };
+  const store = createS3Store({ ...target, ...key, timeoutMs: ANSWER_MS_MAX }, AS_THE_BUCKET_SAYS);
+  return {
+    where: `s3://${target.bucket}/${target.prefix}`,
+    close: () => store.close(),
+    get: async (name) => (await store.get(`${target.prefix}${name}`))?.bytes ?? null,
+    putIfAbsent: async (name, bytes) => {
+      await store.putIfAbsent(`${target.prefix}${name}`, bytes);
+    },
+  };
+}

@@ -1,0 +1,150 @@
+/** What `lakeseal access diff` prints: tables for people, JSON for programs. Pure. */
+import type { Op } from '../../schemas/evidence/access-leaf.ts';
+import type { Judged } from '../access/approvals.ts';
+import type { AccessEvent, Fact, Place } from '../access/change.ts';
+import { type Difference, listed, type Verdict } from '../access/diff.ts';
+import { EVERYTHING } from '../access/state.ts';
+import { counted } from '../runtime/wording.ts';
+import type { DiffReport } from './access-diff.ts';
+import { type Cell, formatTable, paint, type Terminal, type Tone } from './terminal.ts';
+
+/** Partition of what lies in a file. */
+export const IN_A_FILE = -1;
+
+/** `FILE:LINE`, or `TOPIC/PARTITION/OFFSET` as `prove` takes it. */
+export function placeText({ topic, partition, offset }: Place): string {
+  return partition === IN_A_FILE ? `${topic}:${offset}` : `${topic}/${partition}/${offset}`;
+}
+
+const TITLES: ReadonlyArray<[Verdict, Tone, string]> = [
+  ['wider', 'attention', 'WIDER'],
+  ['changed', 'attention', 'CHANGED (the events do not tell which way)'],
+  ['narrower', 'good', 'NARROWER'],
+  ['passing', 'attention', 'CHANGED AND CHANGED BACK'],
+];
+
+export function diffAsText(
+  terminal: Terminal,
+  report: DiffReport,
+  { maxRows }: { maxRows: number },
+): string {
+  const { range, material, judged } = report;
+  const all = listed(report.diff);
+  const parts = [`${material.source}, from ${iso(range.fromMs)} to ${iso(range.toMs)}`];
+  for (const [verdict, tone, title] of TITLES) {
+    const rows = all.filter((one) => one.verdict === verdict).map((one) => row(one.difference));
+    if (rows.length === 0) continue;
+    const head = ['TIME', 'KIND', 'WHO', 'PRIVILEGE', 'ON', 'IN', 'BY', 'EVENT'];
+    parts.push(paint(terminal, tone, title), formatTable(terminal, head, rows.slice(0, maxRows)));
+    const more = rows.length - maxRows;
+    if (more > 0) parts.push(`and ${counted(more, 'row')} more: --max-rows, or --json`);
+  }
+  if (judged !== null) parts.push(approvalsText(terminal, judged, maxRows));
+  parts.push(summary(report));
+  return parts.join('\n');
+}
+
+function row({ fact, to, steps }: Difference): Cell[] {
+  const { event, effect } = steps.findLast(({ isNews }) => isNews)!;
+  return rowOf(event, fact, to || effect.op === 'touch');
+}
+
+function rowOf(event: AccessEvent, fact: Fact, holds: boolean): Cell[] {
+  const { kind, subject, privilege, object, scope } = fact;
+  const told = holds ? privilege : `no longer ${privilege.replace(EVERYTHING, '') || 'any'}`;
+  const named = [kind, subject, told, object, scope].map((text) => text || '-');
+  return [iso(event.timeMs), ...named, event.by, `${event.action} ${placeText(event.at)}`];
+}
+
+/** After these, what the effect names is so. */
+const HOLDING: ReadonlySet<Op> = new Set(['give', 'touch']);
+
+function approvalsText(terminal: Terminal, judged: Judged, maxRows: number): string {
+  const { unapproved, uses, expired } = judged;
+  const lines: string[] = [];
+  if (unapproved.length > 0) {
+    const head = ['TIME', 'KIND', 'WHO', 'PRIVILEGE', 'ON', 'IN', 'BY', 'EVENT', 'EXPIRED'];
+    const rows = unapproved
+      .slice(0, maxRows)
+      .map(({ event, effect, expired: ids }) => [
+        ...rowOf(event, effect, HOLDING.has(effect.op)),
+        ids.join(', ') || '-',
+      ]);
+    lines.push(paint(terminal, 'bad', 'NOT APPROVED'), formatTable(terminal, head, rows));
+    const more = unapproved.length - maxRows;
+    if (more > 0) lines.push(`and ${counted(more, 'row')} more: --max-rows, or --json`);
+  }
+  for (const { id, owner, expiresMs } of expired) {
+    lines.push(`approval ${id} of ${owner} expired ${iso(expiresMs!)}: renew or remove it`);
+  }
+  const approved = [...uses.values()].reduce((sum, count) => sum + count, 0);
+  lines.push(`${counted(approved, 'expansion')} approved, ${unapproved.length} not`);
+  return lines.join('\n');
+}
+
+function summary({ material, diff }: DiffReport): string {
+  const { events, changes, undecodable, gaps, firstMs } = material;
+  const verdicts = listed(diff).map(({ verdict }) => verdict);
+  const count = (verdict: Verdict): string =>
+    `${verdicts.filter((one) => one === verdict).length} ${verdict}`;
+  const lines = [
+    `${TITLES.map(([verdict]) => count(verdict)).join(', ')}; ` +
+      `${counted(changes.length, 'change')} of access in ${counted(events, 'event')}`,
+  ];
+  if (undecodable > 0) lines.push(`NOT READ: ${counted(undecodable, 'record')} undecodable`);
+  if (gaps > 0) lines.push(`NOT READ: ${counted(gaps, 'gap')} in the archive`);
+  if (firstMs === null) lines.push('there is no event to compare');
+  else lines.push(`What held before the first event, of ${iso(firstMs)}, is not known.`);
+  return lines.join('\n');
+}
+
+const iso = (ms: number): string => new Date(ms).toISOString().replace('.000Z', 'Z');
+
+export function diffAsJson({ range, material, diff, judged, exitCode }: DiffReport): string {
+  const { source, events, undecodable, gaps, firstMs, changes } = material;
+  const report = {
+    source,
+    from: iso(range.fromMs),
+    to: iso(range.toMs),
+    exitCode,
+    events,
+    changes: changes.length,
+    undecodable,
+    gaps,
+    firstEvent: firstMs === null ? null : iso(firstMs),
+    differences: listed(diff).map(({ verdict, difference }) => ({
+      verdict,
+      ...plain(difference.fact),
+      from: difference.from,
+      to: difference.to,
+      steps: difference.steps.map(({ event, effect, direction, isNews }) => ({
+        ...told(event),
+        op: effect.op,
+        direction,
+        isNews,
+      })),
+    })),
+    approvals:
+      judged === null
+        ? null
+        : {
+            unapproved: judged.unapproved.map(({ event, effect, expired }) => ({
+              ...plain(effect),
+              direction: effect.direction,
+              ...told(event),
+              expired,
+            })),
+            uses: Object.fromEntries(judged.uses),
+            expired: judged.expired.map(({ id }) => id),
+          },
+  };
+  return JSON.stringify(report, null, 2);
+}
+
+function plain({ kind, subject, privilege, object, scope }: Fact): Omit<Fact, 'sense'> {
+  return { kind, subject, privilege, object, scope };
+}
+
+function told({ timeMs, eventId, action, by, at }: AccessEvent) {
+  return { time: iso(timeMs), event: eventId, action, by, place: placeText(at) };
+}

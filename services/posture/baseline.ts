@@ -1,0 +1,127 @@
+/**
+ * The log `baseline` (`schemas/evidence.md`): recording what protects the archive, and reading the
+ * newest record back. What is read is believed only as far as trusted keys signed it.
+ */
+
+import {
+  BASELINE_LOG,
+  type BaselineBody,
+  baselineBody,
+  parseBaseline,
+} from '../../schemas/evidence/baseline-leaf.ts';
+import { openCheckpoint } from '../../schemas/evidence/checkpoint.ts';
+import { LeafError, leafBytes } from '../../schemas/evidence/leaf.ts';
+import { NoteError, type Signer, type Verifier } from '../../schemas/evidence/note.ts';
+import { parseRootLeaf, ROOT_LOG } from '../../schemas/evidence/root-leaf.ts';
+import { LogReader, MissingEvidence } from '../evidence/log-reader.ts';
+import { BrokenLog, LogWriter } from '../evidence/log-writer.ts';
+import { withSuccessors } from '../evidence/trust.ts';
+import { Failure } from '../runtime/errors.ts';
+import type { ObjectStore } from '../store/store.ts';
+
+/** Tries to append where other writers are at the same log. */
+const ATTEMPTS_MAX = 10;
+
+/** Appends and signs. @throws Failure `BASELINE` where others keep writing; what the store throws. */
+export async function recordBaseline(
+  store: ObjectStore,
+  prefix: string,
+  body: BaselineBody,
+  signer: Signer,
+): Promise<{ sequence: number; checkpoint: string }> {
+  const log = await LogWriter.open(store, prefix, BASELINE_LOG);
+  const ordered = baselineBody(body);
+  for (let attempt = 1; ; attempt++) {
+    const { outcome, sequence } = await log.append((end) => leafBytes(end, ordered));
+    if (outcome !== 'overtaken') {
+      await log.sign(signer);
+      return { sequence, checkpoint: log.checkpointKey };
+    }
+    if (attempt === ATTEMPTS_MAX) {
+      throw new Failure('others write baselines at the same time', { code: 'BASELINE' });
+    }
+  }
+}
+
+type Reader = Pick<ObjectStore, 'get' | 'list' | 'versions'>;
+
+export interface FoundBaseline extends BaselineBody {
+  /** Its number in the log. */
+  sequence: number;
+}
+
+export interface ReadBaseline {
+  /** The newest that a trusted key signed; null where there is none. */
+  baseline: FoundBaseline | null;
+  /** Leaves that are there, and as many as the newest signed root tells of. */
+  leaves: number;
+  told: number;
+}
+
+/**
+ * @param given keys that are trusted; those they handed over to are found in the archive.
+ * @throws Failure `DOES_NOT_VERIFY` where what is there is not what was signed.
+ */
+export async function readBaseline(
+  store: Reader,
+  prefix: string,
+  given: readonly Verifier[],
+): Promise<ReadBaseline> {
+  const log = new LogReader(store, prefix, BASELINE_LOG);
+  try {
+    const verifiers = await withSuccessors(store, prefix, given);
+    const leaves = await log.count();
+    const told = await toldByRoot(store, prefix, verifiers);
+    const size = await log.newestCheckpoint();
+    if (size === 0) return { baseline: null, leaves, told };
+    await checkSigned(log, size, verifiers);
+    const { body } = parseBaseline(await log.leaf(size - 1));
+    return { baseline: { ...baselineBody(body), sequence: size - 1 }, leaves, told };
+  } catch (error) {
+    throw explained(error);
+  }
+}
+
+/** The leaf before `size` is what a trusted key signed: its chain and tree end in the checkpoint. */
+async function checkSigned(
+  log: LogReader,
+  size: number,
+  verifiers: readonly Verifier[],
+): Promise<void> {
+  const note = await log.checkpoint(size);
+  if (note === null) throw new NoteError(`the checkpoint of ${log.log} ${size} is hidden`);
+  const signed = openCheckpoint(note, verifiers);
+  const tree = await log.frontier(size);
+  if (signed.log !== log.log || signed.size !== size || !signed.root.equals(tree.root())) {
+    throw new NoteError(`the checkpoint of ${log.log} ${size} is of another history`);
+  }
+}
+
+/** Leaves of the log that the newest root of a trusted key tells of; 0 where there is no root. */
+async function toldByRoot(
+  store: Reader,
+  prefix: string,
+  verifiers: readonly Verifier[],
+): Promise<number> {
+  const roots = new LogReader(store, prefix, ROOT_LOG);
+  const size = await roots.newestCheckpoint();
+  if (size === 0) return 0;
+  await checkSigned(roots, size, verifiers);
+  const { logs } = parseRootLeaf(await roots.leaf(size - 1)).body;
+  return logs.find(([log]) => log === BASELINE_LOG)?.[1] ?? 0;
+}
+
+function explained(error: unknown): unknown {
+  const isKnown =
+    error instanceof MissingEvidence ||
+    error instanceof BrokenLog ||
+    error instanceof LeafError ||
+    error instanceof NoteError;
+  if (!isKnown) return error;
+  const key = error instanceof BrokenLog ? `${error.key}: ` : '';
+  return new Failure(`the baseline does not verify: ${key}${error.message}`, {
+    code: 'DOES_NOT_VERIFY',
+    hint: 'The archive is not as it was sealed, or the key is another: run `lakeseal verify`.',
+    cause: error,
+  });
+}

@@ -1,0 +1,222 @@
+/**
+ * Verifying an archive: `node test/bench/verify.ts [SEGMENTS]`. A copy in a folder is made first, of
+ * one partition whose segments hold a company day's events, compressed as the archiver does it.
+ *
+ * - Shallow: stored bytes per second, beside SHA-256 of the same files alone. Deep: bytes of Kafka
+ *   records per second, beside inflating the same segments and hashing what is in them.
+ * - Memory: most resident bytes of a process that verifies 100 and 10,000 small segments.
+ *
+ * Each verification is a process of its own, and its start is not counted. Prints one line of JSON.
+ */
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { auditEventType, encodeAuditEvent, frame } from '../../schemas/audit-event.ts';
+import { evidenceKey, partitionLog } from '../../schemas/evidence/log-layout.ts';
+import { manifestBytes, manifestOf } from '../../schemas/evidence/manifest.ts';
+import { ed25519Signer } from '../../schemas/evidence/note.ts';
+import { digestSegment } from '../../schemas/evidence/segment-digest.ts';
+import { slotKey } from '../../schemas/layout.ts';
+import { parseSpliceSchema, readSegmentHeader, scanRecords } from '../../schemas/segment.ts';
+import { blockCompressor } from '../../services/archiver/compress.ts';
+import { OpenSegment } from '../../services/archiver/open-segment.ts';
+import { hashHere } from '../../services/archiver/record-tree.ts';
+import { LogWriter } from '../../services/evidence/log-writer.ts';
+import { decodeJson } from '../../services/ingest/decode.ts';
+import { keysBelow } from '../../services/store/folder.ts';
+import { folderSource } from '../../services/verifier/folder-source.ts';
+import { verify } from '../../services/verifier/verify.ts';
+import { companyDay } from '../company/day.ts';
+import { Bucket } from '../double/bucket.ts';
+import { FaultPlan } from '../double/faults.ts';
+import { doubleStore } from '../double/store.ts';
+import { ratio } from './rounds.ts';
+
+const signer = ed25519Signer('audit.example.com/bench', Buffer.alloc(32, 5));
+const ADDRESS = { clusterId: 'cluster', topic: 'databricks.audit', topicId: 'topic', partition: 0 };
+const PREFIX = 'sealed/';
+const BLOCK_BYTES = 256 * 1024;
+const EVENTS = 20_000;
+const ROUNDS = 5;
+
+/** An archive of as many segments, each of so many records. */
+async function makeArchive(folder: string, segments: number, records: number): Promise<void> {
+  const schema = parseSpliceSchema(JSON.stringify(auditEventType.schema()));
+  if ('problem' in schema) throw new Error(schema.problem);
+  const day = companyDay({ seed: 1, events: EVENTS, days: 1, workspaces: 5, benign: false });
+  const values = [...day.lines()].flatMap(({ line }) => {
+    const decoded = decodeJson(Buffer.from(line));
+    return decoded.ok ? decoded.events.map((event) => frame(1, encodeAuditEvent(event))) : [];
+  });
+  const bucket = new Bucket({ nowMs: () => 0 });
+  const store = doubleStore(bucket, new FaultPlan());
+  const log = await LogWriter.open(store, PREFIX, partitionLog(ADDRESS));
+  const options = { codec: 'deflate', blockBytes: BLOCK_BYTES, trees: hashHere } as const;
+  const compress = blockCompressor('deflate', undefined);
+  const evidence = (kind: 'leaf' | 'note', number: number): string =>
+    evidenceKey(PREFIX, { log: log.log, kind, number });
+  let offset = 0n;
+  for (let index = 0; index < segments; index += 1) {
+    const segment = new OpenSegment({ ...ADDRESS, firstOffset: offset }, { ...options, compress });
+    segment.adoptSchema(1, schema);
+    const key = slotKey(PREFIX, { ...ADDRESS, firstOffset: offset });
+    for (let at = 0; at < records; at += 1) {
+      const value = values[Number(offset) % values.length]!;
+      const timestamp = 1_790_000_000_000n + offset;
+      segment.add({ offset, timestamp, key: null, value, headers: [] }, 1, 0);
+      offset += 1n;
+    }
+    const { bytes } = await segment.finish();
+    const digest = await digestSegment(bytes, () => setImmediate());
+    const manifest = manifestOf(digest, { retention: null, encryption: null });
+    await log.append((end) => {
+      const leaf = manifestBytes(end, manifest);
+      write(folder, evidence('leaf', index), leaf);
+      return leaf;
+    });
+    write(folder, key, bytes);
+  }
+  await log.sign(signer);
+  const note = evidence('note', segments);
+  write(folder, note, (await store.get(note))!.bytes);
+}
+
+function write(folder: string, key: string, bytes: Uint8Array): void {
+  const path = join(folder, ...key.split('/'));
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, bytes);
+}
+
+interface Run {
+  seconds: number;
+  cpuSeconds: number;
+  /** Most memory, bytes. */
+  rss: number;
+  segments: number;
+}
+
+/** In this process; it is meant to be one that does nothing else. */
+async function verifyFolder(folder: string, deep: boolean): Promise<Run> {
+  const findings: string[] = [];
+  const cpu = process.cpuUsage();
+  const started = performance.now();
+  const { partitions } = await verify({
+    source: folderSource(folder),
+    prefix: PREFIX,
+    verifiers: [signer.verifier],
+    kept: [],
+    deep,
+    nowMs: 0,
+    rootAgeMsMax: null,
+    concurrency: 4,
+    judgeStamp: null,
+    judgeWitness: null,
+    expectStamps: false,
+    breathe: () => setImmediate(),
+    progress: () => {},
+    found: ({ code }) => findings.push(code),
+  });
+  if (findings.length > 0) throw new Error(`not verified: ${findings.join(' ')}`);
+  const seconds = (performance.now() - started) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  const rss = process.resourceUsage().maxRSS * 1024;
+  return { seconds, cpuSeconds: (user + system) / 1e6, rss, segments: partitions[0]!.segments };
+}
+
+function segmentsOf(folder: string): string[] {
+  return [...keysBelow(folder, `${PREFIX}data/`)].map((key) => join(folder, ...key.split('/')));
+}
+
+/** Reading and hashing the files, and nothing else. */
+function hashFiles(folder: string): Run {
+  const cpu = process.cpuUsage();
+  const started = performance.now();
+  let segments = 0;
+  for (const path of segmentsOf(folder)) {
+    createHash('sha256').update(readFileSync(path)).digest();
+    segments += 1;
+  }
+  const seconds = (performance.now() - started) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  return { seconds, cpuSeconds: (user + system) / 1e6, rss: 0, segments };
+}
+
+/** `how`: what a child of this script does with the folder. */
+function inItsOwnProcess(how: 'hash' | 'shallow' | 'deep', folder: string): Run {
+  const answer = execFileSync(process.execPath, [fileURLToPath(import.meta.url), how, folder], {
+    encoding: 'utf8',
+  });
+  return JSON.parse(answer) as Run;
+}
+
+function fastest(run: () => Run): Run {
+  const runs = Array.from({ length: ROUNDS }, run);
+  return runs.reduce((one, other) => (other.seconds < one.seconds ? other : one));
+}
+
+/** Bytes of the segments as they are stored, and of the Kafka values in them. */
+function bytesIn(folder: string): { stored: number; records: number } {
+  let stored = 0;
+  let records = 0;
+  for (const path of segmentsOf(folder)) {
+    const bytes = readFileSync(path);
+    stored += bytes.length;
+    for (const { body } of scanRecords(bytes, readSegmentHeader(bytes))) {
+      records += body?.length ?? 0;
+    }
+  }
+  return { stored, records };
+}
+
+async function report(segments: number): Promise<void> {
+  const base = mkdtempSync(join(tmpdir(), 'lakeseal-verify-'));
+  try {
+    const large = join(base, 'large');
+    await makeArchive(large, segments, 10_000);
+    const { stored, records } = bytesIn(large);
+    const hash = fastest(() => inItsOwnProcess('hash', large));
+    const shallow = fastest(() => inItsOwnProcess('shallow', large));
+    const deep = fastest(() => inItsOwnProcess('deep', large));
+    const memory: Record<string, number> = {};
+    for (const count of [100, 10_000]) {
+      const folder = join(base, String(count));
+      await makeArchive(folder, count, 5);
+      memory[`${count} segments`] = Math.round(inItsOwnProcess('deep', folder).rss / 1e6);
+    }
+    const rate = (bytes: number, { seconds }: Run): number => Math.round(bytes / seconds / 1e6);
+    process.stdout.write(
+      `${JSON.stringify(
+        {
+          bench: 'verify',
+          node: process.version,
+          segments,
+          megabytes: { stored: Math.round(stored / 1e6), records: Math.round(records / 1e6) },
+          megabytesPerSecond: {
+            sha256: rate(stored, hash),
+            shallow: rate(stored, shallow),
+            'deep, stored': rate(stored, deep),
+            'deep, records': rate(records, deep),
+          },
+          shallowToSha256: ratio(hash.seconds / shallow.seconds),
+          deepRecordsPerCore: Math.round(records / deep.cpuSeconds / 1e6),
+          memoryMegabytes: memory,
+        },
+        null,
+        2,
+      )}\n`,
+    );
+  } finally {
+    rmSync(base, { recursive: true, force: true });
+  }
+}
+
+const [, , how = '40', folder] = process.argv;
+if (folder === undefined) await report(Number(how));
+else {
+  const run = how === 'hash' ? hashFiles(folder) : await verifyFolder(folder, how === 'deep');
+  process.stdout.write(JSON.stringify(run));
+}
