@@ -15,6 +15,7 @@ import type { ArchiveLocation } from '../access/archive.ts';
 import { checkSnapshots, missingDays, missingSnapshots, readSnapshots } from '../access/take.ts';
 import { LogWriter } from '../evidence/log-writer.ts';
 import { configuredSigner } from '../evidence/signer.ts';
+import { systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import { describeFailure, Failure } from '../runtime/errors.ts';
 import { counted } from '../runtime/wording.ts';
@@ -22,6 +23,10 @@ import { createS3Store } from '../store/s3.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { openArchive, segmentProgress } from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
+
+/** A hint for when the store denies something. */
+const RIGHTS =
+  '`lakeseal access snapshot` needs s3:PutObject, GetObject, ListBucket and ListBucketVersions of the credential in storage.*.';
 
 export interface AccessSnapshotFlags {
   until?: string;
@@ -43,7 +48,7 @@ export async function runAccessSnapshot(
       hint: 'Set evidence.keyFile; `lakeseal keys new` makes a key. --dry-run needs none.',
     });
   }
-  const store = createS3Store(config.storage, config.archive);
+  const store = createS3Store(config.storage, config.archive, systemClock, RIGHTS);
   try {
     return await takeSnapshots(store, signer, { ...flags, lastDay }, config, terminal);
   } finally {

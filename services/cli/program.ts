@@ -222,9 +222,7 @@ anew, with another --reason, after every intended change: earlier baselines stay
 function addStatus(program: Command, { terminal, finish, config }: CommandContext): void {
   const command = program
     .command('status')
-    .description(
-      'show topics, lag, what is sealed and signed, rules and the alerts of the last day',
-    )
+    .description('show topics, lag, what is sealed and signed, rules and alerts of the last day')
     .addOption(jsonOption())
     .action(async (options: { json?: true }) => {
       const settings = config();

@@ -11,12 +11,17 @@ import { timeOf } from '../../schemas/evidence/leaf.ts';
 import { configuredSigner } from '../evidence/signer.ts';
 import { recordBaseline } from '../posture/baseline.ts';
 import { readPosture } from '../posture/read-posture.ts';
+import { systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
 import { counted } from '../runtime/wording.ts';
 import { createS3Store } from '../store/s3.ts';
 import { type Check, check, type Finding, failed, ok } from './checks.ts';
 import { configReader } from './store-client.ts';
+
+/** A hint for when the store denies something. */
+const RIGHTS =
+  'Recording a baseline needs s3:PutObject, GetObject, ListBucket and ListBucketVersions of the credential in storage.*.';
 
 export interface BaselineFlags {
   recordBaseline?: true;
@@ -77,7 +82,7 @@ async function record(
   }
   const { storage } = config;
   const client = configReader(config);
-  const store = createS3Store(storage, config.archive);
+  const store = createS3Store(storage, config.archive, systemClock, RIGHTS);
   try {
     const posture = await readPosture(client, storage);
     const { sequence, checkpoint } = await recordBaseline(

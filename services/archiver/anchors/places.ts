@@ -4,6 +4,7 @@
  */
 import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { systemClock } from '../../runtime/clock.ts';
 import type { Config } from '../../runtime/config.ts';
 import { Failure, reasonOf } from '../../runtime/errors.ts';
 import { createS3Store } from '../../store/s3.ts';
@@ -127,7 +128,12 @@ function s3Place(
 ): CopyPlace & { close(): void } {
   const key =
     secretAccessKeyFile === undefined ? {} : { secretAccessKey: secret(secretAccessKeyFile) };
-  const store = createS3Store({ ...target, ...key, timeoutMs: ANSWER_MS_MAX }, AS_THE_BUCKET_SAYS);
+  const store = createS3Store(
+    { ...target, ...key, timeoutMs: ANSWER_MS_MAX },
+    AS_THE_BUCKET_SAYS,
+    systemClock,
+    'Keeping a copy elsewhere needs s3:PutObject and GetObject there.',
+  );
   return {
     where: `s3://${target.bucket}/${target.prefix}`,
     close: () => store.close(),
