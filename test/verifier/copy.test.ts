@@ -27,7 +27,7 @@ describe('a copy', () => {
   for (const [what, , act] of [['an untouched archive', [], () => {}] as const, ...TAMPERINGS]) {
     test(`tells of ${what} what the bucket tells`, async () => {
       const archive = await scene();
-      await act(archive);
+      await act(archive, []);
       const source = bucketSource(archive.bucket);
       const { folder, done } = copy(source);
       await done;

@@ -18,7 +18,6 @@ import {
 } from 'yaml';
 import type { Findings } from './findings.ts';
 import { Lines } from './lines.ts';
-import { readPlainYaml } from './plain-yaml.ts';
 
 /** A text that places point into. */
 export interface Source {
@@ -66,11 +65,6 @@ export function readTrees(file: string, text: string, findings: Findings): Tree[
     return [];
   }
   const source: Source = { file, lines: new Lines(text) };
-  return readPlainYaml(source, text) ?? readYaml(source, text, findings);
-}
-
-/** As the library reads it, with every problem told. */
-export function readYaml(source: Source, text: string, findings: Findings): Tree[] {
   const whole: Spot = { source, at: 0 };
   let documents: readonly Document[];
   try {
