@@ -1,10 +1,15 @@
 /** What the commands that read an archive share: where it lies, and which keys are trusted. */
+import { type Unwrap, unwrapWith } from '../../schemas/envelope.ts';
 import type { Verifier } from '../../schemas/evidence/note.ts';
 import { wrappingKeyFromFile } from '../evidence/keys.ts';
 import { configuredSigner } from '../evidence/signer.ts';
 import { namedVerifiers } from '../evidence/trust.ts';
+import { readWraps } from '../evidence/wraps.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
+import { folderStore } from '../store/folder.ts';
+import { createS3Store } from '../store/s3.ts';
+import type { ObjectStore } from '../store/store.ts';
 
 export interface KeyFlags {
   key?: string[];
@@ -48,7 +53,37 @@ export async function trustedKeys(
   });
 }
 
-/** What opens encrypted segments: the files of the command line, else those of the configuration. */
+export interface OpenArchive {
+  /** Only reads are asked of it. */
+  store: Pick<ObjectStore, 'get' | 'list' | 'versions'>;
+  prefix: string;
+  close(): void;
+}
+
+/** `place`: as in `archivePlace`. @throws Failure */
+export function openArchive(config: Config, place: string | undefined): OpenArchive {
+  const { storage, folder } = archivePlace(config, place);
+  const { prefix } = storage;
+  if (folder !== null) return { store: folderStore(folder), prefix, close: () => {} };
+  const store = createS3Store(storage, config.archive);
+  return { store, prefix, close: () => store.close() };
+}
+
+/** Secrets of the command line, else of the configuration. @throws Failure */
 export function unwrapKeys(files: readonly string[] | undefined, { archive }: Config) {
   return (files ?? archive.envelopeKeys).map(wrappingKeyFromFile);
+}
+
+/**
+ * What opens encrypted segments: those secrets, and what the archive says was wrapped again for them.
+ * @throws Failure; `EVIDENCE` where that log is not as it was written.
+ */
+export async function unwrapping(
+  { store, prefix }: Pick<OpenArchive, 'store' | 'prefix'>,
+  files: readonly string[] | undefined,
+  config: Config,
+): Promise<Unwrap> {
+  const keys = unwrapKeys(files, config);
+  if (keys.length === 0) return unwrapWith([]);
+  return unwrapWith(keys, await readWraps(store, prefix));
 }

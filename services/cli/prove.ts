@@ -12,7 +12,7 @@ import {
   MissingKeyError,
   openEnvelope,
   readEnvelopeHeader,
-  type WrappingKey,
+  type Unwrap,
 } from '../../schemas/envelope.ts';
 import type { Verifier } from '../../schemas/evidence/note.ts';
 import { checkProof, ProofError, type Proven, parseProof } from '../../schemas/evidence/proof.ts';
@@ -20,8 +20,6 @@ import { withSuccessors } from '../evidence/trust.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped } from '../runtime/wording.ts';
-import { folderStore } from '../store/folder.ts';
-import { createS3Store } from '../store/s3.ts';
 import { checkConsistency, parseConsistency, proveConsistency } from '../verifier/consistency.ts';
 import { findEvent } from '../verifier/find-event.ts';
 import {
@@ -31,7 +29,7 @@ import {
   type RecordAddress,
 } from '../verifier/prove.ts';
 import { recordsOfAlert, recordsOfAlertedEvent } from './alert-records.ts';
-import { archivePlace, type KeyFlags, trustedKeys, unwrapKeys } from './archive-place.ts';
+import { type KeyFlags, openArchive, trustedKeys, unwrapping } from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface ProveFlags extends KeyFlags {
@@ -71,8 +69,7 @@ export async function runProve(
     if (flags.consistency !== undefined) {
       return await writeConsistency(flags.consistency, flags, store, prefix, verifiers, terminal);
     }
-    const unwrap = unwrapKeys(flags.unwrapKey, settings);
-    const open = opener(unwrap);
+    const open = opener(await unwrapping(place, flags.unwrapKey, settings));
     const options = { store, prefix, verifiers, open };
     const addresses = await addressesOf(record, flags, settings, options, terminal);
     return await writeProofs(addresses, flags, options, terminal);
@@ -83,24 +80,13 @@ export async function runProve(
 
 // --- what is meant -----------------------------------------------------------------------------
 
-function openArchive(config: Config, archive: string | undefined) {
-  const { storage, folder } = archivePlace(config, archive);
-  const { prefix } = storage;
-  if (folder !== null) {
-    const store: ProofStore = folderStore(folder);
-    return { store, prefix, close: () => {} };
-  }
-  const store = createS3Store(storage, config.archive);
-  return { store: store as ProofStore, prefix, close: () => store.close() };
-}
-
 /** Opens segments that are encrypted. @throws Failure `ENVELOPE_KEY`, `DOES_NOT_VERIFY` */
-function opener(keys: readonly WrappingKey[]): NonNullable<ProveOptions['open']> {
+function opener(unwrap: Unwrap): NonNullable<ProveOptions['open']> {
   return async (stored, { encryption }) => {
     if (encryption?.kind !== 'envelope') return stored;
     try {
       const { slot } = readEnvelopeHeader(stored).header;
-      return await openEnvelope(stored, slot, keys, () => setImmediate());
+      return await openEnvelope(stored, slot, unwrap, () => setImmediate());
     } catch (error) {
       if (error instanceof MissingKeyError) {
         throw new Failure(error.message, {

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import cliProgress from 'cli-progress';
+import { type Unwrap, unwrapWith } from '../../schemas/envelope.ts';
 import type { Config } from '../runtime/config.ts';
 import { describeFailure, Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped } from '../runtime/wording.ts';
@@ -15,7 +16,14 @@ import { folderSource } from '../verifier/folder-source.ts';
 import { s3Source } from '../verifier/s3-source.ts';
 import type { ArchiveSource } from '../verifier/source.ts';
 import { type Verification, verify } from '../verifier/verify.ts';
-import { archivePlace, type KeyFlags, trustedKeys, unwrapKeys } from './archive-place.ts';
+import {
+  archivePlace,
+  type KeyFlags,
+  openArchive,
+  trustedKeys,
+  unwrapKeys,
+  unwrapping,
+} from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface VerifyFlags extends KeyFlags {
@@ -56,7 +64,7 @@ async function verifyPlace(
 ): Promise<number> {
   const verifiers = await trustedKeys(flags, () => config);
   const { storage, folder } = archivePlace(config, place);
-  const unwrap = unwrapKeys(flags.unwrapKey, config);
+  const unwrap = await unwrapFor(place, flags, config, terminal);
   const bucket = folder === null ? s3Source(storage) : null;
   const source = bucket ?? folderSource(folder!);
   const kept = (flags.from ?? []).map(readKept);
@@ -88,6 +96,25 @@ async function verifyPlace(
   } finally {
     bar.stop();
     bucket?.close();
+  }
+}
+
+async function unwrapFor(
+  place: string | undefined,
+  { unwrapKey }: VerifyFlags,
+  config: Config,
+  terminal: Terminal,
+): Promise<Unwrap> {
+  const archive = openArchive(config, place);
+  try {
+    return await unwrapping(archive, unwrapKey, config);
+  } catch (error) {
+    if (!(error instanceof Failure) || error.code !== 'EVIDENCE') throw error;
+    // What was done to that log is among the findings.
+    terminal.err(`keys that were wrapped again are left out: ${error.message}`);
+    return unwrapWith(unwrapKeys(unwrapKey, config));
+  } finally {
+    archive.close();
   }
 }
 
