@@ -203,19 +203,39 @@ export class MissingKeyError extends Error {
   }
 }
 
-/** As `decrypt`, with whichever of the keys wrapped it. @throws MissingKeyError, EnvelopeError */
+/** A key of a segment that was wrapped again by another secret. */
+export interface RewrappedKey {
+  key: string;
+  wrapped: string;
+}
+
+/** The key of the segment in a slot. @throws MissingKeyError, EnvelopeError */
+export type Unwrap = (slot: string, header: Pick<EnvelopeHeader, 'key' | 'wrapped'>) => Buffer;
+
+/** With whichever of the secrets wrapped it, first or later; `rewrapped`: by slot. */
+export function unwrapWith(
+  keys: readonly WrappingKey[],
+  rewrapped: ReadonlyMap<string, readonly RewrappedKey[]> = new Map(),
+): Unwrap {
+  return (slot, header) => {
+    for (const { key, wrapped } of [header, ...(rewrapped.get(slot) ?? [])]) {
+      const by = keys.find(({ id }) => id === key);
+      if (by !== undefined) return by.unwrap(Buffer.from(wrapped, 'base64'));
+    }
+    throw new MissingKeyError(slot, header.key);
+  };
+}
+
+/** As `decrypt`, with the key that `unwrap` finds. @throws MissingKeyError, EnvelopeError */
 export async function openEnvelope(
   stored: Buffer,
   slot: string,
-  keys: readonly WrappingKey[],
+  unwrap: Unwrap,
   breathe: () => Promise<void>,
   plainBytesMax?: number,
 ): Promise<Buffer> {
   const { header } = readEnvelopeHeader(stored);
-  const by = keys.find(({ id }) => id === header.key);
-  if (by === undefined) throw new MissingKeyError(slot, header.key);
-  const dataKey = by.unwrap(Buffer.from(header.wrapped, 'base64'));
-  return decrypt(stored, slot, dataKey, breathe, plainBytesMax);
+  return decrypt(stored, slot, unwrap(slot, header), breathe, plainBytesMax);
 }
 
 /**

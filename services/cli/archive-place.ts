@@ -1,9 +1,11 @@
 /** What the commands that read an archive share: where it lies, and which keys are trusted. */
+import { type Unwrap, unwrapWith } from '../../schemas/envelope.ts';
 import type { Certificate } from '../../schemas/evidence/certificate.ts';
 import type { Verifier } from '../../schemas/evidence/note.ts';
 import { wrappingKeyFromFile } from '../evidence/keys.ts';
 import { configuredSigner } from '../evidence/signer.ts';
 import { namedAuthorities, namedVerifiers, namedWitnesses } from '../evidence/trust.ts';
+import { readWraps } from '../evidence/wraps.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
@@ -102,6 +104,7 @@ export function trustedAnchors(
     witnesses: vkeys.length === 0 ? null : namedWitnesses(vkeys),
   };
 }
+
 /** Says on standard error, now and then, how many segments were read. */
 export function segmentProgress({
   err,
@@ -112,7 +115,22 @@ export function segmentProgress({
 }
 
 const PROGRESS_SEGMENTS = 100;
-/** What opens encrypted segments: the files of the command line, else those of the configuration. */
+
+/** Secrets of the command line, else of the configuration. @throws Failure */
 export function unwrapKeys(files: readonly string[] | undefined, { archive }: Config) {
   return (files ?? archive.envelopeKeys).map(wrappingKeyFromFile);
+}
+
+/**
+ * What opens encrypted segments: those secrets, and what the archive says was wrapped again for them.
+ * @throws Failure; `EVIDENCE` where that log is not as it was written.
+ */
+export async function unwrapping(
+  { store, prefix }: { store: ReadStore; prefix: string },
+  files: readonly string[] | undefined,
+  config: Config,
+): Promise<Unwrap> {
+  const keys = unwrapKeys(files, config);
+  if (keys.length === 0) return unwrapWith([]);
+  return unwrapWith(keys, await readWraps(store, prefix));
 }

@@ -8,6 +8,7 @@ import type { CopyFlags } from './copy.ts';
 import { countOption, jsonOption, repeatable, timeOption } from './options.ts';
 import type { PostureFlags } from './posture.ts';
 import type { ProveFlags } from './prove.ts';
+import type { RewrapFlags } from './rewrap.ts';
 import type { Terminal } from './terminal.ts';
 import type { VerifyFlags } from './verify.ts';
 
@@ -189,6 +190,18 @@ function addKeys(program: Command, context: EvidenceContext): void {
       finish(newEnvelopeKey(out, terminal));
     });
   examples(envelope, ['lakeseal keys envelope --out /etc/lakeseal/envelope.key']);
+  const rewrapped = keys
+    .command('rewrap')
+    .description('let another key open what is encrypted already; segments stay as they are')
+    .requiredOption('--to <file>', 'the key that is to open them, as made by `keys envelope`')
+    .addOption(repeatable('--unwrap-key <file>', 'keys that open them now; else the configured'))
+    .option('--dry-run', 'only say what would be written')
+    .addHelpText('after', REWRAP_HELP)
+    .action(async (flags: RewrapFlags) => {
+      const { rewrap } = await import('./rewrap.ts');
+      finish(await rewrap(config(), flags, Date.now(), terminal));
+    });
+  examples(rewrapped, ['lakeseal keys rewrap --to next-envelope.key --dry-run']);
   const show = keys
     .command('show')
     .description('print the public key, to be given to whoever verifies')
@@ -216,6 +229,12 @@ function addKeys(program: Command, context: EvidenceContext): void {
   ]);
   examples(keys, ['lakeseal keys show', 'lakeseal keys rotate --to next.key']);
 }
+
+const REWRAP_HELP = `
+For \`verify\` and \`prove\` the new key is then enough. A running archiver opens its last segments with
+the keys in archive.envelopeKeys, so the old one stays there until the new one has sealed. What the old
+key opened, it opens for ever: whoever has a copy of it and of the bucket reads what was sealed with it.
+Exit code 0 done, 2 some segments are of a key that was not given, 1 could not run.`;
 
 const ROTATE_HELP = `
 Both keys have the same name. The statement goes into the archive, signed by the key of the

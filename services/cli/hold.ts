@@ -28,6 +28,7 @@ import { Failure } from '../runtime/errors.ts';
 import { counted, grouped } from '../runtime/wording.ts';
 import { createHoldStore, holdFailure } from '../store/legal-hold.ts';
 import { patientStore } from '../store/patient-store.ts';
+import { unwrapping } from './archive-place.ts';
 import { formatTable, paint, type Terminal } from './terminal.ts';
 
 export const EXIT_PARTLY = 2;
@@ -185,7 +186,9 @@ async function atStore(
     const { prefix } = config.storage;
     const breathe = (): Promise<void> => setImmediate();
     const holdStore = { ...persistent, legalHold, setLegalHold };
-    return await run({ store: holdStore, prefix, breathe, progress: bar.update }, (text) => {
+    const unwrap = await unwrapping({ store: persistent, prefix }, undefined, config);
+    const options = { store: holdStore, prefix, unwrap, breathe, progress: bar.update };
+    return await run(options, (text) => {
       bar.stop();
       terminal.err(text);
     });

@@ -12,7 +12,7 @@ import {
   MissingKeyError,
   openEnvelope,
   readEnvelopeHeader,
-  type WrappingKey,
+  type Unwrap,
 } from '../../schemas/envelope.ts';
 import { timeOf } from '../../schemas/evidence/leaf.ts';
 import type { Verifier } from '../../schemas/evidence/note.ts';
@@ -44,7 +44,7 @@ import {
   segmentProgress,
   trustedAnchors,
   trustedKeys,
-  unwrapKeys,
+  unwrapping,
 } from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -85,8 +85,7 @@ export async function runProve(
     if (flags.consistency !== undefined) {
       return await writeConsistency(flags.consistency, flags, store, prefix, verifiers, terminal);
     }
-    const unwrap = unwrapKeys(flags.unwrapKey, settings);
-    const open = opener(unwrap);
+    const open = opener(await unwrapping(place, flags.unwrapKey, settings));
     const options = { store, prefix, verifiers, open };
     const addresses = await addressesOf(record, flags, settings, options, terminal);
     return await writeProofs(addresses, flags, options, terminal);
@@ -98,12 +97,12 @@ export async function runProve(
 // --- what is meant -----------------------------------------------------------------------------
 
 /** Opens segments that are encrypted. @throws Failure `ENVELOPE_KEY`, `DOES_NOT_VERIFY` */
-function opener(keys: readonly WrappingKey[]): NonNullable<ProveOptions['open']> {
+function opener(unwrap: Unwrap): NonNullable<ProveOptions['open']> {
   return async (stored, { encryption }) => {
     if (encryption?.kind !== 'envelope') return stored;
     try {
       const { slot } = readEnvelopeHeader(stored).header;
-      return await openEnvelope(stored, slot, keys, () => setImmediate());
+      return await openEnvelope(stored, slot, unwrap, () => setImmediate());
     } catch (error) {
       if (error instanceof MissingKeyError) {
         throw new Failure(error.message, {

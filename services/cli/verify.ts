@@ -8,6 +8,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import cliProgress from 'cli-progress';
+import { type Unwrap, unwrapWith } from '../../schemas/envelope.ts';
 import { judgeStamp } from '../../schemas/evidence/time-stamp.ts';
 import { judgeWitness } from '../../schemas/evidence/witness.ts';
 import type { Config } from '../runtime/config.ts';
@@ -22,10 +23,12 @@ import {
   type AnchorFlags,
   archivePlace,
   type KeyFlags,
+  openArchive,
   type TrustedAnchors,
   trustedAnchors,
   trustedKeys,
   unwrapKeys,
+  unwrapping,
 } from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -75,7 +78,7 @@ async function verifyPlace(
     });
   }
   const { storage, folder } = archivePlace(config, place);
-  const unwrap = unwrapKeys(flags.unwrapKey, config);
+  const unwrap = await unwrapFor(place, flags, config, terminal);
   const bucket = folder === null ? s3Source(storage) : null;
   const source = bucket ?? folderSource(folder!);
   const kept = (flags.from ?? []).flatMap(readKept);
@@ -120,6 +123,25 @@ function judges({ authorities, witnesses }: TrustedAnchors) {
         ? null
         : (note: Buffer, lines: Buffer) => judgeWitness(note, lines, witnesses),
   };
+}
+
+async function unwrapFor(
+  place: string | undefined,
+  { unwrapKey }: VerifyFlags,
+  config: Config,
+  terminal: Terminal,
+): Promise<Unwrap> {
+  const archive = openArchive(config, place);
+  try {
+    return await unwrapping(archive, unwrapKey, config);
+  } catch (error) {
+    if (!(error instanceof Failure) || error.code !== 'EVIDENCE') throw error;
+    // What was done to that log is among the findings.
+    terminal.err(`keys that were wrapped again are left out: ${error.message}`);
+    return unwrapWith(unwrapKeys(unwrapKey, config));
+  } finally {
+    archive.close();
+  }
 }
 
 /** A checkpoint, or all that lie in a folder, as the archiver's copies of roots do. */

@@ -15,6 +15,7 @@ import {
   sha256,
 } from '../../schemas/evidence/merkle.ts';
 import type { PartitionAddress } from '../../schemas/layout.ts';
+import { Failure } from '../runtime/errors.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { countLeaves, endOf, newestCheckpoint } from './log-writer.ts';
 
@@ -28,6 +29,15 @@ export class MissingEvidence extends Error {
     this.name = 'MissingEvidence';
     this.key = key;
   }
+}
+
+/** What those who read whole logs say of one that does not follow. */
+export function evidenceFailure(error: unknown): unknown {
+  if (!(error instanceof LeafError) && !(error instanceof MissingEvidence)) return error;
+  return new Failure(`the evidence cannot be read: ${error.message}`, {
+    code: 'EVIDENCE',
+    hint: '`lakeseal verify` says what was done to it.',
+  });
 }
 
 export class LogReader {

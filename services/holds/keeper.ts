@@ -6,11 +6,11 @@ import type { HeldObject, HoldBook, Segments } from '../../schemas/evidence/hold
 import { evidenceKey, parsePartitionLog } from '../../schemas/evidence/log-layout.ts';
 import { parseManifest } from '../../schemas/evidence/manifest.ts';
 import { slotKey } from '../../schemas/layout.ts';
-import { MissingEvidence } from '../evidence/log-reader.ts';
+import { evidenceFailure, MissingEvidence } from '../evidence/log-reader.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import type { HoldStore } from '../store/legal-hold.ts';
 import { inParallel } from './parallel.ts';
-import { evidenceFailure, type SelectOptions } from './select.ts';
+import type { SelectOptions } from './select.ts';
 
 /** Objects asked about at the same time. */
 const AT_ONCE = 16;

@@ -6,11 +6,10 @@
 import { HOLDS_LOG, type HoldBody, HoldBook, parseHold } from '../../schemas/evidence/hold-leaf.ts';
 import { leafBytes } from '../../schemas/evidence/leaf.ts';
 import type { Signer } from '../../schemas/evidence/note.ts';
-import { leavesOf } from '../evidence/log-reader.ts';
+import { evidenceFailure, leavesOf } from '../evidence/log-reader.ts';
 import { BrokenLog, LogWriter } from '../evidence/log-writer.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import type { ObjectStore } from '../store/store.ts';
-import { evidenceFailure } from './select.ts';
 
 /** Tries to append where others are at the same log. */
 const ATTEMPTS_MAX = 10;

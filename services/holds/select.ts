@@ -4,14 +4,19 @@
  * Reads only.
  */
 
+import {
+  EnvelopeError,
+  MissingKeyError,
+  openEnvelope,
+  type Unwrap,
+} from '../../schemas/envelope.ts';
 import type { HoldAsked } from '../../schemas/evidence/hold-leaf.ts';
-import { LeafError, secondsOf } from '../../schemas/evidence/leaf.ts';
+import { secondsOf } from '../../schemas/evidence/leaf.ts';
 import { partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { type ManifestBody, parseManifest } from '../../schemas/evidence/manifest.ts';
 import { type PartitionAddress, slotKey } from '../../schemas/layout.ts';
 import { SegmentError } from '../../schemas/segment.ts';
-import { leavesOf, MissingEvidence, partitionsOf } from '../evidence/log-reader.ts';
-import { Failure } from '../runtime/errors.ts';
+import { evidenceFailure, leavesOf, partitionsOf } from '../evidence/log-reader.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { type HoldFilter, lookThrough, type Sighting } from './filter.ts';
 import { inParallel } from './parallel.ts';
@@ -49,6 +54,8 @@ export interface Selection {
 export interface SelectOptions {
   store: HoldReader;
   prefix: string;
+  /** What opens encrypted segments, for filters. */
+  unwrap: Unwrap;
   breathe: () => Promise<void>;
   /** What is being done, how much of it is done, and how much there is where that is known. */
   progress: (what: string, done: number, all: number | null) => void;
@@ -140,6 +147,9 @@ async function segmentsFrom(store: HoldReader, key: string): Promise<number> {
   }
 }
 
+/** What cannot be read, or not without a key that is not here. */
+const DOUBTS = [SegmentError, EnvelopeError, MissingKeyError];
+
 /** Segments read at the same time; each is whole in memory. */
 const SEGMENTS_AT_ONCE = 4;
 
@@ -147,7 +157,7 @@ async function filtered(
   candidates: readonly Chosen[],
   asked: HoldAsked,
   filters: readonly HoldFilter[],
-  { store, breathe, progress }: SelectOptions,
+  { store, prefix, unwrap, breathe, progress }: SelectOptions,
 ): Promise<Chosen[]> {
   const search = { filters, ...boundsOf(asked) };
   let done = 0;
@@ -165,21 +175,18 @@ async function filtered(
   async function sight({ segmentKey, manifest }: Chosen): Promise<Sighting> {
     if (manifest.kind === 'gap') return 'met';
     const object = await store.get(segmentKey);
-    // Whatever became of it, or where it takes a key: what is left of it is kept.
-    if (object === null || manifest.encryption?.kind === 'envelope') return 'doubt';
+    // Whatever became of it: what is left of it is kept.
+    if (object === null) return 'doubt';
+    const isEnvelope = manifest.encryption?.kind === 'envelope';
     try {
-      return await lookThrough(object.bytes, search, breathe);
+      const slot = segmentKey.slice(prefix.length);
+      const bytes = isEnvelope
+        ? await openEnvelope(object.bytes, slot, unwrap, breathe)
+        : object.bytes;
+      return await lookThrough(bytes, search, breathe);
     } catch (error) {
-      if (error instanceof SegmentError) return 'doubt';
+      if (DOUBTS.some((kind) => error instanceof kind)) return 'doubt';
       throw error;
     }
   }
-}
-
-export function evidenceFailure(error: unknown): unknown {
-  if (!(error instanceof LeafError) && !(error instanceof MissingEvidence)) return error;
-  return new Failure(`the evidence cannot be read: ${error.message}`, {
-    code: 'EVIDENCE',
-    hint: '`lakeseal verify` says what was done to it.',
-  });
 }

@@ -13,6 +13,8 @@ import {
   openEnvelope,
   readEnvelopeHeader,
   storedPrefix,
+  type Unwrap,
+  unwrapWith,
   type WrappingKey,
 } from '../../schemas/envelope.ts';
 import type { Encryption, Protection } from '../../schemas/evidence/manifest.ts';
@@ -42,6 +44,7 @@ export function envelopeStore<Store extends ObjectStore>(
   options: EnvelopeOptions,
 ): Store {
   const { prefix, keys, sha256, breathe } = options;
+  const unwrap = unwrapWith(keys);
   const sealed = new Map<string, Sealed | null>();
   const remember = async (key: string, stored: Buffer, hash?: Buffer): Promise<Sealed | null> => {
     const what = sealedOf(stored, isEncrypted(stored) ? (hash ?? (await sha256(stored))) : null);
@@ -74,7 +77,7 @@ export function envelopeStore<Store extends ObjectStore>(
       const isAll = object.bytes.length === object.size;
       if (isAll) await remember(key, object.bytes);
       const max = isStart ? range.to : undefined;
-      const { bytes, size } = await open(object.bytes, object.size, slot, options, max);
+      const { bytes, size } = await open(object.bytes, object.size, slot, unwrap, breathe, max);
       const part = range === undefined ? bytes : bytes.subarray(range.from, range.to);
       return { ...object, bytes: part, size };
     },
@@ -112,13 +115,14 @@ async function open(
   stored: Buffer,
   size: number,
   slot: string,
-  { keys, breathe }: EnvelopeOptions,
+  unwrap: Unwrap,
+  breathe: () => Promise<void>,
   max?: number,
 ): Promise<{ bytes: Buffer; size: number }> {
   if (!isEncrypted(stored)) return { bytes: stored, size };
   try {
     const { header } = readEnvelopeHeader(stored);
-    const bytes = await openEnvelope(stored, slot, keys, breathe, max);
+    const bytes = await openEnvelope(stored, slot, unwrap, breathe, max);
     return { bytes, size: header.plainBytes };
   } catch (error) {
     if (error instanceof MissingKeyError) {

@@ -2,7 +2,7 @@
  * A partition: its log of manifests beside its segments. Both come in order of offset, so they are
  * walked together, and neither is kept.
  */
-import type { WrappingKey } from '../../schemas/envelope.ts';
+import type { Unwrap } from '../../schemas/envelope.ts';
 import { LeafError, type LeafHead } from '../../schemas/evidence/leaf.ts';
 import { type ManifestBody, parseManifest } from '../../schemas/evidence/manifest.ts';
 import { type PartitionAddress, parseSlotKey, slotKey } from '../../schemas/layout.ts';
@@ -40,7 +40,7 @@ export interface PartitionCheckOptions
   protection: EvidenceProtection;
   deep: boolean;
   /** What opens encrypted segments. */
-  unwrap: readonly WrappingKey[];
+  unwrap: Unwrap;
   /** Segments read at the same time. */
   concurrency: number;
   breathe: () => Promise<void>;

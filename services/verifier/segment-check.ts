@@ -7,7 +7,7 @@ import {
   MissingKeyError,
   openEnvelope,
   readEnvelopeHeader,
-  type WrappingKey,
+  type Unwrap,
 } from '../../schemas/envelope.ts';
 import type { LeafHead } from '../../schemas/evidence/leaf.ts';
 import { secondsOf } from '../../schemas/evidence/leaf.ts';
@@ -28,7 +28,7 @@ export interface SegmentCheckOptions {
   /** Every record is read. */
   deep: boolean;
   /** What opens encrypted segments. */
-  unwrap: readonly WrappingKey[];
+  unwrap: Unwrap;
   /** A segment is encrypted with a key that is not among these. */
   unopened: () => void;
   prefix: string;

@@ -6,7 +6,7 @@
  * Nothing is believed but the keys that are given. What cannot be told from a source (versions and
  * retention, of a plain copy) is said not to have been checked.
  */
-import type { WrappingKey } from '../../schemas/envelope.ts';
+import type { Unwrap } from '../../schemas/envelope.ts';
 import { openCheckpoint } from '../../schemas/evidence/checkpoint.ts';
 import { KEYS_LOG, parseRotation } from '../../schemas/evidence/key-leaf.ts';
 import { LeafError, secondsOf } from '../../schemas/evidence/leaf.ts';
@@ -46,7 +46,7 @@ export interface VerifyOptions
   /** Every record against its manifest. */
   deep: boolean;
   /** What opens encrypted segments; of others only the stored bytes are judged. */
-  unwrap: readonly WrappingKey[];
+  unwrap: Unwrap;
   /** Findings `root_stale` and `root_behind` are judged at this time, epoch ms. */
   nowMs: number;
   /** Oldest that the newest root may be, ms; null: any. */

@@ -16,6 +16,7 @@ import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { auditEventType, encodeAuditEvent, frame } from '../../schemas/audit-event.ts';
+import { unwrapWith } from '../../schemas/envelope.ts';
 import { evidenceKey, partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { manifestBytes, manifestOf } from '../../schemas/evidence/manifest.ts';
 import { ed25519Signer } from '../../schemas/evidence/note.ts';
@@ -109,7 +110,7 @@ async function verifyFolder(folder: string, deep: boolean): Promise<Run> {
     prefix: PREFIX,
     verifiers: [signer.verifier],
     kept: [],
-    unwrap: [],
+    unwrap: unwrapWith([]),
     deep,
     nowMs: 0,
     rootAgeMsMax: null,

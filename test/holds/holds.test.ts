@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { unwrapWith } from '../../schemas/envelope.ts';
 import { parseHold } from '../../schemas/evidence/hold-leaf.ts';
 import { evidenceKey, partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { formatPrivateKey } from '../../schemas/evidence/note.ts';
@@ -252,6 +253,7 @@ describe('hold release', () => {
       store: holdStore,
       prefix: PREFIX,
       signer,
+      unwrap: unwrapWith([]),
       nowMs: START_MS,
       breathe: () => setImmediate(),
       progress: () => {},

@@ -14,6 +14,7 @@ import {
   parseWrappingKey,
   readEnvelopeHeader,
   storedBytes,
+  unwrapWith,
   wrappingKey,
 } from '../../schemas/envelope.ts';
 
@@ -27,7 +28,7 @@ const sha256 = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).dig
 const sealed = (plain: Buffer, slot = SLOT, key = KEY): Promise<Buffer> =>
   encrypt(plain, sha256(plain), slot, key, breathe);
 const opened = (stored: Buffer, slot = SLOT): Promise<Buffer> =>
-  openEnvelope(stored, slot, [OTHER, KEY], breathe);
+  openEnvelope(stored, slot, unwrapWith([OTHER, KEY]), breathe);
 
 /** Lengths around the borders of chunks. */
 const plains = fc
@@ -97,7 +98,7 @@ describe('an encrypted segment', () => {
       { numRuns: 200 },
     );
     await assert.rejects(opened(stored, SLOT.replace('/i/', '/j/')), /another slot/);
-    await assert.rejects(openEnvelope(stored, SLOT, [OTHER], breathe), MissingKeyError);
+    await assert.rejects(openEnvelope(stored, SLOT, unwrapWith([OTHER]), breathe), MissingKeyError);
     const { wrapped } = readEnvelopeHeader(stored).header;
     assert.throws(() => OTHER.unwrap(Buffer.from(wrapped, 'base64')), EnvelopeError);
   });

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -13,6 +13,7 @@ import { encrypt, readEnvelopeHeader } from '../../schemas/envelope.ts';
 import { leafBytes } from '../../schemas/evidence/leaf.ts';
 import { evidenceKey, partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { parseManifest } from '../../schemas/evidence/manifest.ts';
+import { formatPrivateKey } from '../../schemas/evidence/note.ts';
 import { slotKey } from '../../schemas/layout.ts';
 import { runCommandLine } from '../../services/cli/program.ts';
 import { wrappingKeyFromFile } from '../../services/evidence/keys.ts';
@@ -20,9 +21,11 @@ import { LogWriter } from '../../services/evidence/log-writer.ts';
 import { createScreen } from '../cli/screen.ts';
 import { Bucket } from '../double/bucket.ts';
 import { FaultPlan } from '../double/faults.ts';
+import { startDouble } from '../double/server.ts';
 import { doubleStore } from '../double/store.ts';
 import {
   ADDRESSES,
+  NAME,
   PREFIX,
   type SmallArchive,
   START_MS,
@@ -134,6 +137,71 @@ describe('an archive of encrypted segments', () => {
     const clear = await run('verify', copy, '--key', VKEY);
     assert.match(clear.out, /segment_invalid: .*\n.*\n.*\n.*the header is not as it is written/);
     assert.match(python(copy).stdout, /segment_invalid/);
+  });
+
+  test('is opened by a key that its keys were wrapped for, and no segment is touched', async () => {
+    const [one, next, other] = [
+      await newKey('a.key'),
+      await newKey('b.key'),
+      await newKey('c.key'),
+    ];
+    const archive = await archiveOf(one);
+    const { bucket } = archive;
+    const server = await startDouble({ buckets: new Map([['wraps', bucket]]) });
+    try {
+      const signing = join(root, 'signing.key');
+      writeFileSync(signing, formatPrivateKey(NAME, Buffer.alloc(32, 11)), { mode: 0o600 });
+      const store = {
+        ...env,
+        LAKESEAL_STORAGE_BUCKET: 'wraps',
+        LAKESEAL_STORAGE_ENDPOINT: server.endpoint,
+        LAKESEAL_STORAGE_PATH_STYLE: 'true',
+        LAKESEAL_STORAGE_ACCESS_KEY_ID: 'archiver',
+        LAKESEAL_STORAGE_SECRET_ACCESS_KEY: 'double',
+        LAKESEAL_ARCHIVE_ENCRYPTION: 'none',
+        LAKESEAL_EVIDENCE_KEY_FILE: signing,
+      };
+      const rewrap = async (to: string, ...from: string[]) => {
+        const screen = createScreen(store);
+        const keys = from.flatMap((file) => ['--unwrap-key', file]);
+        const code = await runCommandLine(['keys', 'rewrap', '--to', to, ...keys], screen);
+        return { code, out: screen.output(), err: screen.errors() };
+      };
+      const before = bucket.versions('').map(({ key, versionId }) => `${key} ${versionId}`);
+      const none = await rewrap(next, other);
+      assert.equal(none.code, 2);
+      assert.match(none.err, /no key opens data\/.*\n4 segments left out/s);
+      assert.deepEqual(bucket.versions('').length, before.length);
+      const done = await rewrap(next, other, one);
+      assert.equal(done.code, 0, done.err);
+      assert.match(done.out, /^4 keys wrapped, signed and sealed: .*wraps\/0{19}1\.note/);
+      assert.match((await rewrap(next, one)).err, /4 encrypted segments, 0 to be wrapped/);
+      // From one that was wrapped for to a third.
+      assert.match((await rewrap(other, next)).out, /^4 keys wrapped/);
+      const now = bucket.versions('').map(({ key, versionId }) => `${key} ${versionId}`);
+      assert.ok(before.every((version) => now.includes(version)));
+      assert.equal(now.length, before.length + 4);
+      const folder = await folderOf(archive);
+      for (const file of [next, other]) {
+        const verified = await run('verify', folder, '--key', VKEY, '--deep', '--unwrap-key', file);
+        assert.equal(verified.code, 0, verified.out + verified.err);
+        assert.doesNotMatch(verified.out, /encrypted:/);
+      }
+      assert.equal(python(folder).status, 0);
+      const key = evidenceKey(PREFIX, { log: 'wraps', kind: 'leaf', number: 0 });
+      const forged = bucket
+        .current(key)!
+        .bytes!.toString()
+        .replace(/"time":"20/, '"time":"21');
+      bucket.put(key, Buffer.from(forged));
+      const copy = await folderOf(archive);
+      const found = await run('verify', copy, '--key', VKEY, '--deep', '--unwrap-key', one);
+      assert.equal(found.code, 1);
+      assert.match(found.out, /extra_version: .*wraps/);
+      assert.match(found.err, /keys that were wrapped again are left out/);
+    } finally {
+      await server.close();
+    }
   });
 });
 

@@ -1,5 +1,6 @@
 /** What a verification of a small archive finds, with the settings that tests share. */
 import { setImmediate } from 'node:timers/promises';
+import { unwrapWith } from '../../schemas/envelope.ts';
 import type { Finding } from '../../services/verifier/findings.ts';
 import type { ArchiveSource } from '../../services/verifier/source.ts';
 import { type VerifyOptions, verify } from '../../services/verifier/verify.ts';
@@ -16,7 +17,7 @@ export async function findingsIn(
     verifiers: [signer.verifier],
     kept: [],
     deep: true,
-    unwrap: [],
+    unwrap: unwrapWith([]),
     nowMs: START_MS,
     rootAgeMsMax: null,
     concurrency: 2,
