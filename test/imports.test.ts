@@ -87,6 +87,7 @@ const EDGES: Record<string, string[]> = {
     'services/runtime/version.ts',
     'services/store/folder.ts',
     'services/verifier/folder-source.ts',
+    'services/verifier/state-file.ts',
   ],
   'node:fs/promises': [
     'services/archiver/anchors/places.ts',

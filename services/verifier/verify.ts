@@ -22,6 +22,16 @@ import { ROOT_LOG } from '../../schemas/evidence/root-leaf.ts';
 import { parseSlotKey } from '../../schemas/layout.ts';
 import { Failure } from '../runtime/errors.ts';
 import { type Finding, type FindingCode, onlyOnce } from './findings.ts';
+import {
+  dataFolder,
+  evidenceSkip,
+  frontierOf,
+  type KeptLog,
+  nextState,
+  segmentSkip,
+  trustOf,
+  type VerifierState,
+} from './kept-state.ts';
 import { type CheckedLog, checkLog, onlyVersion, planted, type ToldSize } from './log-check.ts';
 import { checkPartition, type PartitionSummary } from './partition-check.ts';
 import { checkRoots, type RootCheckOptions, type RootSummary } from './root-check.ts';
@@ -29,6 +39,7 @@ import {
   type ArchiveSource,
   byKey,
   type KeyVersions,
+  listed,
   Peekable,
   type SourceVersion,
 } from './source.ts';
@@ -39,6 +50,8 @@ export interface VerifyOptions
   prefix: string;
   /** Obtained by another way than the archive. */
   verifiers: readonly Verifier[];
+  /** Of an earlier run: only what is new since is read. Null: everything. */
+  state: VerifierState | null;
   /** Signed notes that somebody kept elsewhere: what they tell must still hold. */
   kept: readonly Buffer[];
   /** Every record against its manifest. */
@@ -61,9 +74,14 @@ export interface Verification {
   root: RootSummary;
   /** Keys given, and those they handed over to. */
   trusted: readonly Verifier[];
+  /** For the next run. */
+  state: VerifierState;
+  /** False where everything was read: without a state, or with one of other keys. */
+  incremental: boolean;
 }
 
 const DAY_S = 86_400;
+const EARLIER_RUN = 'an earlier run';
 /** What lies below `evidence/`, by the first part of its path. */
 const WALKED: ReadonlySet<string> = new Set(['partition', ...STATEMENT_LOGS]);
 
@@ -82,18 +100,29 @@ class Run {
   /** Of keys that were rotated away: what they may have signed of each log, by the roots. */
   readonly #limits = new Map<string, ReadonlyMap<string, number>>();
   #bytes = 0;
+  readonly #findings: Finding[] = [];
+  /** The state of an earlier run, once it is known to be of the same keys. */
+  #state: VerifierState | null = null;
+  readonly #reached = new Map<string, KeptLog>();
 
   constructor(options: VerifyOptions) {
     this.#options = options;
-    this.#report = onlyOnce(options.found);
+    this.#report = onlyOnce((finding) => {
+      this.#findings.push(finding);
+      options.found(finding);
+    });
     this.#trusted = [...options.verifiers];
   }
 
   async run(): Promise<Verification> {
     const keys = await this.#statement(KEYS_LOG);
+    this.#takeState(trustOf(this.#trusted, this.#rotated));
     for (const note of this.#options.kept) this.#keep(note);
-    const root = await checkRoots(this.#keysOf(ROOT_LOG), this.#rootOptions(), (log, told) =>
-      this.#tell(log, told),
+    const rootOptions = this.#rootOptions();
+    const root = await checkRoots(
+      this.#keysOf(ROOT_LOG, rootOptions.kept),
+      rootOptions,
+      (log, told) => this.#tell(log, told),
     );
     // What the roots and the notes that were kept tell of the keys: they were read before both.
     await checkLog(this.#keysOf(KEYS_LOG), this.#common(KEYS_LOG));
@@ -105,7 +134,48 @@ class Run {
     }
     await this.#strangers();
     this.#judgeAge(root, [...partitions, ...statements]);
-    return { partitions, statements, root, trusted: this.#trusted };
+    return {
+      partitions,
+      statements,
+      root,
+      trusted: this.#trusted,
+      state: this.#nextState(),
+      incremental: this.#state !== null,
+    };
+  }
+
+  /** With other keys than those of the earlier run, everything is judged anew. */
+  #takeState(trust: string): void {
+    const { state } = this.#options;
+    if (state === null || state.trust !== trust) return;
+    this.#state = state;
+    for (const [log, kept] of Object.entries(state.logs)) {
+      const root = frontierOf(kept).root();
+      this.#tell(log, { size: kept.size, root, by: EARLIER_RUN, known: true });
+    }
+    for (const [vkey, sizes] of state.limits) this.#limits.set(vkey, new Map(sizes));
+  }
+
+  #nextState(): VerifierState {
+    const { source, prefix } = this.#options;
+    return nextState(this.#state, this.#reached, this.#findings, {
+      archive: source.name,
+      prefix,
+      trust: trustOf(this.#trusted, this.#rotated),
+      limits: this.#limits,
+      rootLog: ROOT_LOG,
+    });
+  }
+
+  /**
+   * Where the log was left. Null where it must be read from its start: nothing was kept, or somebody
+   * tells now of a size before that, which nobody held against it yet.
+   */
+  #keptOf(log: string): KeptLog | null {
+    const kept = this.#state?.logs[log];
+    if (kept === undefined) return null;
+    const told = this.#told.get(log) ?? [];
+    return told.some(({ size, known }) => known !== true && size < kept.size) ? null : kept;
   }
 
   /** @throws Failure `KEPT_NOTE` where it is no checkpoint that a trusted key signed. */
@@ -125,8 +195,11 @@ class Run {
   #tell(log: string, told: ToldSize): void {
     const known = this.#told.get(log);
     if (known === undefined) this.#told.set(log, [told]);
-    else if (known.at(-1)?.size !== told.size || !known.at(-1)!.root.equals(told.root)) {
-      known.push(told);
+    else {
+      const last = known.at(-1)!;
+      const isSame = last.size === told.size && last.root.equals(told.root);
+      // What a root tells is told in its own name, too: `root_behind` asks for it.
+      if (!isSame || last.by === EARLIER_RUN) known.push(told);
     }
   }
 
@@ -134,6 +207,10 @@ class Run {
     const { judgeStamp, judgeWitness, expectStamps } = this.#options;
     return {
       ...this.#common(ROOT_LOG),
+      // A stamp may come late: which roots lack one is only seen from the first one on.
+      kept: expectStamps ? null : this.#keptOf(ROOT_LOG),
+      knownSize: this.#state?.logs[ROOT_LOG]?.size ?? 0,
+      reached: (kept) => this.#reached.set(ROOT_LOG, kept),
       judgeStamp,
       judgeWitness,
       expectStamps,
@@ -152,14 +229,21 @@ class Run {
     return { source, prefix, log, told, report: this.#report, verifiers: this.#trusted };
   }
 
-  #keysOf(log: string): Peekable<KeyVersions> {
+  #keysOf(log: string, kept: KeptLog | null = null): Peekable<KeyVersions> {
     const { source, prefix } = this.#options;
-    return new Peekable(byKey(source.versions(logPrefix(prefix, log))));
+    const after = kept === null ? undefined : evidenceSkip(prefix, log, kept).to;
+    return new Peekable(byKey(source.versions(logPrefix(prefix, log), after)));
   }
 
   async #statement(log: string): Promise<CheckedLog> {
-    return checkLog(this.#keysOf(log), {
+    const kept = this.#keptOf(log);
+    return checkLog(this.#keysOf(log, kept), {
       ...this.#common(log),
+      kept,
+      // The keys are read whole each time: all trust comes from them.
+      reached: (reached) => {
+        if (log !== KEYS_LOG) this.#reached.set(log, reached);
+      },
       leaf: async (bytes, { sequence }, { key, versionId }) => {
         if (log === KEYS_LOG) this.#rotation(bytes, sequence, key, versionId);
       },
@@ -209,8 +293,11 @@ class Run {
 
   async #partitions(): Promise<PartitionSummary[]> {
     const { source, prefix, deep, concurrency, breathe, progress } = this.#options;
-    const keys = new Peekable(byKey(source.versions(`${prefix}${EVIDENCE}partition/`)));
-    const segments = new Peekable(byKey(source.versions(`${prefix}data/`)));
+    const known = this.#knownPartitions();
+    const skips = [...known].map(([log, kept]) => evidenceSkip(prefix, log, kept));
+    const sealed = [...known].flatMap(([log, kept]) => segmentSkip(prefix, log, kept) ?? []);
+    const keys = new Peekable(byKey(listed(source, `${prefix}${EVIDENCE}partition/`, skips)));
+    const segments = new Peekable(byKey(listed(source, `${prefix}data/`, sealed)));
     const summaries: PartitionSummary[] = [];
     for (let next = await keys.peek(); next !== null; next = await keys.peek()) {
       const log = parseEvidenceKey(prefix, next.key)?.log ?? null;
@@ -220,9 +307,11 @@ class Run {
         await keys.take();
         continue;
       }
-      await this.#unsealedBefore(segments, `${prefix}data/${log.slice('partition/'.length)}/`);
+      await this.#unsealedBefore(segments, dataFolder(prefix, log));
       const summary = await checkPartition(keys, segments, {
         ...this.#common(log),
+        kept: known.get(log) ?? null,
+        reached: (kept) => this.#reached.set(log, kept),
         signed: async (size, _, by) => this.#inForce(log, size, by),
         address,
         deep,
@@ -244,6 +333,16 @@ class Run {
       this.#find('truncated', logPrefix(prefix, log), `${largest.size} leaves`, found);
     }
     return summaries;
+  }
+
+  /** By the bytes of their names, as they are listed. */
+  #knownPartitions(): Map<string, KeptLog> {
+    const known = new Map<string, KeptLog>();
+    for (const log of Object.keys(this.#state?.logs ?? {}).sort()) {
+      const kept = parsePartitionLog(log) === null ? null : this.#keptOf(log);
+      if (kept !== null) known.set(log, kept);
+    }
+    return known;
   }
 
   /** Segments of partitions that have no log at all. */

@@ -109,6 +109,7 @@ async function verifyFolder(folder: string, deep: boolean): Promise<Run> {
     prefix: PREFIX,
     verifiers: [signer.verifier],
     kept: [],
+    state: null,
     deep,
     nowMs: 0,
     rootAgeMsMax: null,
