@@ -1,6 +1,6 @@
 /**
  * The architecture as a test: `schemas ← runtime ← {ingest, store} ← evidence ← {access, archiver,
- * collector, detector, posture} ← {verifier, replay} ← cli`. Siblings never import each other, nothing goes in a
+ * collector, detector, posture} ← {verifier, replay} ← watch ← cli`. Siblings never import each other, nothing goes in a
  * circle, and only the files named here touch the outside world: everything else is a decision that
  * can be tested with values.
  */
@@ -26,6 +26,7 @@ const RANKS: Record<string, number> = {
   'services/posture': 3,
   'services/verifier': 4,
   'services/replay': 4,
+  'services/watch': 4.5,
   'services/cli': 5,
   'services/main.ts': 6,
 };
@@ -69,8 +70,8 @@ const EDGES: Record<string, string[]> = {
   'node:fs': [
     'schemas/audit-event.ts',
     'schemas/match.ts',
-    'services/cli/access-diff.ts',
     'services/archiver/anchors/anchors.ts',
+    'services/cli/access-diff.ts',
     'services/cli/keys.ts',
     'services/cli/prove.ts',
     'services/cli/rules-files.ts',
