@@ -15,6 +15,8 @@ const time = z.int().nullable();
 const schema = z.strictObject({
   kind: z.literal(LEDGER_KIND),
   format: z.literal(1),
+  /** The place that is watched. */
+  archive: z.string(),
   open: z.array(openFact),
   unsent: z.array(notice),
   ran: z.strictObject({ incremental: time, whole: time, posture: time }),
@@ -23,15 +25,16 @@ const schema = z.strictObject({
 export type Ledger = z.output<typeof schema>;
 export type Notice = z.output<typeof notice>;
 
-export function emptyLedger(): Ledger {
+export function emptyLedger(archive: string): Ledger {
   const ran = { incremental: null, whole: null, posture: null };
-  return { kind: LEDGER_KIND, format: 1, open: [], unsent: [], ran };
+  return { kind: LEDGER_KIND, format: 1, archive, open: [], unsent: [], ran };
 }
 
-/** @throws Failure `LEDGER_INVALID` */
-export function parseLedger(text: string, path: string): Ledger {
+/** @throws Failure `LEDGER_INVALID`, `LEDGER_OTHER` */
+export function parseLedger(text: string, path: string, archive: string): Ledger {
+  let ledger: Ledger;
   try {
-    return schema.parse(JSON.parse(text));
+    ledger = schema.parse(JSON.parse(text));
   } catch (cause) {
     throw new Failure(`${path} is no list of open findings`, {
       code: 'LEDGER_INVALID',
@@ -39,6 +42,11 @@ export function parseLedger(text: string, path: string): Ledger {
       cause,
     });
   }
+  if (ledger.archive === archive) return ledger;
+  throw new Failure(`${path} is of ${ledger.archive}, not of ${archive}`, {
+    code: 'LEDGER_OTHER',
+    hint: 'Give each archive a verifier.stateFolder of its own.',
+  });
 }
 
 export function ledgerText(ledger: Ledger): string {

@@ -67,9 +67,9 @@ class Watch {
 
   constructor(options: WatchOptions) {
     this.#options = options;
-    const { path, read } = options.file;
-    const text = read();
-    this.#ledger = text === null ? emptyLedger() : parseLedger(text, path);
+    const { archive, file } = options;
+    const text = file.read();
+    this.#ledger = text === null ? emptyLedger(archive) : parseLedger(text, file.path, archive);
     options.metrics.open(this.#ledger.open);
     options.metrics.unsent(this.#ledger.unsent.length);
   }
