@@ -176,7 +176,16 @@ class Watch {
     const again = batch.filter((one, at) => this.#mustGoAgain(one.fact, answer.items[at]!));
     const waits = again.length > 0 ? `${counted(again.length, 'finding')} not taken` : '';
     health.ready('opensearch', waits === '', waits);
-    this.#keep({ ...this.#ledger, unsent: [...again, ...this.#ledger.unsent.slice(batch.length)] });
+    const unsent = [...again, ...this.#ledger.unsent.slice(batch.length)];
+    try {
+      this.#keep({ ...this.#ledger, unsent });
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      // They are told a second time: under the same ids, so it does no harm.
+      health.ready('opensearch', false, error.message);
+      log.error({ err: error }, 'what was told cannot be noted');
+      return false;
+    }
     return again.length === 0;
   }
 
