@@ -16,6 +16,7 @@ import {
 } from '../../schemas/evidence/log-layout.ts';
 import { Frontier, sha256 } from '../../schemas/evidence/merkle.ts';
 import type { Verifier } from '../../schemas/evidence/note.ts';
+import { ROOT_LOG } from '../../schemas/evidence/root-leaf.ts';
 import { slotKey } from '../../schemas/layout.ts';
 import { Failure } from '../runtime/errors.ts';
 import { classOf, type Finding } from './findings.ts';
@@ -128,8 +129,8 @@ export function trustOf(
 }
 
 /**
- * The state after a run. A log that something tampered with touches stays where it was, and with it
- * the roots, for what they told must be held against it again.
+ * The state after a run. A log that something tampered with touches stays where it was; and the roots
+ * stay with whatever was tampered with, for what they told must be held against it again.
  *
  * @param reached where each log stood at its newest good checkpoint, in this run
  */
@@ -137,16 +138,15 @@ export function nextState(
   before: VerifierState | null,
   reached: ReadonlyMap<string, KeptLog>,
   findings: readonly Finding[],
-  run: { archive: string; prefix: string; trust: string; limits: Limits; rootLog: string },
+  run: { archive: string; prefix: string; trust: string; limits: Limits },
 ): VerifierState {
-  const { archive, prefix, trust, limits, rootLog } = run;
+  const { archive, prefix, trust, limits } = run;
   const tampered = findings.filter(({ code }) => classOf(code) === 'tampered');
-  const touched = (log: string): boolean =>
-    tampered.some(({ key }) => foldersOf(prefix, log).some((folder) => key.startsWith(folder)));
   const stays = (log: string): boolean =>
-    log === rootLog
-      ? [...reached.keys(), ...Object.keys(before?.logs ?? {}), rootLog].some(touched)
-      : touched(log);
+    tampered.some(
+      ({ key }) =>
+        log === ROOT_LOG || foldersOf(prefix, log).some((folder) => key.startsWith(folder)),
+    );
   const logs: VerifierState['logs'] = {};
   for (const log of new Set([...Object.keys(before?.logs ?? {}), ...reached.keys()])) {
     const kept = stays(log) ? before?.logs[log] : (reached.get(log) ?? before?.logs[log]);

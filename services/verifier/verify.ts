@@ -7,11 +7,10 @@
  * retention, of a plain copy) is said not to have been checked.
  */
 import { openCheckpoint } from '../../schemas/evidence/checkpoint.ts';
-import { KEYS_LOG, parseRotation } from '../../schemas/evidence/key-leaf.ts';
-import { LeafError, secondsOf } from '../../schemas/evidence/leaf.ts';
+import { KEYS_LOG } from '../../schemas/evidence/key-leaf.ts';
+import { secondsOf } from '../../schemas/evidence/leaf.ts';
 import {
   EVIDENCE,
-  evidenceKey,
   logPrefix,
   parseEvidenceKey,
   parsePartitionLog,
@@ -32,6 +31,7 @@ import {
   trustOf,
   type VerifierState,
 } from './kept-state.ts';
+import { KeyTrust } from './key-trust.ts';
 import { type CheckedLog, checkLog, onlyVersion, planted, type ToldSize } from './log-check.ts';
 import { checkPartition, type PartitionSummary } from './partition-check.ts';
 import { checkRoots, type RootCheckOptions, type RootSummary } from './root-check.ts';
@@ -80,7 +80,6 @@ export interface Verification {
   incremental: boolean;
 }
 
-const DAY_S = 86_400;
 const EARLIER_RUN = 'an earlier run';
 /** What lies below `evidence/`, by the first part of its path. */
 const WALKED: ReadonlySet<string> = new Set(['partition', ...STATEMENT_LOGS]);
@@ -92,13 +91,8 @@ export async function verify(options: VerifyOptions): Promise<Verification> {
 class Run {
   readonly #options: VerifyOptions;
   readonly #report: (finding: Finding) => void;
-  readonly #trusted: Verifier[];
-  readonly #rotated = new Map<string, number>();
+  readonly #keys: KeyTrust;
   readonly #told = new Map<string, ToldSize[]>();
-  /** A rotation whose consent was not met yet. */
-  #pending: { size: number; time: number; from: Verifier; to: Verifier } | null = null;
-  /** Of keys that were rotated away: what they may have signed of each log, by the roots. */
-  readonly #limits = new Map<string, ReadonlyMap<string, number>>();
   #bytes = 0;
   readonly #findings: Finding[] = [];
   /** The state of an earlier run, once it is known to be of the same keys. */
@@ -111,12 +105,12 @@ class Run {
       this.#findings.push(finding);
       options.found(finding);
     });
-    this.#trusted = [...options.verifiers];
+    this.#keys = new KeyTrust(options.verifiers, options.prefix, this.#report);
   }
 
   async run(): Promise<Verification> {
     const keys = await this.#statement(KEYS_LOG);
-    this.#takeState(trustOf(this.#trusted, this.#rotated));
+    this.#takeState(this.#trust());
     for (const note of this.#options.kept) this.#keep(note);
     const rootOptions = this.#rootOptions();
     const root = await checkRoots(
@@ -138,7 +132,7 @@ class Run {
       partitions,
       statements,
       root,
-      trusted: this.#trusted,
+      trusted: this.#keys.trusted,
       state: this.#nextState(),
       incremental: this.#state !== null,
     };
@@ -153,7 +147,11 @@ class Run {
       const root = frontierOf(kept).root();
       this.#tell(log, { size: kept.size, root, by: EARLIER_RUN, known: true });
     }
-    for (const [vkey, sizes] of state.limits) this.#limits.set(vkey, new Map(sizes));
+    this.#keys.resume(state.limits);
+  }
+
+  #trust(): string {
+    return trustOf(this.#keys.trusted, this.#keys.rotated);
   }
 
   #nextState(): VerifierState {
@@ -161,9 +159,8 @@ class Run {
     return nextState(this.#state, this.#reached, this.#findings, {
       archive: source.name,
       prefix,
-      trust: trustOf(this.#trusted, this.#rotated),
-      limits: this.#limits,
-      rootLog: ROOT_LOG,
+      trust: this.#trust(),
+      limits: this.#keys.limits,
     });
   }
 
@@ -181,7 +178,7 @@ class Run {
   /** @throws Failure `KEPT_NOTE` where it is no checkpoint that a trusted key signed. */
   #keep(bytes: Buffer): void {
     try {
-      const { log, size, root } = openCheckpoint(bytes, this.#trusted);
+      const { log, size, root } = openCheckpoint(bytes, this.#keys.trusted);
       this.#tell(log, { size, root, by: 'a checkpoint that was kept' });
     } catch (error) {
       if (!(error instanceof NoteError)) throw error;
@@ -214,19 +211,15 @@ class Run {
       judgeStamp,
       judgeWitness,
       expectStamps,
-      rotated: this.#rotated,
-      sizesAt: (time, sizes) => {
-        for (const [vkey, rotated] of this.#rotated) {
-          if (time <= rotated + DAY_S) this.#limits.set(vkey, sizes);
-        }
-      },
+      rotated: this.#keys.rotated,
+      sizesAt: (time, sizes) => this.#keys.sizesAt(time, sizes),
     };
   }
 
   #common(log: string) {
     const { source, prefix } = this.#options;
     const told = this.#told.get(log) ?? [];
-    return { source, prefix, log, told, report: this.#report, verifiers: this.#trusted };
+    return { source, prefix, log, told, report: this.#report, verifiers: this.#keys.trusted };
   }
 
   #keysOf(log: string, kept: KeptLog | null = null): Peekable<KeyVersions> {
@@ -245,50 +238,13 @@ class Run {
         if (log !== KEYS_LOG) this.#reached.set(log, reached);
       },
       leaf: async (bytes, { sequence }, { key, versionId }) => {
-        if (log === KEYS_LOG) this.#rotation(bytes, sequence, key, versionId);
+        if (log === KEYS_LOG) this.#keys.rotation(bytes, sequence, key, versionId);
       },
       signed: async (size, _, by) => {
-        if (log === KEYS_LOG) this.#consented(size, by);
-        else this.#inForce(log, size, by);
+        if (log === KEYS_LOG) this.#keys.consented(size, by);
+        else this.#keys.inForce(log, size, by);
       },
     });
-  }
-
-  /** A key that was rotated away signs nothing that a day later no root told of yet. */
-  #inForce(log: string, size: number, by: Verifier): void {
-    const limit = this.#limits.get(by.vkey);
-    if (limit === undefined || size <= (limit.get(log) ?? 0)) return;
-    const key = evidenceKey(this.#options.prefix, { log, kind: 'note', number: size });
-    const expected = `${limit.get(log) ?? 0} leaves at most, by this key`;
-    this.#find('signed_after_rotation', key, expected, `${size} leaves, by ${by.vkey}`);
-  }
-
-  /** The new key is trusted once the old one has signed the checkpoint right behind the rotation. */
-  #consented(size: number, by: Verifier): void {
-    const pending = this.#pending;
-    if (pending === null || pending.size !== size || by.vkey !== pending.from.vkey) return;
-    this.#pending = null;
-    this.#rotated.set(pending.from.vkey, pending.time);
-    if (!this.#trusted.some(({ vkey }) => vkey === pending.to.vkey)) this.#trusted.push(pending.to);
-  }
-
-  #rotation(bytes: Buffer, sequence: number, key: string, versionId: string): void {
-    const find = (expected: string, found: string): void =>
-      this.#report({ code: 'key_rotation', key, versionId, expected, found });
-    if (this.#pending !== null) find('the consent of the key before', 'no checkpoint of it');
-    this.#pending = null;
-    try {
-      const { time, from, to } = parseRotation(bytes).body;
-      const inForce = this.#trusted.find(({ vkey }) => vkey === from.vkey);
-      if (inForce === undefined || this.#rotated.has(from.vkey)) {
-        find('the key in force', from.vkey);
-        return;
-      }
-      this.#pending = { size: sequence + 1, time: secondsOf(time)!, from, to };
-    } catch (error) {
-      if (!(error instanceof LeafError)) throw error;
-      find('a rotation', error.message);
-    }
   }
 
   async #partitions(): Promise<PartitionSummary[]> {
@@ -312,7 +268,7 @@ class Run {
         ...this.#common(log),
         kept: known.get(log) ?? null,
         reached: (kept) => this.#reached.set(log, kept),
-        signed: async (size, _, by) => this.#inForce(log, size, by),
+        signed: async (size, _, by) => this.#keys.inForce(log, size, by),
         address,
         deep,
         concurrency,
