@@ -58,7 +58,7 @@ const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as
 };
 /** What ends by itself; the others stay. */
 const ONE_SHOT = ['minio-init', 'setup', 'collector'];
-const OWN = ['setup', 'archiver', 'detector', 'collector'];
+const OWN = ['setup', 'archiver', 'detector', 'collector', 'verifier'];
 
 /**
  * The schema as a linter of Compose files publishes it on npm, which every machine that runs this
@@ -191,12 +191,13 @@ describe('least privilege', () => {
 
   test('only setup holds the root credential; the archiver and the detector only their own', () => {
     const holds = (name: string): string => JSON.stringify(compose.services[name]?.environment);
-    for (const name of ['archiver', 'detector', 'collector']) {
+    for (const name of ['archiver', 'detector', 'collector', 'verifier']) {
       assert.doesNotMatch(holds(name), /MINIO_ROOT/);
     }
     assert.match(holds('setup'), /MINIO_ROOT/);
     assert.doesNotMatch(holds('detector'), /STORAGE/);
     assert.doesNotMatch(holds('archiver'), /OPENSEARCH/);
+    assert.doesNotMatch(holds('verifier'), /KAFKA|ARCHIVER/);
   });
 
   test('the policy of the archiver is the one that the tests are run with', () => {
@@ -208,6 +209,13 @@ describe('least privilege', () => {
     assert.deepEqual(buckets?.Resource, ['arn:aws:s3:::lakeseal-*']);
     assert.deepEqual(objects?.Resource, ['arn:aws:s3:::lakeseal-*/*']);
   });
+});
+
+test('the policy of the verifier allows nothing but reading', () => {
+  const policy = JSON.parse(compose.services['minio-init']!.environment!.VERIFIER_POLICY!);
+  const actions = (policy.Statement as { Action: string[] }[]).flatMap(({ Action }) => Action);
+  assert.ok(actions.length > 5);
+  for (const action of actions) assert.match(action, /^s3:(Get|List)[A-Za-z]+$/);
 });
 
 describe('start', () => {

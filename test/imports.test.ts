@@ -1,8 +1,8 @@
 /**
  * The architecture as a test: `schemas ← runtime ← {ingest, store} ← evidence ← {access, archiver,
- * collector, detector, holds, posture} ← {verifier, replay} ← cli`. Siblings never import each other,
- * nothing goes in a circle, and only the files named here touch the outside world: everything else is
- * a decision that can be tested with values.
+ * collector, detector, holds, posture} ← {verifier, replay} ← watch ← cli`. Siblings never import each
+ * other, nothing goes in a circle, and only the files named here touch the outside world: everything
+ * else is a decision that can be tested with values.
  */
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
@@ -27,6 +27,7 @@ const RANKS: Record<string, number> = {
   'services/holds': 3,
   'services/verifier': 4,
   'services/replay': 4,
+  'services/watch': 4.5,
   'services/cli': 5,
   'services/main.ts': 6,
 };
@@ -91,6 +92,7 @@ const EDGES: Record<string, string[]> = {
     'services/store/folder.ts',
     'services/verifier/copy-archive.ts',
     'services/verifier/folder-source.ts',
+    'services/verifier/state-file.ts',
   ],
   'node:fs/promises': [
     'services/archiver/anchors/places.ts',

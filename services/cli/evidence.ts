@@ -44,6 +44,11 @@ function addVerify(
         'a checkpoint kept elsewhere, or a folder of them: it must still hold',
       ),
     )
+    .option(
+      '--state <file>',
+      'read only what is new since the run that left this file, and renew it',
+    )
+    .option('--whole', 'with --state: read everything, and make the state anew')
     .addOption(repeatable('--tsa-ca <file>', 'PEM root of an authority whose time stamps count'))
     .addOption(repeatable('--witness <vkey>', 'public key of a witness'))
     .option('--expect-stamps', 'a root that no time stamp covers within a day is a finding')
@@ -61,6 +66,7 @@ function addVerify(
   examples(command, [
     'lakeseal verify --deep',
     'lakeseal verify s3://audit/sealed/ --key audit.example.com+1a2b3c4d+AT… --from last-root.note',
+    'lakeseal verify --state /var/lib/lakeseal/verify.json',
     'lakeseal verify /mnt/copy --key-file keys.txt --tsa-ca tsa-root.pem --expect-stamps --json',
   ]);
 }
@@ -71,6 +77,9 @@ retention where the place tells of it. A copy in a folder may have a versions.js
 The public key must come by another way than the archive, and so must what --tsa-ca and --witness
 name; without these the configuration's (anchors.*) count, and without any, time stamps are only
 counted.
+--state keeps where each log ended, on this machine and for its owner only: the next run begins there
+and makes sure that the end is still the same. What was changed before it is found by --whole, so run
+that now and then too. A log with findings of class tampered stays where it was.
 Exit code 0 verified, 1 tampered with, 2 incomplete or nothing to verify, 3 could not run.`;
 
 function addCopy(program: Command, { terminal, finish, config, examples }: EvidenceContext): void {

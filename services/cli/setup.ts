@@ -6,7 +6,8 @@
  */
 import {
   alertTemplate,
-  installAlertTemplate,
+  findingTemplate,
+  installTemplate,
   openSearchClient,
 } from '../detector/alert/opensearch.ts';
 import { type RegisteredSchema, registerSchemas } from '../ingest/registry.ts';
@@ -24,9 +25,7 @@ export async function runSetup(config: Config, log: Log, dryRun: boolean): Promi
     guard('kafka', 'topics', () => setUpTopics(config, log, dryRun)),
     guard('registry', 'schemas', () => setUpSchemas(config, dryRun)),
     guard('store', `bucket ${config.storage.bucket}`, () => setUpBucket(config, dryRun)),
-    guard('opensearch', `index template ${config.opensearch.alertIndexPrefix}`, () =>
-      setUpTemplate(config, dryRun),
-    ),
+    guard('opensearch', 'index templates', () => setUpTemplates(config, dryRun)),
   ]);
   return parts.flat();
 }
@@ -76,13 +75,17 @@ function describeSchema({ subject, id, schema, compatibility }: RegisteredSchema
   ];
 }
 
-async function setUpTemplate(config: Config, dryRun: boolean): Promise<SetupItem[]> {
+async function setUpTemplates(config: Config, dryRun: boolean): Promise<SetupItem[]> {
   const client = openSearchClient(config.opensearch);
   try {
-    const { name, body } = alertTemplate(config.opensearch);
-    const { outcome } = await installAlertTemplate(client, config.opensearch, { dryRun });
-    const detail = `for ${body.index_patterns.join(', ')}`;
-    return [{ part: 'opensearch', item: `index template ${name}`, outcome, detail }];
+    const items: SetupItem[] = [];
+    for (const template of [alertTemplate(config.opensearch), findingTemplate(config.opensearch)]) {
+      const { name, body } = template;
+      const { outcome } = await installTemplate(client, template, { dryRun });
+      const detail = `for ${body.index_patterns.join(', ')}`;
+      items.push({ part: 'opensearch', item: `index template ${name}`, outcome, detail });
+    }
+    return items;
   } finally {
     await client.close();
   }

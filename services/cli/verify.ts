@@ -16,8 +16,10 @@ import { describeFailure, Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped } from '../runtime/wording.ts';
 import { classOf, exitCodeOf, type Finding, meaningOf } from '../verifier/findings.ts';
 import { folderSource } from '../verifier/folder-source.ts';
+import { parseState, stateText, type VerifierState } from '../verifier/kept-state.ts';
 import { s3Source } from '../verifier/s3-source.ts';
 import type { ArchiveSource } from '../verifier/source.ts';
+import { readStateFile, writeStateFile } from '../verifier/state-file.ts';
 import { type Verification, verify } from '../verifier/verify.ts';
 import {
   type AnchorFlags,
@@ -34,6 +36,10 @@ import type { Terminal } from './terminal.ts';
 
 export interface VerifyFlags extends KeyFlags, AnchorFlags {
   from?: string[];
+  /** File that keeps where the run ended, for the next one to begin there. */
+  state?: string;
+  /** Reads everything, and makes the state anew. */
+  whole?: true;
   deep?: true;
   expectStamps?: true;
   unwrapKey?: string[];
@@ -45,7 +51,7 @@ export interface VerifyFlags extends KeyFlags, AnchorFlags {
 
 export const EXIT_FAILED = 3;
 /** Segments read at the same time. */
-const CONCURRENCY = 4;
+export const CONCURRENCY = 4;
 
 export async function runVerify(
   place: string | undefined,
@@ -77,6 +83,12 @@ async function verifyPlace(
       hint: 'Pass the root certificate of the authority with --tsa-ca.',
     });
   }
+  if (flags.whole === true && flags.state === undefined) {
+    throw new Failure('--whole makes a state anew, but none is named', {
+      code: 'USAGE',
+      hint: 'Without --state every run is whole; else pass --state FILE.',
+    });
+  }
   const { storage, folder } = archivePlace(config, place);
   const unwrap = await unwrapFor(place, flags, config, terminal);
   const bucket = folder === null ? s3Source(storage) : null;
@@ -89,6 +101,7 @@ async function verifyPlace(
       source,
       prefix: storage.prefix,
       verifiers,
+      state: readState(flags, source),
       kept,
       deep: flags.deep === true,
       unwrap,
@@ -102,6 +115,7 @@ async function verifyPlace(
       found: (finding) => findings.push(finding),
     });
     bar.stop();
+    if (flags.state !== undefined) writeStateFile(flags.state, stateText(verification.state));
     const code = exitCodeOf(findings);
     if (flags.json === true) terminal.out(asJson(source, verification, findings, code));
     else tell(terminal, source, verification, findings, flags, anchors, code);
@@ -112,7 +126,7 @@ async function verifyPlace(
   }
 }
 
-function judges({ authorities, witnesses }: TrustedAnchors) {
+export function judges({ authorities, witnesses }: TrustedAnchors) {
   return {
     judgeStamp:
       authorities === null
@@ -142,6 +156,12 @@ async function unwrapFor(
   } finally {
     archive.close();
   }
+}
+
+function readState({ state, whole }: VerifyFlags, { name }: ArchiveSource): VerifierState | null {
+  if (state === undefined || whole === true) return null;
+  const text = readStateFile(state);
+  return text === null ? null : parseState(text, state, name);
 }
 
 /** A checkpoint, or all that lie in a folder, as the archiver's copies of roots do. */
@@ -186,6 +206,9 @@ const VERDICTS: Record<number, string> = {
   2: 'INCOMPLETE: nothing was tampered with, but not everything is proved yet.',
 };
 
+const INCREMENTAL =
+  'Read: what is new since the run that left the state. What lies before it takes --whole.';
+
 const UNCHECKED = [
   'Not checked here: delete markers, further versions, retention and encryption. A plain folder does',
   'not tell of them; the bucket does, and so does its listing in versions.jsonl.',
@@ -199,7 +222,7 @@ const UNKNOWABLE = [
 function tell(
   terminal: Terminal,
   source: ArchiveSource,
-  { partitions, root, trusted }: Verification,
+  { partitions, root, trusted, incremental }: Verification,
   findings: readonly Finding[],
   { maxFindings, deep }: VerifyFlags,
   { authorities }: TrustedAnchors,
@@ -229,6 +252,7 @@ function tell(
   const judged = authorities === null ? ' not judged (--tsa-ca)' : '';
   const stamps = root.stamps === 0 ? '' : `, ${counted(root.stamps, 'time stamp')}${judged}`;
   terminal.out(`${partitions.length > 0 ? '\n' : ''}${roots}${stamps}`);
+  if (incremental) terminal.out(INCREMENTAL);
   terminal.out(`trusted: ${trusted.map(({ vkey }) => vkey).join(', ')}\n`);
   for (const { code: what, key, versionId, expected, found } of findings.slice(0, maxFindings)) {
     const version = versionId === '' ? '' : ` (version ${versionId})`;
@@ -246,7 +270,7 @@ function tell(
 /** `schemas/evidence.md` names the codes; all sizes are numbers, offsets are text. */
 function asJson(
   { name, tellsVersions }: ArchiveSource,
-  { partitions, statements, root, trusted }: Verification,
+  { partitions, statements, root, trusted, incremental }: Verification,
   findings: readonly Finding[],
   exitCode: number,
 ): string {
@@ -260,6 +284,8 @@ function asJson(
     exitCode,
     /** Whether versions, markers, retention and encryption were judged too. */
     versionsChecked: tellsVersions,
+    /** Only what is new since an earlier run was read. */
+    incremental,
     trusted: trusted.map(({ vkey }) => vkey),
     root: plain(root),
     partitions: partitions.map(plain),

@@ -13,8 +13,8 @@ import { connectKafka } from '../ingest/kafka.ts';
 import { topicPartitions } from '../ingest/produce.ts';
 import { Failure } from '../runtime/errors.ts';
 import type { ServiceContext } from '../runtime/service.ts';
-import { AlertIndex, watchAlertIndex } from './alert/alert-index.ts';
-import { openSearchClient } from './alert/opensearch.ts';
+import { PreparedIndex, watchAlertIndex } from './alert/alert-index.ts';
+import { alertTemplate, openSearchClient } from './alert/opensearch.ts';
 import { AlertSender } from './alert/send.ts';
 import type { Limits } from './correlate/limits.ts';
 import { Detector, rejectedLetter } from './detector.ts';
@@ -63,7 +63,7 @@ export async function detect(context: ServiceContext): Promise<void> {
   const { clock, random } = context;
   const deadLetters = new DeadLetterSink({ config, log, clock, random, signal: ending.signal });
   const client = openSearchClient(config.opensearch);
-  const alertIndex = new AlertIndex(client, context);
+  const alertIndex = new PreparedIndex(client, alertTemplate(config.opensearch), log);
   const schemas = openSchemaSource(config.registry, log, clock);
   const sender = new AlertSender({
     bulk: alertIndex.bulk,

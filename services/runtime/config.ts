@@ -207,8 +207,13 @@ const opensearch = z.strictObject({
     .regex(/^[a-z0-9][a-z0-9_-]*$/, 'lower-case letters, digits, "-" and "_" only')
     .default('lakeseal-alerts')
     .describe('Alerts go to PREFIX-YYYY.MM of the event time.'),
-  shards: count.default(1).describe('Primary shards of an alert index.'),
-  replicas: z.number().int().min(0).default(1).describe('Replicas of an alert index.'),
+  findingIndex: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9_-]*$/, 'lower-case letters, digits, "-" and "_" only')
+    .default('lakeseal-findings')
+    .describe('Index of what the verifier found.'),
+  shards: count.default(1).describe('Primary shards of an index.'),
+  replicas: z.number().int().min(0).default(1).describe('Replicas of an index.'),
   bulkBytesMax: count.default(5 * MIB).describe('Most bytes of one bulk request.'),
   bulkAgeMsMax: count
     .default(1_000)
@@ -276,6 +281,22 @@ const anchors = z.strictObject({
     .describe('Witnesses (C2SP tlog-witness) that cosign roots: {url, key}.'),
 });
 
+const verifier = z.strictObject({
+  incrementalEveryMs: count
+    .default(60 * MINUTE_MS)
+    .describe('How often what is new in the archive is verified.'),
+  wholeEveryMs: count
+    .default(7 * 24 * 60 * MINUTE_MS)
+    .describe('How often the whole archive is verified; it reads every byte of it.'),
+  postureEveryMs: count
+    .default(15 * MINUTE_MS)
+    .describe('How often what protects the bucket is compared with its baseline.'),
+  deep: z.boolean().default(false).describe('Read every record, not only the stored bytes.'),
+  stateFolder: text
+    .default('verifier-state')
+    .describe('Folder of what the verifier keeps: where runs ended, and what is open.'),
+});
+
 const collect = z.strictObject({
   batchBytesMax: count
     .default(900_000)
@@ -332,6 +353,7 @@ export const configSchema = z.strictObject({
   archive: archive.prefault({}),
   evidence: evidence.prefault({}),
   anchors: anchors.prefault({}),
+  verifier: verifier.prefault({}),
   detect: detect.prefault({}),
   enrich: enrich.prefault({}),
   opensearch: opensearch.prefault({}),

@@ -8,6 +8,7 @@ import { evidenceKey, logPrefix, parseEvidenceKey } from '../../schemas/evidence
 import { Frontier, leafHash, sha256 } from '../../schemas/evidence/merkle.ts';
 import { NoteError, parseNote, type Verifier, verifyNote } from '../../schemas/evidence/note.ts';
 import type { FindingCode, Report } from './findings.ts';
+import { frontierOf, type KeptLog, keptOf } from './kept-state.ts';
 import type { ArchiveSource, KeyVersions, Peekable, SourceVersion } from './source.ts';
 
 /** What others know of a log: roots, and checkpoints that somebody kept. */
@@ -18,6 +19,8 @@ export interface ToldSize {
   by: string;
   /** Sequence of the root that told it. */
   rootSequence?: number;
+  /** The run that left the state behind knew of it, too. */
+  known?: true;
 }
 
 export interface LogCheckOptions {
@@ -28,6 +31,12 @@ export interface LogCheckOptions {
   /** May grow while the log `keys` is checked. */
   verifiers: readonly Verifier[];
   told: readonly ToldSize[];
+  /** Where a run before ended: `keys` then begin with the last leaf of these. */
+  kept?: KeptLog | null;
+  /** That leaf, where it is what it was. */
+  resumed?: (bytes: Buffer, head: LeafHead, version: SourceVersion) => void;
+  /** At every good checkpoint: where a later run could begin. */
+  reached?: (kept: KeptLog) => void;
   /** Called for every leaf that is whole, in order; its problems are its own. */
   leaf?: (bytes: Buffer, head: LeafHead, version: SourceVersion) => Promise<void>;
   /** Called for every checkpoint that is signed by a trusted key and of this tree. */
@@ -56,6 +65,8 @@ export async function checkLog(
   options: LogCheckOptions,
 ): Promise<CheckedLog> {
   const check = new LogCheck(options);
+  const { kept = null } = options;
+  if (kept !== null) await check.resume(kept, await takeNumbered(keys, options));
   for (let numbered = await takeNumbered(keys, options); numbered !== null; ) {
     await check.number(numbered);
     numbered = await takeNumbered(keys, options);
@@ -101,6 +112,32 @@ class LogCheck {
   constructor(options: LogCheckOptions) {
     this.#options = options;
     this.#told = options.told.toSorted((one, other) => one.size - other.size);
+  }
+
+  /** What a run before saw must still be there: its last leaf tells of all before it. */
+  async resume(kept: KeptLog, last: Numbered | null): Promise<void> {
+    this.#frontier = frontierOf(kept);
+    this.#previous = kept.previous;
+    const key = this.#key('leaf', kept.size - 1);
+    const file = last?.number === kept.size - 1 ? last.files.get('leaf') : undefined;
+    if (file === undefined) {
+      this.#broken = true;
+      const expected = `${kept.size} leaves, as at an earlier run`;
+      this.#find('truncated', key, expected, `no leaf ${kept.size - 1}`, '');
+      if (last !== null) await this.number(last);
+      return;
+    }
+    this.#lastLeaf = file.key;
+    const found = await this.#bytes(file);
+    const hash = found === null ? null : sha256(found.bytes).toString('hex');
+    if (hash !== kept.previous) {
+      this.#broken = true;
+      if (hash !== null) this.#find('fork', key, `SHA-256 ${kept.previous}`, `SHA-256 ${hash}`, '');
+      return;
+    }
+    const { bytes, version } = found!;
+    this.#options.resumed?.(bytes, parseHead(bytes), version);
+    this.#compare(kept.size);
   }
 
   async number({ number, files }: Numbered): Promise<void> {
@@ -214,6 +251,7 @@ class LogCheck {
       }
       this.#signedSize = size;
       this.#signedBy = by;
+      if (size > 0) this.#options.reached?.(keptOf(this.#frontier, this.#previous!));
       await this.#options.signed?.(size, bytes, by, version);
     } catch (error) {
       if (!(error instanceof NoteError)) throw error;

@@ -8,6 +8,7 @@ import { type ManifestBody, parseManifest } from '../../schemas/evidence/manifes
 import { type PartitionAddress, parseSlotKey, slotKey } from '../../schemas/layout.ts';
 import type { EvidenceProtection } from './evidence-protection.ts';
 import type { FindingCode } from './findings.ts';
+import { dataFolder, type KeptLog, type PartitionCounts } from './kept-state.ts';
 import {
   type CheckedLog,
   checkLog,
@@ -18,23 +19,18 @@ import {
 import { checkSegment } from './segment-check.ts';
 import type { KeyVersions, Peekable, SourceVersion } from './source.ts';
 
-export interface PartitionSummary extends CheckedLog {
+/** `newest`: newest event time, epoch ms as text; null where none is told. */
+export interface PartitionSummary extends CheckedLog, PartitionCounts {
   log: string;
-  segments: number;
-  records: number;
-  bytes: number;
-  firstOffset: string | null;
-  nextOffset: string | null;
-  gaps: Array<{ from: string; to: string; reason: string }>;
-  anomalies: number;
-  /** Encrypted with a key that was not given: only their stored bytes were judged. */
-  unopened: number;
-  /** Newest event time, epoch ms as text; null where none is told. */
-  newest: string | null;
 }
 
 export interface PartitionCheckOptions
-  extends Pick<LogCheckOptions, 'source' | 'prefix' | 'report' | 'verifiers' | 'told' | 'signed'> {
+  extends Pick<
+    LogCheckOptions,
+    'source' | 'prefix' | 'report' | 'verifiers' | 'told' | 'signed' | 'kept'
+  > {
+  /** As of a log, with what the partition counted. */
+  reached: (kept: KeptLog) => void;
   log: string;
   address: PartitionAddress;
   protection: EvidenceProtection;
@@ -59,6 +55,7 @@ export async function checkPartition(
   const checked = await checkLog(keys, {
     ...options,
     leaf: (bytes, head, version) => check.manifest(bytes, head, version),
+    reached: (kept) => options.reached({ ...kept, partition: check.counts() }),
     signed: async (size, note, by, version) => {
       await options.protection.checkpoint(version);
       await options.signed?.(size, note, by, version);
@@ -72,22 +69,29 @@ class PartitionCheck {
   readonly #options: PartitionCheckOptions;
   readonly #running = new Set<Promise<unknown>>();
   #failure: unknown;
-  #next: bigint | null = 0n;
-  readonly #summary = {
-    segments: 0,
-    records: 0,
-    bytes: 0,
-    firstOffset: null as string | null,
-    nextOffset: null as string | null,
-    gaps: [] as PartitionSummary['gaps'],
-    anomalies: 0,
-    unopened: 0,
-    newest: null as string | null,
-  };
+  #next: bigint | null;
+  readonly #summary: PartitionCounts;
 
   constructor(segments: Peekable<KeyVersions>, options: PartitionCheckOptions) {
     this.#segments = segments;
     this.#options = options;
+    this.#summary = structuredClone(options.kept?.partition) ?? {
+      segments: 0,
+      records: 0,
+      bytes: 0,
+      firstOffset: null,
+      nextOffset: null,
+      gaps: [],
+      anomalies: 0,
+      unopened: 0,
+      newest: null,
+    };
+    this.#next = BigInt(this.#summary.nextOffset ?? 0);
+  }
+
+  /** So far. */
+  counts(): PartitionCounts {
+    return structuredClone(this.#summary);
   }
 
   async manifest(bytes: Buffer, head: LeafHead, leaf: SourceVersion): Promise<void> {
@@ -179,8 +183,8 @@ class PartitionCheck {
   async end(checked: CheckedLog): Promise<PartitionSummary> {
     await Promise.all(this.#running);
     if (this.#failure !== undefined) throw this.#failure;
-    const { prefix, address, report } = this.#options;
-    const folder = slotKey(prefix, { ...address, firstOffset: 0n }).slice(0, -'.avro'.length - 20);
+    const { prefix, log, report } = this.#options;
+    const folder = dataFolder(prefix, log);
     let unsealed = 0;
     let first = '';
     for (
@@ -209,7 +213,7 @@ class PartitionCheck {
         '',
       );
     }
-    return { log: this.#options.log, ...this.#summary, ...checked };
+    return { log, ...this.#summary, ...checked };
   }
 
   #find(code: FindingCode, key: string, expected: string, found: string, versionId: string): void {

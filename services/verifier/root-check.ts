@@ -6,11 +6,17 @@ import { LeafError, secondsOf } from '../../schemas/evidence/leaf.ts';
 import { parseRootLeaf, ROOT_LOG, type RootBody } from '../../schemas/evidence/root-leaf.ts';
 import { isTimely, type StampVerdict } from '../../schemas/evidence/time-stamp.ts';
 import type { FindingCode } from './findings.ts';
+import type { KeptLog } from './kept-state.ts';
 import { type CheckedLog, checkLog, type LogCheckOptions, type ToldSize } from './log-check.ts';
 import type { KeyVersions, Peekable, SourceVersion } from './source.ts';
 
 export interface RootCheckOptions
   extends Pick<LogCheckOptions, 'source' | 'prefix' | 'report' | 'verifiers' | 'told'> {
+  /** Where a run before ended. */
+  kept: KeptLog | null;
+  /** Roots that a run before held against the other logs, though they may be read again. */
+  knownSize: number;
+  reached: (kept: KeptLog) => void;
   /** Judges the answer over the note; null where no authority is trusted: stamps are then counted. */
   judgeStamp: ((note: Buffer, stamp: Buffer) => StampVerdict) | null;
   /** Whether the lines are signatures of witnesses; null where none are trusted. */
@@ -42,6 +48,8 @@ export async function checkRoots(
   const checked = await checkLog(keys, {
     ...options,
     log: ROOT_LOG,
+    resumed: (bytes, { sequence }, { key }) => check.leaf(parseRootLeaf(bytes).body, sequence, key),
+    reached: (kept) => options.reached({ ...kept, stamps: check.stamps }),
     leaf: async (bytes, head, version) => {
       const { key, versionId } = version;
       options.met(head.sequence, version);
@@ -69,7 +77,7 @@ class RootCheck {
   readonly #options: RootCheckOptions;
   readonly #tell: (log: string, told: ToldSize) => void;
   time: string | null = null;
-  stamps = 0;
+  stamps: number;
   #sizes = new Map<string, number>();
   /** The checkpoint that was read last. */
   #note: { size: number; bytes: Buffer } | null = null;
@@ -79,6 +87,7 @@ class RootCheck {
   constructor(options: RootCheckOptions, tell: (log: string, told: ToldSize) => void) {
     this.#options = options;
     this.#tell = tell;
+    this.stamps = options.kept?.stamps ?? 0;
   }
 
   leaf({ time, logs }: RootBody, sequence: number, key: string): void {
@@ -93,7 +102,9 @@ class RootCheck {
         this.#find('root_order', key, `${log} of ${before} at least`, String(size));
       sizes.set(log, size);
       const by = `root ${sequence} of ${time}`;
-      this.#tell(log, { size, root: Buffer.from(root, 'base64'), by, rootSequence: sequence });
+      const told = { size, root: Buffer.from(root, 'base64'), by, rootSequence: sequence };
+      const known = sequence < this.#options.knownSize;
+      this.#tell(log, known ? { ...told, known } : told);
     }
     for (const [log, size] of this.#sizes) {
       if (!sizes.has(log)) this.#find('root_order', key, `${log} of ${size} at least`, 'not told');

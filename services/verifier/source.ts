@@ -51,6 +51,23 @@ export async function* byKey(versions: AsyncIterable<SourceVersion>): AsyncGener
   if (first !== undefined) yield { key: first.key, versions: open };
 }
 
+/** A listing that leaves out what is known. `skips` in the order of their keys, apart from each other. */
+export async function* listed(
+  source: Pick<ArchiveSource, 'versions'>,
+  prefix: string,
+  skips: ReadonlyArray<{ from: string; to: string }>,
+): AsyncGenerator<SourceVersion> {
+  let after: string | undefined;
+  for (const { from, to } of skips) {
+    for await (const version of source.versions(prefix, after)) {
+      if (version.key > from) break;
+      yield version;
+    }
+    after = to;
+  }
+  yield* source.versions(prefix, after);
+}
+
 /** A stream of which the next item can be looked at before it is taken. */
 export class Peekable<Item> {
   readonly #items: AsyncIterator<Item>;

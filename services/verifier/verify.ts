@@ -8,11 +8,10 @@
  */
 import type { Unwrap } from '../../schemas/envelope.ts';
 import { openCheckpoint } from '../../schemas/evidence/checkpoint.ts';
-import { KEYS_LOG, parseRotation } from '../../schemas/evidence/key-leaf.ts';
-import { LeafError, secondsOf } from '../../schemas/evidence/leaf.ts';
+import { KEYS_LOG } from '../../schemas/evidence/key-leaf.ts';
+import { secondsOf } from '../../schemas/evidence/leaf.ts';
 import {
   EVIDENCE,
-  evidenceKey,
   logPrefix,
   parseEvidenceKey,
   parsePartitionLog,
@@ -24,6 +23,17 @@ import { parseSlotKey } from '../../schemas/layout.ts';
 import { Failure } from '../runtime/errors.ts';
 import { EvidenceProtection } from './evidence-protection.ts';
 import { type Finding, type FindingCode, onlyOnce } from './findings.ts';
+import {
+  dataFolder,
+  evidenceSkip,
+  frontierOf,
+  type KeptLog,
+  nextState,
+  segmentSkip,
+  trustOf,
+  type VerifierState,
+} from './kept-state.ts';
+import { KeyTrust } from './key-trust.ts';
 import { type CheckedLog, checkLog, onlyVersion, planted, type ToldSize } from './log-check.ts';
 import { checkPartition, type PartitionSummary } from './partition-check.ts';
 import { checkRoots, type RootCheckOptions, type RootSummary } from './root-check.ts';
@@ -31,6 +41,7 @@ import {
   type ArchiveSource,
   byKey,
   type KeyVersions,
+  listed,
   Peekable,
   type SourceVersion,
 } from './source.ts';
@@ -41,6 +52,8 @@ export interface VerifyOptions
   prefix: string;
   /** Obtained by another way than the archive. */
   verifiers: readonly Verifier[];
+  /** Of an earlier run: only what is new since is read. Null: everything. */
+  state: VerifierState | null;
   /** Signed notes that somebody kept elsewhere: what they tell must still hold. */
   kept: readonly Buffer[];
   /** Every record against its manifest. */
@@ -65,9 +78,13 @@ export interface Verification {
   root: RootSummary;
   /** Keys given, and those they handed over to. */
   trusted: readonly Verifier[];
+  /** For the next run. */
+  state: VerifierState;
+  /** False where everything was read: without a state, or with one of other keys. */
+  incremental: boolean;
 }
 
-const DAY_S = 86_400;
+const EARLIER_RUN = 'an earlier run';
 /** What lies below `evidence/`, by the first part of its path. */
 const WALKED: ReadonlySet<string> = new Set(['partition', ...STATEMENT_LOGS]);
 
@@ -78,28 +95,34 @@ export async function verify(options: VerifyOptions): Promise<Verification> {
 class Run {
   readonly #options: VerifyOptions;
   readonly #report: (finding: Finding) => void;
-  readonly #trusted: Verifier[];
-  readonly #rotated = new Map<string, number>();
+  readonly #keys: KeyTrust;
   readonly #told = new Map<string, ToldSize[]>();
-  /** A rotation whose consent was not met yet. */
-  #pending: { size: number; time: number; from: Verifier; to: Verifier } | null = null;
-  /** Of keys that were rotated away: what they may have signed of each log, by the roots. */
-  readonly #limits = new Map<string, ReadonlyMap<string, number>>();
   readonly #protection: EvidenceProtection;
   #bytes = 0;
+  readonly #findings: Finding[] = [];
+  /** The state of an earlier run, once it is known to be of the same keys. */
+  #state: VerifierState | null = null;
+  readonly #reached = new Map<string, KeptLog>();
 
   constructor(options: VerifyOptions) {
     this.#options = options;
-    this.#report = onlyOnce(options.found);
+    this.#report = onlyOnce((finding) => {
+      this.#findings.push(finding);
+      options.found(finding);
+    });
+    this.#keys = new KeyTrust(options.verifiers, options.prefix, this.#report);
     this.#protection = new EvidenceProtection(options.source, this.#report);
-    this.#trusted = [...options.verifiers];
   }
 
   async run(): Promise<Verification> {
     const keys = await this.#statement(KEYS_LOG);
+    this.#takeState(this.#trust());
     for (const note of this.#options.kept) this.#keep(note);
-    const root = await checkRoots(this.#keysOf(ROOT_LOG), this.#rootOptions(), (log, told) =>
-      this.#tell(log, told),
+    const rootOptions = this.#rootOptions();
+    const root = await checkRoots(
+      this.#keysOf(ROOT_LOG, rootOptions.kept),
+      rootOptions,
+      (log, told) => this.#tell(log, told),
     );
     // What the roots and the notes that were kept tell of the keys: they were read before both.
     await checkLog(this.#keysOf(KEYS_LOG), this.#common(KEYS_LOG));
@@ -112,13 +135,57 @@ class Run {
     }
     await this.#strangers();
     this.#judgeAge(root, [...partitions, ...statements]);
-    return { partitions, statements, root, trusted: this.#trusted };
+    return {
+      partitions,
+      statements,
+      root,
+      trusted: this.#keys.trusted,
+      state: this.#nextState(),
+      incremental: this.#state !== null,
+    };
+  }
+
+  /** With other keys than those of the earlier run, everything is judged anew. */
+  #takeState(trust: string): void {
+    const { state } = this.#options;
+    if (state === null || state.trust !== trust) return;
+    this.#state = state;
+    for (const [log, kept] of Object.entries(state.logs)) {
+      const root = frontierOf(kept).root();
+      this.#tell(log, { size: kept.size, root, by: EARLIER_RUN, known: true });
+    }
+    this.#keys.resume(state.limits);
+  }
+
+  #trust(): string {
+    return trustOf(this.#keys.trusted, this.#keys.rotated);
+  }
+
+  #nextState(): VerifierState {
+    const { source, prefix } = this.#options;
+    return nextState(this.#state, this.#reached, this.#findings, {
+      archive: source.name,
+      prefix,
+      trust: this.#trust(),
+      limits: this.#keys.limits,
+    });
+  }
+
+  /**
+   * Where the log was left. Null where it must be read from its start: nothing was kept, or somebody
+   * tells now of a size before that, which nobody held against it yet.
+   */
+  #keptOf(log: string): KeptLog | null {
+    const kept = this.#state?.logs[log];
+    if (kept === undefined) return null;
+    const told = this.#told.get(log) ?? [];
+    return told.some(({ size, known }) => known !== true && size < kept.size) ? null : kept;
   }
 
   /** @throws Failure `KEPT_NOTE` where it is no checkpoint that a trusted key signed. */
   #keep(bytes: Buffer): void {
     try {
-      const { log, size, root } = openCheckpoint(bytes, this.#trusted);
+      const { log, size, root } = openCheckpoint(bytes, this.#keys.trusted);
       this.#tell(log, { size, root, by: 'a checkpoint that was kept' });
     } catch (error) {
       if (!(error instanceof NoteError)) throw error;
@@ -132,8 +199,11 @@ class Run {
   #tell(log: string, told: ToldSize): void {
     const known = this.#told.get(log);
     if (known === undefined) this.#told.set(log, [told]);
-    else if (known.at(-1)?.size !== told.size || !known.at(-1)!.root.equals(told.root)) {
-      known.push(told);
+    else {
+      const last = known.at(-1)!;
+      const isSame = last.size === told.size && last.root.equals(told.root);
+      // What a root tells is told in its own name, too: `root_behind` asks for it.
+      if (!isSame || last.by === EARLIER_RUN) known.push(told);
     }
   }
 
@@ -141,84 +211,57 @@ class Run {
     const { judgeStamp, judgeWitness, expectStamps } = this.#options;
     return {
       ...this.#common(ROOT_LOG),
+      // A stamp may come late: which roots lack one is only seen from the first one on.
+      kept: expectStamps ? null : this.#keptOf(ROOT_LOG),
+      knownSize: this.#state?.logs[ROOT_LOG]?.size ?? 0,
+      reached: (kept) => this.#reached.set(ROOT_LOG, kept),
       judgeStamp,
       judgeWitness,
       expectStamps,
-      rotated: this.#rotated,
+      rotated: this.#keys.rotated,
       met: (sequence, version) => this.#protection.root(sequence, version),
-      sizesAt: (time, sizes) => {
-        for (const [vkey, rotated] of this.#rotated) {
-          if (time <= rotated + DAY_S) this.#limits.set(vkey, sizes);
-        }
-      },
+      sizesAt: (time, sizes) => this.#keys.sizesAt(time, sizes),
     };
   }
 
   #common(log: string) {
     const { source, prefix } = this.#options;
     const told = this.#told.get(log) ?? [];
-    return { source, prefix, log, told, report: this.#report, verifiers: this.#trusted };
+    return { source, prefix, log, told, report: this.#report, verifiers: this.#keys.trusted };
   }
 
-  #keysOf(log: string): Peekable<KeyVersions> {
+  #keysOf(log: string, kept: KeptLog | null = null): Peekable<KeyVersions> {
     const { source, prefix } = this.#options;
-    return new Peekable(byKey(source.versions(logPrefix(prefix, log))));
+    const after = kept === null ? undefined : evidenceSkip(prefix, log, kept).to;
+    return new Peekable(byKey(source.versions(logPrefix(prefix, log), after)));
   }
 
   async #statement(log: string): Promise<CheckedLog> {
-    return checkLog(this.#keysOf(log), {
+    const kept = this.#keptOf(log);
+    return checkLog(this.#keysOf(log, kept), {
       ...this.#common(log),
+      kept,
+      // The keys are read whole each time: all trust comes from them.
+      reached: (reached) => {
+        if (log !== KEYS_LOG) this.#reached.set(log, reached);
+      },
       leaf: async (bytes, { sequence }, { key, versionId }) => {
-        if (log === KEYS_LOG) this.#rotation(bytes, sequence, key, versionId);
+        if (log === KEYS_LOG) this.#keys.rotation(bytes, sequence, key, versionId);
       },
       signed: async (size, _, by) => {
-        if (log === KEYS_LOG) this.#consented(size, by);
-        else this.#inForce(log, size, by);
+        if (log === KEYS_LOG) this.#keys.consented(size, by);
+        else this.#keys.inForce(log, size, by);
       },
     });
   }
 
-  /** A key that was rotated away signs nothing that a day later no root told of yet. */
-  #inForce(log: string, size: number, by: Verifier): void {
-    const limit = this.#limits.get(by.vkey);
-    if (limit === undefined || size <= (limit.get(log) ?? 0)) return;
-    const key = evidenceKey(this.#options.prefix, { log, kind: 'note', number: size });
-    const expected = `${limit.get(log) ?? 0} leaves at most, by this key`;
-    this.#find('signed_after_rotation', key, expected, `${size} leaves, by ${by.vkey}`);
-  }
-
-  /** The new key is trusted once the old one has signed the checkpoint right behind the rotation. */
-  #consented(size: number, by: Verifier): void {
-    const pending = this.#pending;
-    if (pending === null || pending.size !== size || by.vkey !== pending.from.vkey) return;
-    this.#pending = null;
-    this.#rotated.set(pending.from.vkey, pending.time);
-    if (!this.#trusted.some(({ vkey }) => vkey === pending.to.vkey)) this.#trusted.push(pending.to);
-  }
-
-  #rotation(bytes: Buffer, sequence: number, key: string, versionId: string): void {
-    const find = (expected: string, found: string): void =>
-      this.#report({ code: 'key_rotation', key, versionId, expected, found });
-    if (this.#pending !== null) find('the consent of the key before', 'no checkpoint of it');
-    this.#pending = null;
-    try {
-      const { time, from, to } = parseRotation(bytes).body;
-      const inForce = this.#trusted.find(({ vkey }) => vkey === from.vkey);
-      if (inForce === undefined || this.#rotated.has(from.vkey)) {
-        find('the key in force', from.vkey);
-        return;
-      }
-      this.#pending = { size: sequence + 1, time: secondsOf(time)!, from, to };
-    } catch (error) {
-      if (!(error instanceof LeafError)) throw error;
-      find('a rotation', error.message);
-    }
-  }
-
   async #partitions(): Promise<PartitionSummary[]> {
     const { source, prefix, deep, unwrap, concurrency, breathe, progress } = this.#options;
-    const keys = new Peekable(byKey(source.versions(`${prefix}${EVIDENCE}partition/`)));
-    const segments = new Peekable(byKey(source.versions(`${prefix}data/`)));
+    const known = this.#knownPartitions();
+    const skips = [...known].map(([log, kept]) => evidenceSkip(prefix, log, kept));
+    const sealed = [...known].flatMap(([log, kept]) => segmentSkip(prefix, log, kept) ?? []);
+    const keys = new Peekable(byKey(listed(source, `${prefix}${EVIDENCE}partition/`, skips)));
+    const segments = new Peekable(byKey(listed(source, `${prefix}data/`, sealed)));
     const summaries: PartitionSummary[] = [];
     for (let next = await keys.peek(); next !== null; next = await keys.peek()) {
       const log = parseEvidenceKey(prefix, next.key)?.log ?? null;
@@ -228,10 +271,12 @@ class Run {
         await keys.take();
         continue;
       }
-      await this.#unsealedBefore(segments, `${prefix}data/${log.slice('partition/'.length)}/`);
+      await this.#unsealedBefore(segments, dataFolder(prefix, log));
       const summary = await checkPartition(keys, segments, {
         ...this.#common(log),
-        signed: async (size, _, by) => this.#inForce(log, size, by),
+        kept: known.get(log) ?? null,
+        reached: (kept) => this.#reached.set(log, kept),
+        signed: async (size, _, by) => this.#keys.inForce(log, size, by),
         address,
         protection: this.#protection,
         deep,
@@ -254,6 +299,16 @@ class Run {
       this.#find('truncated', logPrefix(prefix, log), `${largest.size} leaves`, found);
     }
     return summaries;
+  }
+
+  /** By the bytes of their names, as they are listed. */
+  #knownPartitions(): Map<string, KeptLog> {
+    const known = new Map<string, KeptLog>();
+    for (const log of Object.keys(this.#state?.logs ?? {}).sort()) {
+      const kept = parsePartitionLog(log) === null ? null : this.#keptOf(log);
+      if (kept !== null) known.set(log, kept);
+    }
+    return known;
   }
 
   /** Segments of partitions that have no log at all. */

@@ -111,6 +111,7 @@ async function verifyFolder(folder: string, deep: boolean): Promise<Run> {
     verifiers: [signer.verifier],
     kept: [],
     unwrap: unwrapWith([]),
+    state: null,
     deep,
     nowMs: 0,
     rootAgeMsMax: null,

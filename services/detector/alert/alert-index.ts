@@ -1,18 +1,18 @@
 /**
- * Alerts wait until there is a place for them: nothing is sent to OpenSearch before the index template
+ * Alerts, and what the verifier finds, wait until there is a place for them: nothing is sent to OpenSearch before the index template
  * is there, and readiness says what is missing.
  */
 import type { Client } from '@opensearch-project/opensearch';
 import { Failure } from '../../runtime/errors.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
 import type { BulkAnswer } from './bulk.ts';
-import { alertTemplateState, sendBulk } from './opensearch.ts';
+import { type IndexTemplate, sendBulk, templateState } from './opensearch.ts';
 
 const ALERT_INDEX_RETRY_MS = 5_000;
 
 /** Readiness tells of an OpenSearch that is away or not set up, before there is any alert. */
 export async function watchAlertIndex(
-  index: AlertIndex,
+  index: PreparedIndex,
   { health, log, clock }: ServiceContext,
   signal: AbortSignal,
 ): Promise<void> {
@@ -29,28 +29,32 @@ export async function watchAlertIndex(
 }
 
 /**
- * Bulk requests, but none before the index template is there: without it the first alert would
+ * Bulk requests, but none before the index template is there: without it the first document would
  * make an index whose mapping OpenSearch guesses, and that cannot be undone.
  */
-export class AlertIndex {
+export class PreparedIndex {
   readonly #client: Client;
-  readonly #context: ServiceContext;
+  readonly #template: IndexTemplate;
+  readonly #log: ServiceContext['log'];
   #checked = false;
 
-  constructor(client: Client, context: ServiceContext) {
+  constructor(client: Client, template: IndexTemplate, log: ServiceContext['log']) {
     this.#client = client;
-    this.#context = context;
+    this.#template = template;
+    this.#log = log;
   }
 
   /** The reason why nothing may be sent yet, or null. */
   async obstacle(): Promise<string | null> {
     if (this.#checked) return null;
-    const { config, log } = this.#context;
     try {
-      const state = await alertTemplateState(this.#client, config.opensearch);
+      const state = await templateState(this.#client, this.#template);
       if (state === 'missing') return 'the index template is missing: run lakeseal setup';
       if (state === 'different') {
-        log.warn({}, 'the index template is not of this version of lakeseal: run lakeseal setup');
+        this.#log.warn(
+          {},
+          'the index template is not of this version of lakeseal: run lakeseal setup',
+        );
       }
     } catch (error) {
       if (error instanceof Failure) return error.message;

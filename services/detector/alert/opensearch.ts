@@ -14,7 +14,7 @@ import type { BulkAnswer, BulkItem } from './bulk.ts';
 
 type OpenSearchConfig = Config['opensearch'];
 
-const TEMPLATE_FILE = new URL('../../../schemas/index-templates/alerts.json', import.meta.url);
+const TEMPLATES = new URL('../../../schemas/index-templates/', import.meta.url);
 
 /** What is asked of each bulk answer, to keep it small. */
 const BULK_FILTER = [
@@ -84,8 +84,10 @@ function describeError(error: unknown): { status: number | null; reason: string 
   return { status, reason: `${name ?? 'error'}: ${message ?? ''}`.slice(0, REASON_CHARS_MAX) };
 }
 
-export interface AlertTemplate {
+export interface IndexTemplate {
   name: string;
+  /** What it is of, in words: `alerts`. */
+  of: string;
   body: {
     index_patterns: string[];
     priority: number;
@@ -95,26 +97,48 @@ export interface AlertTemplate {
 }
 
 /** The index template of alerts under this configuration. Strict: no field is added by itself. */
-export function alertTemplate(config: OpenSearchConfig): AlertTemplate {
-  const shipped = JSON.parse(readFileSync(TEMPLATE_FILE, 'utf8'));
-  shipped.index_patterns = [`${config.alertIndexPrefix}-*`];
+export function alertTemplate(config: OpenSearchConfig): IndexTemplate {
+  const { alertIndexPrefix } = config;
+  return shippedTemplate('alerts', alertIndexPrefix, `${alertIndexPrefix}-*`, config);
+}
+
+/** The same, of what the verifier found. */
+export function findingTemplate(config: OpenSearchConfig): IndexTemplate {
+  return shippedTemplate('findings', config.findingIndex, config.findingIndex, config);
+}
+
+function shippedTemplate(
+  of: string,
+  name: string,
+  pattern: string,
+  config: OpenSearchConfig,
+): IndexTemplate {
+  const shipped = JSON.parse(readFileSync(new URL(`${of}.json`, TEMPLATES), 'utf8'));
+  shipped.index_patterns = [pattern];
   shipped.template.settings.index.number_of_shards = config.shards;
   shipped.template.settings.index.number_of_replicas = config.replicas;
   const hash = createHash('sha256').update(JSON.stringify(shipped)).digest('hex');
   return {
-    name: config.alertIndexPrefix,
+    name,
+    of,
     body: { ...shipped, _meta: { hash, managed_by: 'lakeseal' } },
   };
 }
 
 export type TemplateState = 'missing' | 'different' | 'current';
 
-/** Throws `Failure` where OpenSearch cannot be asked. */
 export async function alertTemplateState(
   client: Client,
   config: OpenSearchConfig,
 ): Promise<TemplateState> {
-  const template = alertTemplate(config);
+  return templateState(client, alertTemplate(config));
+}
+
+/** Throws `Failure` where OpenSearch cannot be asked. */
+export async function templateState(
+  client: Client,
+  template: IndexTemplate,
+): Promise<TemplateState> {
   try {
     const { body } = await client.indices.getIndexTemplate({ name: template.name });
     const found = body.index_templates[0]?.index_template as
@@ -123,7 +147,7 @@ export async function alertTemplateState(
     return found?._meta?.hash === template.body._meta.hash ? 'current' : 'different';
   } catch (error) {
     if (describeError(error).status === 404) return 'missing';
-    throw openSearchFailure('cannot read the index template of alerts', error);
+    throw openSearchFailure(`cannot read the index template of ${template.of}`, error);
   }
 }
 
@@ -132,18 +156,25 @@ export interface SetupStep {
   outcome: 'found' | 'made' | 'changed' | 'would make' | 'would change';
 }
 
-/**
- * Puts the index template, only where it is missing or different, and gives indices that are there
- * already the fields they lack. Safe to run again. With `dryRun` nothing is written.
- */
 export async function installAlertTemplate(
   client: Client,
   config: OpenSearchConfig,
   options: { dryRun: boolean },
 ): Promise<SetupStep> {
-  const template = alertTemplate(config);
+  return installTemplate(client, alertTemplate(config), options);
+}
+
+/**
+ * Puts the index template, only where it is missing or different, and gives indices that are there
+ * already the fields they lack. Safe to run again. With `dryRun` nothing is written.
+ */
+export async function installTemplate(
+  client: Client,
+  template: IndexTemplate,
+  options: { dryRun: boolean },
+): Promise<SetupStep> {
   const what = `OpenSearch index template ${template.name}`;
-  const state = await alertTemplateState(client, config);
+  const state = await templateState(client, template);
   if (state === 'current') return { what, outcome: 'found' };
   const missing = state === 'missing';
   if (options.dryRun) return { what, outcome: missing ? 'would make' : 'would change' };
@@ -160,7 +191,7 @@ export async function installAlertTemplate(
     });
   } catch (error) {
     if (describeError(error).status !== 404) {
-      throw openSearchFailure('cannot put the index template of alerts', error);
+      throw openSearchFailure(`cannot put the index template of ${template.of}`, error);
     }
   }
   return { what, outcome: missing ? 'made' : 'changed' };

@@ -1,0 +1,89 @@
+/**
+ * Which keys are trusted, and how far: those that were given, those they handed over to in the log
+ * `keys`, and what a key that was rotated away may have signed.
+ */
+import { parseRotation } from '../../schemas/evidence/key-leaf.ts';
+import { LeafError, secondsOf } from '../../schemas/evidence/leaf.ts';
+import { evidenceKey } from '../../schemas/evidence/log-layout.ts';
+import type { Verifier } from '../../schemas/evidence/note.ts';
+import type { Report } from './findings.ts';
+import type { Limits } from './kept-state.ts';
+
+const DAY_S = 86_400;
+
+export class KeyTrust {
+  readonly #report: Report;
+  readonly #prefix: string;
+  /** Grows while the log of keys is read. */
+  readonly trusted: Verifier[];
+  /** When a key was rotated away, seconds since the epoch, by vkey. */
+  readonly rotated = new Map<string, number>();
+  /** A rotation whose consent was not met yet. */
+  #pending: { size: number; time: number; from: Verifier; to: Verifier } | null = null;
+  readonly #limits = new Map<string, ReadonlyMap<string, number>>();
+
+  constructor(verifiers: readonly Verifier[], prefix: string, report: Report) {
+    this.trusted = [...verifiers];
+    this.#prefix = prefix;
+    this.#report = report;
+  }
+
+  /** Of keys that were rotated away: leaves of each log that they may have signed, by the roots. */
+  get limits(): Limits {
+    return this.#limits;
+  }
+
+  /** What the roots up to where an earlier run ended told. */
+  resume(limits: ReadonlyArray<[vkey: string, sizes: Array<[log: string, size: number]>]>): void {
+    for (const [vkey, sizes] of limits) this.#limits.set(vkey, new Map(sizes));
+  }
+
+  /** Of each root in order: its hour, seconds since the epoch, and the size of each log. */
+  sizesAt(time: number, sizes: ReadonlyMap<string, number>): void {
+    for (const [vkey, rotated] of this.rotated) {
+      if (time <= rotated + DAY_S) this.#limits.set(vkey, sizes);
+    }
+  }
+
+  /** A key that was rotated away signs nothing that a day later no root told of yet. */
+  inForce(log: string, size: number, by: Verifier): void {
+    const limit = this.#limits.get(by.vkey);
+    if (limit === undefined || size <= (limit.get(log) ?? 0)) return;
+    this.#report({
+      code: 'signed_after_rotation',
+      key: evidenceKey(this.#prefix, { log, kind: 'note', number: size }),
+      versionId: '',
+      expected: `${limit.get(log) ?? 0} leaves at most, by this key`,
+      found: `${size} leaves, by ${by.vkey}`,
+    });
+  }
+
+  /** The new key is trusted once the old one has signed the checkpoint right behind the rotation. */
+  consented(size: number, by: Verifier): void {
+    const pending = this.#pending;
+    if (pending === null || pending.size !== size || by.vkey !== pending.from.vkey) return;
+    this.#pending = null;
+    this.rotated.set(pending.from.vkey, pending.time);
+    if (!this.trusted.some(({ vkey }) => vkey === pending.to.vkey)) this.trusted.push(pending.to);
+  }
+
+  /** A leaf of the log of keys. */
+  rotation(bytes: Buffer, sequence: number, key: string, versionId: string): void {
+    const find = (expected: string, found: string): void =>
+      this.#report({ code: 'key_rotation', key, versionId, expected, found });
+    if (this.#pending !== null) find('the consent of the key before', 'no checkpoint of it');
+    this.#pending = null;
+    try {
+      const { time, from, to } = parseRotation(bytes).body;
+      const inForce = this.trusted.find(({ vkey }) => vkey === from.vkey);
+      if (inForce === undefined || this.rotated.has(from.vkey)) {
+        find('the key in force', from.vkey);
+        return;
+      }
+      this.#pending = { size: sequence + 1, time: secondsOf(time)!, from, to };
+    } catch (error) {
+      if (!(error instanceof LeafError)) throw error;
+      find('a rotation', error.message);
+    }
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * The three runs of the verifier, as facts. Archive and bucket come as sources that can only read;
+ * the state of the verification is a file beside the ledger.
+ */
+
+import { classOfPosture, meaningOfPosture } from '../posture/findings.ts';
+import { type JudgePostureOptions, judgePosture } from '../posture/judge.ts';
+import { classOf, type Finding, meaningOf } from '../verifier/findings.ts';
+import { parseState, stateText } from '../verifier/kept-state.ts';
+import { type VerifyOptions, verify } from '../verifier/verify.ts';
+import type { Fact } from './facts.ts';
+import type { RunKind } from './schedule.ts';
+import type { RunResult } from './watch.ts';
+
+export interface RunsOptions {
+  /** What all runs over the archive share. */
+  verify: Omit<VerifyOptions, 'state' | 'found' | 'nowMs'>;
+  posture: JudgePostureOptions;
+  /** The file of the verification's state. */
+  state: { path: string; read(): string | null; write(text: string): void };
+  nowMs: () => number;
+}
+
+export function verifierRuns(options: RunsOptions): (kind: RunKind) => Promise<RunResult> {
+  return (kind) =>
+    kind === 'posture' ? comparePosture(options) : verifyArchive(options, kind === 'whole');
+}
+
+async function verifyArchive(options: RunsOptions, whole: boolean): Promise<RunResult> {
+  const { state: file, nowMs } = options;
+  const text = whole ? null : file.read();
+  const findings: Finding[] = [];
+  const { state } = await verify({
+    ...options.verify,
+    state: text === null ? null : parseState(text, file.path, options.verify.source.name),
+    nowMs: nowMs(),
+    found: (finding) => findings.push(finding),
+  });
+  const facts = findings.map(
+    (finding): Fact => ({
+      ...finding,
+      class: classOf(finding.code),
+      meaning: meaningOf(finding.code),
+    }),
+  );
+  return { facts, keep: () => file.write(stateText(state)) };
+}
+
+async function comparePosture({ posture }: RunsOptions): Promise<RunResult> {
+  const { findings } = await judgePosture(posture);
+  const facts = findings.map(
+    ({ code, item, expected, found }): Fact => ({
+      code,
+      class: classOfPosture(code),
+      meaning: meaningOfPosture(code),
+      key: item,
+      versionId: '',
+      expected,
+      found,
+    }),
+  );
+  return { facts, keep: () => {} };
+}
