@@ -70,6 +70,8 @@ export class OrderedGroup {
   judged: Array<{ time: number; hash: number }> = [];
   /** What the states hold, and when the first of them falls due. */
   weight = 0;
+  /** The watermark with which room was last looked for. */
+  roomMadeAt = Number.NEGATIVE_INFINITY;
   deadline = Number.POSITIVE_INFINITY;
 
   constructor(nodes: number) {
@@ -121,7 +123,7 @@ export function foldOrdered(
   }
   const { at, known } = placeOf(group.pending, entry);
   if (known) return preferOne(group.pending[at]!, entry) ? 'folded' : 'duplicate';
-  if (group.pending.length + group.weight >= rule.entriesHardMax) return 'refused';
+  if (!hasRoom(rule, group, watermark)) return 'refused';
   if (group.pending.length >= CONTEXTS_MAX && entry.context !== '') {
     group.context = entry.context;
     entry.context = '';
@@ -129,6 +131,24 @@ export function foldOrdered(
   group.pending.splice(at, 0, entry);
   group.newest = Math.max(group.newest, entry.time);
   return 'folded';
+}
+
+/** Of a full group what event time has passed is let go, once for each time that it has moved on. */
+function hasRoom(rule: OrderedRule, group: OrderedGroup, watermark: number): boolean {
+  const isFull = (): boolean => group.pending.length + group.weight >= rule.entriesHardMax;
+  if (!isFull()) return true;
+  // What falls due must have been judged: stepping over it would swallow what it fires.
+  if (group.roomMadeAt >= watermark || dueOf(group) <= watermark) return false;
+  group.roomMadeAt = watermark;
+  group.weight = 0;
+  for (const states of group.states) {
+    for (const [key, state] of states) {
+      state.step(watermark, [], () => {});
+      if (state.forgetAfter() < watermark) states.delete(key);
+      else group.weight += state.size();
+    }
+  }
+  return !isFull();
 }
 
 /** Two records of one event that differ: which one counts must not depend on which came first. */

@@ -205,6 +205,20 @@ describe('budgets', () => {
     assert.deepEqual(kinds(correlator.advance(400)), ['alert']);
   });
 
+  test('of events in a window, of which room is made as event time passes them', () => {
+    const sum = aggregate('value_sum', { gte: 1_000 }, ['value']);
+    const { send, correlator } = open(sum, { timespanMs: 200 });
+    for (let n = 0; n < 160; n += 1) assert.deepEqual(send(n, 'ann', String(1_000 + n)), []);
+    correlator.advance(159);
+    assert.deepEqual(kinds(send(160, 'ann', '5000')), ['refused: group_entries']);
+    correlator.advance(300);
+    assert.deepEqual(send(301, 'ann', '5001'), []);
+    const { reason } = alertOf(correlator.advance(301));
+    const left = Array.from({ length: 59 }, (_, n) => 1_101 + n);
+    const expected = left.reduce((total, one) => total + one, 5_001);
+    assert.match(reason, new RegExp(`the sum of value is ${expected},`));
+  });
+
   test('times that are none', () => {
     const { send } = open(three);
     for (const time of [Number.NaN, 1.5, Number.POSITIVE_INFINITY, 2 ** 50 + 1, -(2 ** 51)]) {
