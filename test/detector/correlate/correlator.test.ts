@@ -10,9 +10,9 @@ import { DEFAULT_LIMITS, type Limits } from '../../../services/detector/correlat
 import { PlanIndex } from '../../../services/detector/correlate/matches.ts';
 import type { Effect, StatefulAlert } from '../../../services/detector/correlate/types.ts';
 import type { RuleSet, StatefulKind } from '../../../services/detector/sigma/rule.ts';
+import { aggregate, ruleSet, type StatefulParts, stateful } from '../made.ts';
 import { matchesOf, plansOf } from './delivery.ts';
 import { KIND_NAMES, Random, randomEvents, randomSet } from './random.ts';
-import { aggregate, ruleSet, type StatefulParts, stateful } from './rules.ts';
 
 const LIMITS: Limits = { ...DEFAULT_LIMITS, latenessMs: 50, groupEntriesMax: 10, groupsMax: 3 };
 

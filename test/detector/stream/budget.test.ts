@@ -11,7 +11,7 @@ import { planOf } from '../../../services/detector/correlate/plan.ts';
 import type { Judges } from '../../../services/detector/stream/judge.ts';
 import { encodeMatch } from '../../../services/detector/stream/records.ts';
 import type { KafkaRecord } from '../../../services/ingest/record.ts';
-import { aggregate, ruleSet, stateful } from '../correlate/rules.ts';
+import { aggregate, ruleSet, stateful } from '../made.ts';
 import { JUDGES, matchOf, Process, RULE_ID, T, World } from './stage.ts';
 
 const GROUP_ENTRIES_MAX = 10;
