@@ -11,7 +11,7 @@ import { planOf } from '../../services/detector/correlate/plan.ts';
 import type { Match } from '../../services/detector/correlate/types.ts';
 import { boundHeapGrowth } from '../../services/detector/heap.ts';
 import type { StatefulKind } from '../../services/detector/sigma/rule.ts';
-import { aggregate, ruleSet, stateful } from '../detector/correlate/rules.ts';
+import { aggregate, ruleSet, stateful } from '../detector/made.ts';
 
 const RULE = '6f1b3c52-8d1e-4f0a-9b7c-2d3e4f5a6b7c';
 const LEAF = '0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d';

@@ -53,9 +53,9 @@ describe('a service', () => {
 
   test('SIGHUP reaches one that listens for it, and ends one that does not', async (context) => {
     const probe = start(context, 'reloads');
-    await probe.said(/running/);
+    await probe.said(/listening/);
     probe.child.kill('SIGHUP');
-    await probe.said(/looked\nnot listening/);
+    await probe.said(/looked\ndeaf/);
     assert.equal(probe.child.exitCode, null);
     probe.child.kill('SIGHUP');
     assert.equal(await probe.ended, null);

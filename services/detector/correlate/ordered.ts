@@ -6,7 +6,6 @@
  * What was judged stays judged: a match at or before `judgedTo` is either known, and then folded in
  * already, or late. So folding old matches again changes nothing.
  */
-import type { Reader, Writer } from './bytes.ts';
 import { periodOf } from './eager.ts';
 import {
   compareEntries,
@@ -15,21 +14,13 @@ import {
   evidenceOf,
   gravest,
   placeOf,
-  readEntries,
   refsOf,
-  writeEntries,
 } from './entry.ts';
 import { textHash } from './figures.ts';
 import { CONTEXTS_MAX, GROUP_ENTRIES_HARD_FACTOR, type Limits } from './limits.ts';
 import { isDelayed, kindOf } from './node-kinds.ts';
 import type { Firing, NodeKind, NodeState } from './node-state.ts';
-import {
-  countFiring,
-  type OrderedAlert,
-  openAlert,
-  readOrderedAlert,
-  writeOrderedAlert,
-} from './ordered-alert.ts';
+import { countFiring, type OrderedAlert, openAlert } from './ordered-alert.ts';
 import type { Plan, PlanNode } from './plan.ts';
 
 /** A node ready to be judged. Nodes are numbered, inner ones first. */
@@ -70,6 +61,8 @@ export class OrderedGroup {
   judged: Array<{ time: number; hash: number }> = [];
   /** What the states hold, and when the first of them falls due. */
   weight = 0;
+  /** The watermark with which room was last looked for. */
+  roomMadeAt = Number.NEGATIVE_INFINITY;
   deadline = Number.POSITIVE_INFINITY;
 
   constructor(nodes: number) {
@@ -121,7 +114,7 @@ export function foldOrdered(
   }
   const { at, known } = placeOf(group.pending, entry);
   if (known) return preferOne(group.pending[at]!, entry) ? 'folded' : 'duplicate';
-  if (group.pending.length + group.weight >= rule.entriesHardMax) return 'refused';
+  if (!hasRoom(rule, group, watermark)) return 'refused';
   if (group.pending.length >= CONTEXTS_MAX && entry.context !== '') {
     group.context = entry.context;
     entry.context = '';
@@ -129,6 +122,24 @@ export function foldOrdered(
   group.pending.splice(at, 0, entry);
   group.newest = Math.max(group.newest, entry.time);
   return 'folded';
+}
+
+/** Of a full group what event time has passed is let go, once for each time that it has moved on. */
+function hasRoom(rule: OrderedRule, group: OrderedGroup, watermark: number): boolean {
+  const isFull = (): boolean => group.pending.length + group.weight >= rule.entriesHardMax;
+  if (!isFull()) return true;
+  // What falls due must have been judged: stepping over it would swallow what it fires.
+  if (group.roomMadeAt >= watermark || dueOf(group) <= watermark) return false;
+  group.roomMadeAt = watermark;
+  group.weight = 0;
+  for (const states of group.states) {
+    for (const [key, state] of states) {
+      state.step(watermark, [], () => {});
+      if (state.forgetAfter() < watermark) states.delete(key);
+      else group.weight += state.size();
+    }
+  }
+  return !isFull();
 }
 
 /** Two records of one event that differ: which one counts must not depend on which came first. */
@@ -173,7 +184,7 @@ export function judgeOrdered(
 }
 
 /** Lets go of what is over, and counts what is left. */
-function settle(rule: OrderedRule, group: OrderedGroup): void {
+export function settle(rule: OrderedRule, group: OrderedGroup): void {
   const { judgedTo } = group;
   group.alerts = group.alerts.filter(({ period }) => closesAt(rule, period) > judgedTo);
   const oldest = judgedTo - 2 * rule.latenessMs;
@@ -196,7 +207,7 @@ function closesAt(rule: OrderedRule, period: number): number {
   return period + rule.suppressMs + rule.lagMs;
 }
 
-function deadlineOf({ states }: OrderedGroup): number {
+export function deadlineOf({ states }: OrderedGroup): number {
   let deadline = Number.POSITIVE_INFINITY;
   for (const byKey of states) {
     for (const state of byKey.values()) deadline = Math.min(deadline, state.deadline());
@@ -345,54 +356,4 @@ export function orderedForgetAfter(rule: OrderedRule, group: OrderedGroup): numb
   }
   for (const { period } of group.alerts) after = Math.max(after, closesAt(rule, period));
   return after;
-}
-
-export function writeOrdered(writer: Writer, group: OrderedGroup): void {
-  writer.since(group.judgedTo);
-  writer.since(group.newest);
-  writer.text(group.context);
-  writeEntries(writer, group.pending);
-  for (const byKey of group.states) {
-    writer.count(byKey.size);
-    for (const [key, state] of byKey) {
-      writer.text(key);
-      state.write(writer);
-    }
-  }
-  writer.count(group.alerts.length);
-  for (const alert of group.alerts) writeOrderedAlert(writer, alert);
-  writer.count(group.judged.length);
-  let before = 0;
-  for (const { time, hash } of group.judged) {
-    writer.whole(time - before);
-    writer.count(hash);
-    before = time;
-  }
-}
-
-export function readOrdered(reader: Reader, rule: OrderedRule): OrderedGroup {
-  const group = new OrderedGroup(rule.nodes.length);
-  group.judgedTo = reader.since();
-  group.newest = reader.since();
-  group.context = reader.text();
-  group.pending = readEntries(reader, rule.leaves.size);
-  if (group.pending.some(({ time }) => time <= group.judgedTo)) reader.refuse();
-  for (const { at, kind } of rule.nodes) {
-    for (let n = reader.length(); n > 0 && !reader.failed; n -= 1) {
-      group.states[at]!.set(reader.text(), kind.read(reader));
-    }
-  }
-  for (let n = reader.length(); n > 0 && !reader.failed; n -= 1) {
-    group.alerts.push(readOrderedAlert(reader));
-  }
-  let time = 0;
-  for (let n = reader.length(); n > 0 && !reader.failed; n -= 1) {
-    time += reader.whole();
-    group.judged.push({ time, hash: reader.count() });
-  }
-  if (!reader.failed) {
-    group.deadline = deadlineOf(group);
-    settle(rule, group);
-  }
-  return group;
 }

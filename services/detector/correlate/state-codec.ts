@@ -13,7 +13,8 @@
 import { crc32 } from 'node:zlib';
 import { Reader, Writer } from './bytes.ts';
 import { type EagerGroup, type EagerRule, readEager, writeEager } from './eager.ts';
-import { type OrderedGroup, type OrderedRule, readOrdered, writeOrdered } from './ordered.ts';
+import type { OrderedGroup, OrderedRule } from './ordered.ts';
+import { readOrdered, writeOrdered } from './ordered-codec.ts';
 import type { Plan } from './plan.ts';
 
 /** 2: entries may have a rank; ordered alerts, tumbling windows and baselines have one. */

@@ -10,9 +10,9 @@ import { DEFAULT_LIMITS, type Limits } from '../../../services/detector/correlat
 import { PlanIndex } from '../../../services/detector/correlate/matches.ts';
 import type { Effect, StatefulAlert } from '../../../services/detector/correlate/types.ts';
 import type { RuleSet, StatefulKind } from '../../../services/detector/sigma/rule.ts';
+import { aggregate, ruleSet, type StatefulParts, stateful } from '../made.ts';
 import { matchesOf, plansOf } from './delivery.ts';
 import { KIND_NAMES, Random, randomEvents, randomSet } from './random.ts';
-import { aggregate, ruleSet, type StatefulParts, stateful } from './rules.ts';
 
 const LIMITS: Limits = { ...DEFAULT_LIMITS, latenessMs: 50, groupEntriesMax: 10, groupsMax: 3 };
 
@@ -203,6 +203,20 @@ describe('budgets', () => {
     for (let n = 0; n < 160; n += 1) assert.deepEqual(send(n), []);
     assert.deepEqual(kinds(send(160)), ['refused: group_entries']);
     assert.deepEqual(kinds(correlator.advance(400)), ['alert']);
+  });
+
+  test('of events in a window, of which room is made as event time passes them', () => {
+    const sum = aggregate('value_sum', { gte: 1_000 }, ['value']);
+    const { send, correlator } = open(sum, { timespanMs: 200 });
+    for (let n = 0; n < 160; n += 1) assert.deepEqual(send(n, 'ann', String(1_000 + n)), []);
+    correlator.advance(159);
+    assert.deepEqual(kinds(send(160, 'ann', '5000')), ['refused: group_entries']);
+    correlator.advance(300);
+    assert.deepEqual(send(301, 'ann', '5001'), []);
+    const { reason } = alertOf(correlator.advance(301));
+    const left = Array.from({ length: 59 }, (_, n) => 1_101 + n);
+    const expected = left.reduce((total, one) => total + one, 5_001);
+    assert.match(reason, new RegExp(`the sum of value is ${expected},`));
   });
 
   test('times that are none', () => {

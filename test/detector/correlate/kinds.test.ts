@@ -7,10 +7,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { DEFAULT_LIMITS } from '../../../services/detector/correlate/limits.ts';
 import type { StatefulKind, StatefulRule } from '../../../services/detector/sigma/rule.ts';
+import { aggregate, groupField, ruleSet, type StatefulParts, stateful } from '../made.ts';
 import { deliver } from './delivery.ts';
 import { type PlainEvent, plainAlerts } from './plain-evaluator.ts';
 import { Random } from './random.ts';
-import { aggregate, groupField, ruleSet, type StatefulParts, stateful } from './rules.ts';
 
 /** Time, rules (`ab`: both a and b), and fields besides the user. */
 type Told = [time: number, hits: string, fields?: Record<string, string | null>];

@@ -5,7 +5,7 @@ import { checkPlan, DEFAULT_LIMITS } from '../../../services/detector/correlate/
 import { PlanIndex } from '../../../services/detector/correlate/matches.ts';
 import { planOf } from '../../../services/detector/correlate/plan.ts';
 import type { StatefulKind } from '../../../services/detector/sigma/rule.ts';
-import { aggregate, groupField, ruleSet, type StatefulParts, stateful } from './rules.ts';
+import { aggregate, groupField, ruleSet, type StatefulParts, stateful } from '../made.ts';
 
 function plan(kind: StatefulKind, parts: StatefulParts = {}) {
   const rule = stateful(kind, { rules: ['a', 'b'], ...parts });

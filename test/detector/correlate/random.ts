@@ -7,8 +7,8 @@ import type {
   StatefulRule,
   Threshold,
 } from '../../../services/detector/sigma/rule.ts';
+import { aggregate, groupField, ruleSet, stateful } from '../made.ts';
 import type { PlainEvent } from './plain-evaluator.ts';
-import { aggregate, groupField, ruleSet, stateful } from './rules.ts';
 
 /** A small generator (mulberry32): the same numbers for a seed on every machine. */
 export class Random {

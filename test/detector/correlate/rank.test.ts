@@ -11,8 +11,8 @@ import { PlanIndex } from '../../../services/detector/correlate/matches.ts';
 import { markOf, STATE_VERSION } from '../../../services/detector/correlate/state-codec.ts';
 import type { Effect, StatefulAlert } from '../../../services/detector/correlate/types.ts';
 import type { StatefulKind } from '../../../services/detector/sigma/rule.ts';
+import { aggregate, ruleSet, type StatefulParts, stateful } from '../made.ts';
 import { matchesOf, plansOf } from './delivery.ts';
-import { aggregate, ruleSet, type StatefulParts, stateful } from './rules.ts';
 
 const LIMITS = { ...DEFAULT_LIMITS, latenessMs: 1_000 };
 const BASELINE: StatefulKind = {

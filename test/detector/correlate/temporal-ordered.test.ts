@@ -12,7 +12,7 @@ import {
   type WindowCondition,
   windowCondition,
 } from '../../../services/detector/correlate/window-condition.ts';
-import { ruleSet, stateful } from './rules.ts';
+import { ruleSet, stateful } from '../made.ts';
 
 const RULES = ['a', 'b', 'c', 'd'];
 

@@ -16,10 +16,10 @@ import { PlanIndex } from '../../../services/detector/correlate/matches.ts';
 import { planOf } from '../../../services/detector/correlate/plan.ts';
 import { NO_RANK } from '../../../services/detector/correlate/types.ts';
 import type { RuleSet, StatefulKind } from '../../../services/detector/sigma/rule.ts';
+import { aggregate, ruleSet, stateful } from '../made.ts';
 import { deliver, matchesOf } from './delivery.ts';
 import { type PlainEvent, plainAlerts } from './plain-evaluator.ts';
 import { type KindName, Random, randomEvents, randomSet } from './random.ts';
-import { aggregate, ruleSet, stateful } from './rules.ts';
 
 const EAGER: readonly KindName[] = ['aggregate', 'temporal', 'ordered', 'suppress'];
 

@@ -5,30 +5,12 @@ import type { EnrichmentState } from '../../../services/detector/enrich/enrichme
 import { needsOf, unmetNeeds } from '../../../services/detector/enrich/needs.ts';
 import type {
   Expression,
-  GroupField,
   Rule,
-  RuleHeader,
   StatefulKind,
   StatefulRule,
 } from '../../../services/detector/sigma/rule.ts';
+import { aggregate, groupField, madeRule, madeStateful } from '../made.ts';
 import { correlationRule, detectionRule, setOf } from '../sigma/layers.ts';
-
-const header = (id: string): RuleHeader => ({
-  id,
-  title: `rule ${id}`,
-  name: null,
-  level: 'low',
-  status: null,
-  description: null,
-  author: null,
-  references: [],
-  falsepositives: [],
-  tags: [],
-  runbook: [],
-  tests: [],
-  file: `${id}.yml`,
-  line: 1,
-});
 
 const reads = (...fields: string[]): Expression => ({
   kind: 'and',
@@ -39,8 +21,7 @@ const reads = (...fields: string[]): Expression => ({
 });
 
 function detection(id: string, condition: Expression, more: Partial<Rule> = {}): Rule {
-  const rest = { service: null, levels: [], lists: new Set<string>(), filters: [], alerts: true };
-  return { ...header(id), ...rest, selections: new Map(), condition, ...more };
+  return madeRule({ id, condition, ...more });
 }
 
 function counting(
@@ -49,18 +30,10 @@ function counting(
   stateful: StatefulKind,
   groupBy: string[] = [],
 ): StatefulRule {
-  const fields: GroupField[] = groupBy.map((name) => ({ name, perRule: new Map() }));
-  const times = { timespanMs: 1, suppressMs: 1 };
-  return { ...header(id), stateful, rules, chained: [], groupBy: fields, ...times, alerts: true };
+  return madeStateful({ id, rules, stateful, groupBy: groupBy.map((name) => groupField(name)) });
 }
 
-const COUNT: StatefulKind = {
-  kind: 'aggregate',
-  aggregate: 'event_count',
-  fields: [],
-  percentile: null,
-  thresholds: [],
-};
+const COUNT = aggregate('event_count', {});
 const fieldsNeeded = (rules: Rule[], stateful: StatefulRule[] = []): Record<string, string[]> =>
   Object.fromEntries(
     needsOf({ rules, stateful }).map(({ ruleId, fields }) => [

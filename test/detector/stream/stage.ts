@@ -185,6 +185,7 @@ export class Process {
   readonly correlation: Correlation;
   readonly counts: Partial<Record<MatchOutcome | 'late', number>> = {};
   readonly outgoing: OutgoingAlert[] = [];
+  readonly refused: Record<string, number> = {};
   readonly behind = { mended: 0, incomplete: 0 };
   readonly #world: World;
   /** Entries that a write still gets onto the topic; then it hangs, as before a crash. */
@@ -227,7 +228,9 @@ export class Process {
       metrics: {
         matches: count,
         late: () => count('late'),
-        refused: () => {},
+        refused: (reason) => {
+          this.refused[reason] = (this.refused[reason] ?? 0) + 1;
+        },
         raised: () => {},
         behind: (mended, incomplete) => {
           this.behind.mended += mended;

@@ -8,7 +8,7 @@ import { Explainer, type Explanation } from '../../../services/detector/workbenc
 import { explanationLines, obstacles } from '../../../services/detector/workbench/explain-text.ts';
 import type { AuditEvent } from '../../../services/ingest/event.ts';
 import { auditEvent, withParams } from '../events.ts';
-import { madeRule } from './made.ts';
+import { madeRule } from '../made.ts';
 
 const FIELDS = [
   'actionName',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { coverageLayer } from '../../../services/detector/workbench/coverage.ts';
 import { filterRules, listRules } from '../../../services/detector/workbench/list.ts';
-import { madeRule, madeSet, madeStateful } from './made.ts';
+import { madeRule, madeSet, madeStateful } from '../made.ts';
 
 const stale = madeRule({
   title: 'stale',

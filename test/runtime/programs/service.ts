@@ -17,8 +17,9 @@ const behaviours: Record<string, (context: ServiceContext) => Promise<void>> = {
     const release = onHangup(() => {
       process.stdout.write('looked\n');
       release();
-      process.stdout.write('not listening\n');
+      process.stdout.write('deaf\n');
     });
+    process.stdout.write('listening\n');
     await aborted(signal);
   },
   async hangs() {
