@@ -4,6 +4,7 @@
  */
 import type { Command } from 'commander';
 import type { Config } from '../runtime/config.ts';
+import { runService } from '../runtime/lifecycle.ts';
 import type { CopyFlags } from './copy.ts';
 import { countOption, jsonOption, repeatable, timeOption } from './options.ts';
 import type { PostureFlags } from './posture.ts';
@@ -25,6 +26,7 @@ export function addEvidence(program: Command, context: EvidenceContext): void {
   addCopy(program, context);
   addProve(program, context);
   addPosture(program, context);
+  addVerifier(program, context);
   addKeys(program, context);
 }
 
@@ -176,6 +178,26 @@ policies of the store's users and roles are not seen.
 is trusted, or evidence.publicKeys.
 Exit code 0 as recorded, 1 something protects less, 2 something cannot be checked or there is no
 baseline, 3 could not run.`;
+
+function addVerifier(program: Command, { finish, config, examples }: EvidenceContext): void {
+  const command = program
+    .command('verifier')
+    .description('verify the archive and what protects it now and then, until told to stop')
+    .addHelpText('after', VERIFIER_HELP)
+    .action(async () => {
+      const settings = config();
+      const { runVerifier } = await import('./verifier.ts');
+      finish(await runService('verifier', settings, runVerifier, { http: true }));
+    });
+  examples(command, ['lakeseal verifier --config lakeseal.yaml']);
+}
+
+const VERIFIER_HELP = `
+What is new is verified each verifier.incrementalEveryMs, everything each verifier.wholeEveryMs, and the
+bucket compared with its signed baseline each verifier.postureEveryMs. Each fact is told once to
+OpenSearch (opensearch.findingIndex), and once more when it is no longer so. Keys are trusted as by
+\`verify\`: evidence.publicKeys, else that of evidence.keyFile. It only reads the archive: give it a
+credential (storage.*) that can do no more.`;
 
 function addKeys(program: Command, context: EvidenceContext): void {
   const { terminal, finish, config, examples } = context;

@@ -110,7 +110,6 @@ function createProgram(terminal: Terminal, finish: Finish): Command {
   addDetect(program, context);
   addScan(program, context);
   addRules(program, { ...context, examples });
-  addVerifier(program, context);
   addEvidence(program, { ...context, examples });
   addAccess(program, { ...context, examples });
   addHold(program, { ...context, examples });
@@ -258,26 +257,6 @@ function addDetect(program: Command, { finish, config }: CommandContext): void {
     });
   examples(command, ['lakeseal detect --config lakeseal.yaml']);
 }
-
-function addVerifier(program: Command, { finish, config }: CommandContext): void {
-  const command = program
-    .command('verifier')
-    .description('verify the archive and what protects it now and then, until told to stop')
-    .addHelpText('after', VERIFIER_HELP)
-    .action(async () => {
-      const settings = config();
-      const { runVerifier } = await import('./verifier.ts');
-      finish(await runService('verifier', settings, asService(runVerifier), { http: true }));
-    });
-  examples(command, ['lakeseal verifier --config lakeseal.yaml']);
-}
-
-const VERIFIER_HELP = `
-What is new is verified each verifier.incrementalEveryMs, everything each verifier.wholeEveryMs, and the
-bucket compared with its signed baseline each verifier.postureEveryMs. Each fact is told once to
-OpenSearch (opensearch.findingIndex), and once more when it is no longer so. Keys are trusted as by
-\`verify\`: evidence.publicKeys, else that of evidence.keyFile. It only reads the archive: give it a
-credential (storage.*) that can do no more.`;
 
 function asService(run: (context: ServiceContext) => Promise<void>) {
   return async (context: ServiceContext): Promise<undefined> => {

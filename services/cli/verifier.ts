@@ -24,7 +24,7 @@ const STATE_FILE = 'archive.json';
 const LEDGER_FILE = 'findings.json';
 
 /** Until the signal aborts. @throws Failure where it cannot begin */
-export async function runVerifier(context: ServiceContext): Promise<void> {
+export async function runVerifier(context: ServiceContext): Promise<undefined> {
   const { config, clock, log } = context;
   const { storage, archive, opensearch, verifier } = config;
   const verifiers = await trustedKeys({}, () => config);

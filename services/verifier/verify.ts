@@ -7,7 +7,6 @@
  * retention, of a plain copy) is said not to have been checked.
  */
 import type { Unwrap } from '../../schemas/envelope.ts';
-import { openCheckpoint } from '../../schemas/evidence/checkpoint.ts';
 import { KEYS_LOG } from '../../schemas/evidence/key-leaf.ts';
 import { secondsOf } from '../../schemas/evidence/leaf.ts';
 import {
@@ -17,16 +16,14 @@ import {
   parsePartitionLog,
   STATEMENT_LOGS,
 } from '../../schemas/evidence/log-layout.ts';
-import { NoteError, type Verifier } from '../../schemas/evidence/note.ts';
+import type { Verifier } from '../../schemas/evidence/note.ts';
 import { ROOT_LOG } from '../../schemas/evidence/root-leaf.ts';
 import { parseSlotKey } from '../../schemas/layout.ts';
-import { Failure } from '../runtime/errors.ts';
 import { EvidenceProtection } from './evidence-protection.ts';
 import { type Finding, type FindingCode, onlyOnce } from './findings.ts';
 import {
   dataFolder,
   evidenceSkip,
-  frontierOf,
   type KeptLog,
   nextState,
   segmentSkip,
@@ -45,6 +42,7 @@ import {
   Peekable,
   type SourceVersion,
 } from './source.ts';
+import { ToldSizes } from './told-sizes.ts';
 
 export interface VerifyOptions
   extends Pick<RootCheckOptions, 'judgeStamp' | 'judgeWitness' | 'expectStamps'> {
@@ -84,7 +82,6 @@ export interface Verification {
   incremental: boolean;
 }
 
-const EARLIER_RUN = 'an earlier run';
 /** What lies below `evidence/`, by the first part of its path. */
 const WALKED: ReadonlySet<string> = new Set(['partition', ...STATEMENT_LOGS]);
 
@@ -96,7 +93,7 @@ class Run {
   readonly #options: VerifyOptions;
   readonly #report: (finding: Finding) => void;
   readonly #keys: KeyTrust;
-  readonly #told = new Map<string, ToldSize[]>();
+  readonly #told = new ToldSizes();
   readonly #protection: EvidenceProtection;
   #bytes = 0;
   readonly #findings: Finding[] = [];
@@ -117,12 +114,12 @@ class Run {
   async run(): Promise<Verification> {
     const keys = await this.#statement(KEYS_LOG);
     this.#takeState(this.#trust());
-    for (const note of this.#options.kept) this.#keep(note);
+    for (const note of this.#options.kept) this.#told.keep(note, this.#keys.trusted);
     const rootOptions = this.#rootOptions();
     const root = await checkRoots(
       this.#keysOf(ROOT_LOG, rootOptions.kept),
       rootOptions,
-      (log, told) => this.#tell(log, told),
+      (log, told) => this.#told.tell(log, told),
     );
     // What the roots and the notes that were kept tell of the keys: they were read before both.
     await checkLog(this.#keysOf(KEYS_LOG), this.#common(KEYS_LOG));
@@ -150,10 +147,7 @@ class Run {
     const { state } = this.#options;
     if (state === null || state.trust !== trust) return;
     this.#state = state;
-    for (const [log, kept] of Object.entries(state.logs)) {
-      const root = frontierOf(kept).root();
-      this.#tell(log, { size: kept.size, root, by: EARLIER_RUN, known: true });
-    }
+    for (const [log, kept] of Object.entries(state.logs)) this.#told.resume(log, kept);
     this.#keys.resume(state.limits);
   }
 
@@ -178,33 +172,8 @@ class Run {
   #keptOf(log: string): KeptLog | null {
     const kept = this.#state?.logs[log];
     if (kept === undefined) return null;
-    const told = this.#told.get(log) ?? [];
-    return told.some(({ size, known }) => known !== true && size < kept.size) ? null : kept;
-  }
-
-  /** @throws Failure `KEPT_NOTE` where it is no checkpoint that a trusted key signed. */
-  #keep(bytes: Buffer): void {
-    try {
-      const { log, size, root } = openCheckpoint(bytes, this.#keys.trusted);
-      this.#tell(log, { size, root, by: 'a checkpoint that was kept' });
-    } catch (error) {
-      if (!(error instanceof NoteError)) throw error;
-      throw new Failure(`a checkpoint that was given cannot be used: ${error.message}`, {
-        code: 'KEPT_NOTE',
-        hint: 'Is it the .note file itself, and is --key the key that signed it?',
-      });
-    }
-  }
-
-  #tell(log: string, told: ToldSize): void {
-    const known = this.#told.get(log);
-    if (known === undefined) this.#told.set(log, [told]);
-    else {
-      const last = known.at(-1)!;
-      const isSame = last.size === told.size && last.root.equals(told.root);
-      // What a root tells is told in its own name, too: `root_behind` asks for it.
-      if (!isSame || last.by === EARLIER_RUN) known.push(told);
-    }
+    const isNewer = ({ size, known }: ToldSize) => known !== true && size < kept.size;
+    return this.#told.of(log).some(isNewer) ? null : kept;
   }
 
   #rootOptions(): RootCheckOptions {
@@ -226,7 +195,7 @@ class Run {
 
   #common(log: string) {
     const { source, prefix } = this.#options;
-    const told = this.#told.get(log) ?? [];
+    const told = this.#told.of(log);
     return { source, prefix, log, told, report: this.#report, verifiers: this.#keys.trusted };
   }
 
@@ -291,9 +260,8 @@ class Run {
       summaries.push(summary);
     }
     await this.#unsealedBefore(segments, null);
-    for (const [log, told] of this.#told) {
+    for (const [log, largest] of this.#told.largest()) {
       const isThere = log === ROOT_LOG || summaries.some((one) => one.log === log);
-      const largest = told.reduce((one, other) => (other.size > one.size ? other : one));
       if (isThere || largest.size === 0 || parsePartitionLog(log) === null) continue;
       const found = `nothing, but ${largest.by} tells of them`;
       this.#find('truncated', logPrefix(prefix, log), `${largest.size} leaves`, found);
@@ -372,7 +340,7 @@ class Run {
       this.#find('root_stale', key, expected, root.time ?? 'no root');
     }
     for (const { log, size } of logs) {
-      const covered = this.#told.get(log)?.findLast(({ by }) => by.startsWith('root '))?.size ?? 0;
+      const covered = this.#told.of(log).findLast(({ by }) => by.startsWith('root '))?.size ?? 0;
       if (covered < size) {
         this.#find(
           'root_behind',

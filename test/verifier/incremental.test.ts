@@ -143,6 +143,14 @@ describe('verification from a state', () => {
     assert.equal(after.logs.root, undefined, 'what roots tell is held against it again');
   });
 
+  test('a root that was older than the end of a log does not make it read the log again', async () => {
+    const archive = await scene();
+    await archive.seal(2);
+    const source = counting(bucketSource(archive.bucket));
+    await findingsIn(source, { state: await stateAfter(archive) });
+    assert.equal(source.keys.length, 6);
+  });
+
   test('a root that tells of a size before the state is held against the whole log', async () => {
     const archive = await scene();
     const state = await stateAfter(archive);

@@ -233,6 +233,18 @@ describe('the verifier as a service', () => {
     await stop();
   });
 
+  test('what was found is on disk before the next run may begin behind it', async () => {
+    const order: boolean[] = [];
+    const scene = new Scene(async () => ({
+      facts: [altered],
+      keep: () => void order.push(scene.ledger.text?.includes(altered.key) ?? false),
+    }));
+    const stop = scene.start();
+    await scene.clock.pass(MINUTE_MS);
+    await stop();
+    assert.deepEqual(order, [true, true], 'of the archive, and of the posture');
+  });
+
   test('a process that is told to stop does not wait for a run', async () => {
     const scene = new Scene(() => new Promise(() => {}));
     const stop = scene.start();
