@@ -145,7 +145,9 @@ class Run {
       met: (sequence, version) => this.#protection.root(sequence, version),
       sizesAt: (time, sizes) => {
         for (const [vkey, rotated] of this.#rotated) {
-          if (time <= rotated + DAY_S) this.#limits.set(vkey, sizes);
+          // What was signed before the rotation may be in no root before it.
+          if (time <= rotated) continue;
+          if (time <= rotated + DAY_S || !this.#limits.has(vkey)) this.#limits.set(vkey, sizes);
         }
       },
     };
