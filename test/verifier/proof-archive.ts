@@ -10,6 +10,7 @@ import { digestSegment } from '../../schemas/evidence/segment-digest.ts';
 import { type PartitionAddress, slotKey } from '../../schemas/layout.ts';
 import { assembleSegment, BlockBuilder } from '../../schemas/segment-writer.ts';
 import { LogWriter } from '../../services/evidence/log-writer.ts';
+import type { ObjectStore } from '../../services/store/store.ts';
 import { Bucket } from '../double/bucket.ts';
 import { FaultPlan } from '../double/faults.ts';
 import { doubleStore } from '../double/store.ts';
@@ -28,7 +29,7 @@ export const ADDRESSES: PartitionAddress[] = [0, 1].map((partition) => ({
 
 export interface SmallArchive {
   bucket: Bucket;
-  store: ReturnType<typeof doubleStore>;
+  store: ObjectStore;
   /** Signs what every log has, then writes a root of that hour. */
   root(hour: number, by?: Signer, more?: readonly LogState[]): Promise<void>;
   /** Seals a segment of JSON records into each partition. */
@@ -40,12 +41,13 @@ export interface SmallArchive {
   ): Promise<void>;
 }
 
-export function smallArchive(): SmallArchive {
+/** `elsewhere`: a store that takes it instead of the bucket. */
+export function smallArchive(elsewhere?: ObjectStore): SmallArchive {
   const bucket = new Bucket({
     nowMs: () => START_MS,
     defaultRetention: { mode: 'COMPLIANCE', days: 365 },
   });
-  const store = doubleStore(bucket, new FaultPlan());
+  const store = elsewhere ?? doubleStore(bucket, new FaultPlan());
   const next = new Map(ADDRESSES.map((address) => [address.partition, 0n]));
   const sealRecords = async (
     address: PartitionAddress,
