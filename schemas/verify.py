@@ -890,7 +890,8 @@ class Verification:
                     self.find("root_order", path, "%s of %d at least" % (log, size), sizes.get(log, "not told"))
             state["sizes"] = sizes
             for vkey, rotated in self.rotated.items():
-                if seconds(leaf["time"]) <= rotated + 86400:
+                moment = seconds(leaf["time"])
+                if rotated < moment and (moment <= rotated + 86400 or vkey not in self.limits):
                     self.limits[vkey] = sizes
             for log, size, root in leaf["logs"]:
                 self.told.setdefault(log, []).append((size, unb64(root, 32), "root %d" % leaf["sequence"]))

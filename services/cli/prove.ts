@@ -1,6 +1,7 @@
 /**
  * `lakeseal prove`: proofs of records as files, and their check. Making them reads the archive (a
- * bucket or a copy in a folder) and, for alerts, OpenSearch; checking reads one file.
+ * bucket or a copy in a folder) and, for alerts, OpenSearch; checking reads one file. What only some
+ * of that needs is imported when it is needed: the client of OpenSearch takes longer than a proof.
  *
  * Exit codes: 0 proved, or the proof holds; 1 not.
  */
@@ -29,14 +30,12 @@ import type { Config } from '../runtime/config.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import { counted, grouped } from '../runtime/wording.ts';
 import { checkConsistency, parseConsistency, proveConsistency } from '../verifier/consistency.ts';
-import { findEvent } from '../verifier/find-event.ts';
 import {
   type ProofStore,
   type ProveOptions,
   prove,
   type RecordAddress,
 } from '../verifier/prove.ts';
-import { recordsOfAlert, recordsOfAlertedEvent } from './alert-records.ts';
 import {
   type AnchorFlags,
   type KeyFlags,
@@ -141,6 +140,7 @@ async function addressesOf(
     return [{ topic, partition: Number(partition), offset: BigInt(offset!), ...ofTopic }];
   }
   if (flags.alert !== undefined) {
+    const { recordsOfAlert } = await import('./alert-records.ts');
     const records = await recordsOfAlert(config, flags.alert);
     return records.map(({ topic, partition, offset }) => ({
       topic,
@@ -160,6 +160,7 @@ async function eventAddresses(
 ): Promise<RecordAddress[]> {
   const { event, since, until } = flags;
   if (since === undefined && until === undefined) {
+    const { recordsOfAlertedEvent } = await import('./alert-records.ts');
     const alerted = await recordsOfAlertedEvent(config, event!);
     if (alerted.length > 0) return alerted;
     throw new Failure(`no alert counted the event ${event}`, {
@@ -167,6 +168,7 @@ async function eventAddresses(
       hint: 'Say when it happened with --since and --until: those segments are searched.',
     });
   }
+  const { findEvent } = await import('../verifier/find-event.ts');
   const search = {
     sinceMs: since ?? -ANY_TIME,
     untilMs: until ?? ANY_TIME,

@@ -41,7 +41,9 @@ export class KeyTrust {
   /** Of each root in order: its hour, seconds since the epoch, and the size of each log. */
   sizesAt(time: number, sizes: ReadonlyMap<string, number>): void {
     for (const [vkey, rotated] of this.rotated) {
-      if (time <= rotated + DAY_S) this.#limits.set(vkey, sizes);
+      // What was signed before the rotation may be in no root before it.
+      if (time <= rotated) continue;
+      if (time <= rotated + DAY_S || !this.#limits.has(vkey)) this.#limits.set(vkey, sizes);
     }
   }
 

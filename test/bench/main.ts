@@ -19,6 +19,7 @@ In this process:
   decode       audit events from JSON and Avro
   detect-core  bytes to verdict with all shipped rules, against JSON.parse
   match        50, 500 and 5,000 rules against events
+  prove        from a record or an event id to its proof, the whole command
   rsigma       the same rules and events for rsigma (--rsigma PROGRAM) and for lakeseal
   segment      segment writing and reading
   verify       verifying an archive, against SHA-256 of the same bytes, and its memory
@@ -31,6 +32,7 @@ const SCRIPTS = new Set([
   'detect-core',
   'latency',
   'match',
+  'prove',
   'rsigma',
   'segment',
   'verify',

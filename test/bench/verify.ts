@@ -10,87 +10,20 @@
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { auditEventType, encodeAuditEvent, frame } from '../../schemas/audit-event.ts';
 import { unwrapWith } from '../../schemas/envelope.ts';
-import { evidenceKey, partitionLog } from '../../schemas/evidence/log-layout.ts';
-import { manifestBytes, manifestOf } from '../../schemas/evidence/manifest.ts';
-import { ed25519Signer } from '../../schemas/evidence/note.ts';
-import { digestSegment } from '../../schemas/evidence/segment-digest.ts';
-import { slotKey } from '../../schemas/layout.ts';
-import { parseSpliceSchema, readSegmentHeader, scanRecords } from '../../schemas/segment.ts';
-import { blockCompressor } from '../../services/archiver/compress.ts';
-import { OpenSegment } from '../../services/archiver/open-segment.ts';
-import { hashHere } from '../../services/archiver/record-tree.ts';
-import { LogWriter } from '../../services/evidence/log-writer.ts';
-import { decodeJson } from '../../services/ingest/decode.ts';
+import { readSegmentHeader, scanRecords } from '../../schemas/segment.ts';
 import { keysBelow } from '../../services/store/folder.ts';
 import { folderSource } from '../../services/verifier/folder-source.ts';
 import { verify } from '../../services/verifier/verify.ts';
-import { companyDay } from '../company/day.ts';
-import { Bucket } from '../double/bucket.ts';
-import { FaultPlan } from '../double/faults.ts';
-import { doubleStore } from '../double/store.ts';
+import { makeArchive, PREFIX, signer } from './made-archive.ts';
 import { ratio } from './rounds.ts';
 
-const signer = ed25519Signer('audit.example.com/bench', Buffer.alloc(32, 5));
-const ADDRESS = { clusterId: 'cluster', topic: 'databricks.audit', topicId: 'topic', partition: 0 };
-const PREFIX = 'sealed/';
-const BLOCK_BYTES = 256 * 1024;
-const EVENTS = 20_000;
 const ROUNDS = 5;
-
-/** An archive of as many segments, each of so many records. */
-async function makeArchive(folder: string, segments: number, records: number): Promise<void> {
-  const schema = parseSpliceSchema(JSON.stringify(auditEventType.schema()));
-  if ('problem' in schema) throw new Error(schema.problem);
-  const day = companyDay({ seed: 1, events: EVENTS, days: 1, workspaces: 5, benign: false });
-  const values = [...day.lines()].flatMap(({ line }) => {
-    const decoded = decodeJson(Buffer.from(line));
-    return decoded.ok ? decoded.events.map((event) => frame(1, encodeAuditEvent(event))) : [];
-  });
-  const bucket = new Bucket({ nowMs: () => 0 });
-  const store = doubleStore(bucket, new FaultPlan());
-  const log = await LogWriter.open(store, PREFIX, partitionLog(ADDRESS));
-  const options = { codec: 'deflate', blockBytes: BLOCK_BYTES, trees: hashHere } as const;
-  const compress = blockCompressor('deflate', undefined);
-  const evidence = (kind: 'leaf' | 'note', number: number): string =>
-    evidenceKey(PREFIX, { log: log.log, kind, number });
-  let offset = 0n;
-  for (let index = 0; index < segments; index += 1) {
-    const segment = new OpenSegment({ ...ADDRESS, firstOffset: offset }, { ...options, compress });
-    segment.adoptSchema(1, schema);
-    const key = slotKey(PREFIX, { ...ADDRESS, firstOffset: offset });
-    for (let at = 0; at < records; at += 1) {
-      const value = values[Number(offset) % values.length]!;
-      const timestamp = 1_790_000_000_000n + offset;
-      segment.add({ offset, timestamp, key: null, value, headers: [] }, 1, 0);
-      offset += 1n;
-    }
-    const { bytes } = await segment.finish();
-    const digest = await digestSegment(bytes, () => setImmediate());
-    const manifest = manifestOf(digest, { retention: null, encryption: null });
-    await log.append((end) => {
-      const leaf = manifestBytes(end, manifest);
-      write(folder, evidence('leaf', index), leaf);
-      return leaf;
-    });
-    write(folder, key, bytes);
-  }
-  await log.sign(signer);
-  const note = evidence('note', segments);
-  write(folder, note, (await store.get(note))!.bytes);
-}
-
-function write(folder: string, key: string, bytes: Uint8Array): void {
-  const path = join(folder, ...key.split('/'));
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, bytes);
-}
 
 interface Run {
   seconds: number;

@@ -56,7 +56,7 @@ async function newKey(name: string): Promise<string> {
 }
 
 async function archiveOf(keyFile: string): Promise<SmallArchive> {
-  const archive = smallArchive(wrappingKeyFromFile(keyFile));
+  const archive = smallArchive({ key: wrappingKeyFromFile(keyFile) });
   for (const records of [4, 3]) await archive.seal(records);
   await archive.root(0);
   return archive;

@@ -13,6 +13,7 @@ import { type PartitionAddress, slotKey } from '../../schemas/layout.ts';
 import { assembleSegment, BlockBuilder } from '../../schemas/segment-writer.ts';
 import { LogWriter } from '../../services/evidence/log-writer.ts';
 import { envelopeStore } from '../../services/store/envelope-store.ts';
+import type { ObjectStore } from '../../services/store/store.ts';
 import { Bucket } from '../double/bucket.ts';
 import { FaultPlan } from '../double/faults.ts';
 import { doubleStore } from '../double/store.ts';
@@ -31,7 +32,7 @@ export const ADDRESSES: PartitionAddress[] = [0, 1].map((partition) => ({
 
 export interface SmallArchive {
   bucket: Bucket;
-  store: ReturnType<typeof doubleStore>;
+  store: ObjectStore;
   /** Signs what every log has, then writes a root of that hour. */
   root(hour: number, by?: Signer, more?: readonly LogState[]): Promise<void>;
   /** Seals a segment of JSON records into each partition. */
@@ -43,13 +44,19 @@ export interface SmallArchive {
   ): Promise<void>;
 }
 
-/** `key`: encrypts its segments. */
-export function smallArchive(key?: WrappingKey): SmallArchive {
+/** `key`: encrypts its segments. `elsewhere`: a store that takes it instead of the bucket. */
+export function smallArchive({
+  key,
+  elsewhere,
+}: {
+  key?: WrappingKey;
+  elsewhere?: ObjectStore;
+} = {}): SmallArchive {
   const bucket = new Bucket({
     nowMs: () => START_MS,
     defaultRetention: { mode: 'COMPLIANCE', days: 365 },
   });
-  const plain = doubleStore(bucket, new FaultPlan());
+  const plain = elsewhere ?? doubleStore(bucket, new FaultPlan());
   const hash = async (bytes: Buffer): Promise<Buffer> => sha256(bytes);
   const options = { prefix: PREFIX, sha256: hash, breathe: () => setImmediate() };
   const store = key === undefined ? plain : envelopeStore(plain, { ...options, keys: [key] });
