@@ -156,7 +156,7 @@ describe('keys rotate', () => {
 
     if (hasPython) {
       const folder = join(root, 'copy');
-      await writeFolder(scene.bucket, folder);
+      await writeFolder(scene.bucket, folder, PREFIX);
       const given = python(folder, '--prefix', PREFIX, '--key', older.vkey, '--deep');
       assert.equal(given.status, 0, given.stdout + given.stderr);
     }

@@ -4,10 +4,14 @@ import type { Bucket } from '../double/bucket.ts';
 import { bucketSource } from './bucket-source.ts';
 import { PREFIX } from './proof-archive.ts';
 
-export async function writeFolder(bucket: Bucket, folder: string): Promise<void> {
+export async function writeFolder(
+  bucket: Bucket,
+  folder: string,
+  prefix: string = PREFIX,
+): Promise<void> {
   await copyArchive({
     source: bucketSource(bucket),
-    prefix: PREFIX,
+    prefix,
     folder,
     concurrency: 1,
     dryRun: false,
