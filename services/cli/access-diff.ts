@@ -162,7 +162,7 @@ async function readPlace(
   config: Config,
   terminal: Terminal,
 ): Promise<Material> {
-  const archive = openArchive(config, place);
+  const archive = await openArchive(config, place);
   try {
     const { store, prefix, name } = archive;
     const material = emptyMaterial(name);

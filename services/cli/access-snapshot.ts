@@ -154,7 +154,7 @@ export async function runAccessCheck(
 ): Promise<number> {
   try {
     const settings = config();
-    const archive = openArchive(settings, place);
+    const archive = await openArchive(settings, place);
     try {
       const { store, prefix, name } = archive;
       const location = { store, prefix, withoutTopics: [settings.topics.deadLetter] };

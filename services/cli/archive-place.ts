@@ -10,7 +10,6 @@ import { systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
 import { folderStore } from '../store/folder.ts';
-import { createS3Store } from '../store/s3.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -59,15 +58,17 @@ const RIGHTS =
   'Reading an archive needs s3:GetObject and ListBucket of the credential in storage.*.';
 
 /** An archive that is only read. The caller closes it. @throws Failure */
-export function openArchive(
+export async function openArchive(
   config: Config,
   place: string | undefined,
-): { store: ReadStore; prefix: string; name: string; close(): void } {
+): Promise<{ store: ReadStore; prefix: string; name: string; close(): void }> {
   const { storage, folder } = archivePlace(config, place);
   const { prefix } = storage;
   if (folder !== null) {
     return { store: folderStore(folder), prefix, name: folder, close: () => {} };
   }
+  // A copy in a folder needs no client.
+  const { createS3Store } = await import('../store/s3.ts');
   const store = createS3Store(storage, config.archive, systemClock, RIGHTS);
   const name = `s3://${storage.bucket}/${prefix}`;
   return { store, prefix, name, close: () => store.close() };

@@ -76,7 +76,7 @@ export async function runProve(
   }
   if (flags.check !== undefined) return check(flags.check, flags, config, terminal);
   const settings = config();
-  const place = openArchive(settings, flags.archive);
+  const place = await openArchive(settings, flags.archive);
   try {
     const { store, prefix } = place;
     const given = await trustedKeys(flags, () => settings);

@@ -145,7 +145,7 @@ async function unwrapFor(
   config: Config,
   terminal: Terminal,
 ): Promise<Unwrap> {
-  const archive = openArchive(config, place);
+  const archive = await openArchive(config, place);
   try {
     return await unwrapping(archive, unwrapKey, config);
   } catch (error) {

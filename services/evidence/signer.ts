@@ -5,7 +5,6 @@
 import type { Signer } from '../../schemas/evidence/note.ts';
 import type { Config } from '../runtime/config.ts';
 import { signerFromFile } from './keys.ts';
-import { kmsSigner } from './kms-signer.ts';
 
 export interface SignerSettings {
   evidence: Config['evidence'];
@@ -21,11 +20,13 @@ export async function configuredSigner(config: SignerSettings): Promise<Signer |
 }
 
 /** Another key of the same service. @throws Failure where it cannot be used. */
-export function signerFromKms(
+export async function signerFromKms(
   { evidence, storage }: SignerSettings,
   keyId: string,
   name: string,
 ): Promise<Signer> {
   const region = evidence.kmsRegion ?? storage.region;
+  // Its client is large, and most keys are files.
+  const { kmsSigner } = await import('./kms-signer.ts');
   return kmsSigner({ keyId, name, region, endpoint: evidence.kmsEndpoint });
 }
