@@ -24,6 +24,8 @@ export interface ArchiveLocation {
   prefix: string;
   /** Topics that hold no audit events: dead letters. */
   withoutTopics: readonly string[];
+  /** Of a segment as it is stored, what was sealed: the same bytes, or decrypted. */
+  open?: (stored: Buffer, manifest: ManifestBody) => Promise<Buffer>;
 }
 
 /** A manifest, and where it stands. */
@@ -52,7 +54,7 @@ export interface ReadOptions {
 
 /** @throws Failure `DOES_NOT_VERIFY` */
 export async function readArchive(
-  { store, prefix, withoutTopics }: ArchiveLocation,
+  { store, prefix, withoutTopics, open }: ArchiveLocation,
   { wants = () => true, progress, heard }: ReadOptions,
 ): Promise<ArchiveReading> {
   const reading: ArchiveReading = { read: [], segments: 0, gaps: 0 };
@@ -72,7 +74,7 @@ export async function readArchive(
   for (const [done, { address, manifest }] of wanted.entries()) {
     progress?.(done, wanted.length);
     const key = slotKey(prefix, { ...address, firstOffset: BigInt(manifest.body.firstOffset) });
-    await readSegment(store, key, address, manifest, reader, heard(manifest));
+    await readSegment({ store, open }, key, address, manifest, reader, heard(manifest));
     reading.segments += 1;
   }
   return reading;
@@ -87,7 +89,7 @@ async function manifestAt(log: LogReader, sequence: number): Promise<ManifestBod
 }
 
 async function readSegment(
-  store: ReadableStore,
+  { store, open }: { store: ReadableStore; open: ArchiveLocation['open'] },
   key: string,
   { topic, partition }: PartitionAddress,
   { body }: ManifestPlace,
@@ -99,10 +101,11 @@ async function readSegment(
   if (sha256(object.bytes).toString('hex') !== body.sha256) {
     throw doesNotVerify(`${key} is not what its manifest says`);
   }
+  const bytes = open === undefined ? object.bytes : await open(object.bytes, body);
   try {
-    const parsed = readSegmentHeader(object.bytes);
+    const parsed = readSegmentHeader(bytes);
     const lookUp = lookUpOf(parsed.header.schemaId, parsed.writerSchema?.text ?? null);
-    for (const record of scanRecords(object.bytes, parsed)) {
+    for (const record of scanRecords(bytes, parsed)) {
       const at = { topic, partition, offset: record.offset };
       reader.record(kafkaValue(record), lookUp, at, Number(record.timestamp), heard);
     }

@@ -20,7 +20,8 @@ import type { Config } from '../runtime/config.ts';
 import { describeFailure, Failure, reasonOf } from '../runtime/errors.ts';
 import { counted } from '../runtime/wording.ts';
 import { diffAsJson, diffAsText, IN_A_FILE, placeText } from './access-text.ts';
-import { openArchive, segmentProgress } from './archive-place.ts';
+import { openArchive, segmentProgress, unwrapping } from './archive-place.ts';
+import { opener } from './open-segment.ts';
 import { printable, type Terminal } from './terminal.ts';
 
 export interface AccessDiffFlags {
@@ -168,7 +169,12 @@ async function readPlace(
     const material = emptyMaterial(name);
     const heard = listener(material, terminal);
     const { gaps } = await readArchive(
-      { store, prefix, withoutTopics: [config.topics.deadLetter] },
+      {
+        store,
+        prefix,
+        withoutTopics: [config.topics.deadLetter],
+        open: opener(await unwrapping(archive, undefined, config)),
+      },
       { progress: segmentProgress(terminal), heard: () => heard },
     );
     return { ...material, gaps };

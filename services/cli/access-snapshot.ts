@@ -21,7 +21,8 @@ import { describeFailure, Failure } from '../runtime/errors.ts';
 import { counted } from '../runtime/wording.ts';
 import { createS3Store } from '../store/s3.ts';
 import type { ObjectStore } from '../store/store.ts';
-import { openArchive, segmentProgress } from './archive-place.ts';
+import { openArchive, segmentProgress, unwrapping } from './archive-place.ts';
+import { type OpenSegment, opener } from './open-segment.ts';
 import type { Terminal } from './terminal.ts';
 
 /** A hint for when the store denies something. */
@@ -50,7 +51,9 @@ export async function runAccessSnapshot(
   }
   const store = createS3Store(config.storage, config.archive, systemClock, RIGHTS);
   try {
-    return await takeSnapshots(store, signer, { ...flags, lastDay }, config, terminal);
+    const { prefix } = config.storage;
+    const open = opener(await unwrapping({ store, prefix }, undefined, config));
+    return await takeSnapshots(store, signer, { ...flags, lastDay, open }, config, terminal);
   } finally {
     store.close();
   }
@@ -69,12 +72,13 @@ function lastDayOf(until: string | undefined, nowMs: number): string {
 export async function takeSnapshots(
   store: ObjectStore,
   signer: Signer | null,
-  { lastDay, dryRun, json }: AccessSnapshotFlags & { lastDay: string },
+  { lastDay, dryRun, json, open }: AccessSnapshotFlags & { lastDay: string; open?: OpenSegment },
   config: Pick<Config, 'storage' | 'topics'>,
   terminal: Terminal,
 ): Promise<number> {
   const { prefix } = config.storage;
-  const location = { store, prefix, withoutTopics: [config.topics.deadLetter] };
+  const withoutTopics = [config.topics.deadLetter];
+  const location = { store, prefix, withoutTopics, ...(open && { open }) };
   const there = await readSnapshots(location);
   const days = missingDays(there, lastDay);
   const { bodies, reading } =
@@ -157,7 +161,8 @@ export async function runAccessCheck(
     const archive = await openArchive(settings, place);
     try {
       const { store, prefix, name } = archive;
-      const location = { store, prefix, withoutTopics: [settings.topics.deadLetter] };
+      const open = opener(await unwrapping(archive, undefined, settings));
+      const location = { store, prefix, withoutTopics: [settings.topics.deadLetter], open };
       return await check(location, name, json === true, terminal);
     } finally {
       archive.close();

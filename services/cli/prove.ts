@@ -7,14 +7,6 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
-import {
-  EnvelopeError,
-  MissingKeyError,
-  openEnvelope,
-  readEnvelopeHeader,
-  type Unwrap,
-} from '../../schemas/envelope.ts';
 import { timeOf } from '../../schemas/evidence/leaf.ts';
 import type { Verifier } from '../../schemas/evidence/note.ts';
 import {
@@ -45,6 +37,7 @@ import {
   trustedKeys,
   unwrapping,
 } from './archive-place.ts';
+import { opener } from './open-segment.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface ProveFlags extends KeyFlags, AnchorFlags {
@@ -94,29 +87,6 @@ export async function runProve(
 }
 
 // --- what is meant -----------------------------------------------------------------------------
-
-/** Opens segments that are encrypted. @throws Failure `ENVELOPE_KEY`, `DOES_NOT_VERIFY` */
-function opener(unwrap: Unwrap): NonNullable<ProveOptions['open']> {
-  return async (stored, { encryption }) => {
-    if (encryption?.kind !== 'envelope') return stored;
-    try {
-      const { slot } = readEnvelopeHeader(stored).header;
-      return await openEnvelope(stored, slot, unwrap, () => setImmediate());
-    } catch (error) {
-      if (error instanceof MissingKeyError) {
-        throw new Failure(error.message, {
-          code: 'ENVELOPE_KEY',
-          hint: 'Pass the file of that key with --unwrap-key, or name it in archive.envelopeKeys.',
-        });
-      }
-      if (!(error instanceof EnvelopeError)) throw error;
-      throw new Failure(`a segment cannot be opened: ${error.message}`, {
-        code: 'DOES_NOT_VERIFY',
-        hint: 'Run `lakeseal verify`.',
-      });
-    }
-  };
-}
 
 const RECORD = /^([A-Za-z0-9._-]+)\/(\d+)\/(\d+)$/;
 const ANY_TIME = 8.64e15;

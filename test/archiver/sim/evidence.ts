@@ -144,7 +144,8 @@ async function judgeManifests(
     const stored = { bytes: bytes.length, sha256: sha256(bytes) };
     assert.deepEqual(body, manifestOf(digest, { retention, encryption, stored }));
     const isOpened = openedBytes(bytes) !== bytes;
-    assert.equal(encryption?.kind, isOpened ? 'envelope' : 'none');
+    assert.notEqual(encryption, null);
+    assert.equal(encryption!.kind === 'envelope', isOpened);
     const held = segment.retention;
     const told = held === null ? null : { mode: held.mode, until: timeOf(held.untilMs) };
     assert.deepEqual(retention, told);
