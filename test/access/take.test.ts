@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { encodeAuditEvent, frame } from '../../schemas/audit-event.ts';
+import { SECRET_BYTES, unwrapWith, type WrappingKey, wrappingKey } from '../../schemas/envelope.ts';
 import {
   ACCESS_LOG,
   type AccessBody,
@@ -23,10 +24,13 @@ import { eventOfRow, factLine, rowOf, snapshotOf } from '../../services/access/s
 import { factsAfter, inOrder } from '../../services/access/state.ts';
 import { checkSnapshots, readSnapshots } from '../../services/access/take.ts';
 import { takeSnapshots } from '../../services/cli/access-snapshot.ts';
+import { opener } from '../../services/cli/open-segment.ts';
 import { runCommandLine } from '../../services/cli/program.ts';
 import { decodeJson } from '../../services/ingest/decode.ts';
 import { loadConfig } from '../../services/runtime/config.ts';
 import { createScreen } from '../cli/screen.ts';
+import { FaultPlan } from '../double/faults.ts';
+import { doubleStore } from '../double/store.ts';
 import { bucketSource } from '../verifier/bucket-source.ts';
 import { findingsIn } from '../verifier/findings-in.ts';
 import {
@@ -273,5 +277,22 @@ describe('daily snapshots', () => {
     assert.ok(archive.bucket.current(key) !== null, 'signed');
     const empty = smallArchive();
     await assert.rejects(take(empty, '2026-11-24'), /no segment to read/);
+  });
+
+  test('opens segments that are encrypted, and says which key is missing', async () => {
+    const key = wrappingKey(Buffer.alloc(SECRET_BYTES, 3));
+    const archive = smallArchive({ key });
+    await archive.sealValues(0, [joins(1, 'a'), joins(2, 'b')]);
+    const store = doubleStore(archive.bucket, new FaultPlan());
+    const read = async (keys: WrappingKey[]): Promise<AccessEvent[]> => {
+      const events: AccessEvent[] = [];
+      const access = (one: AccessEvent) => events.push(one);
+      const heard = { event: () => {}, access, undecodable: () => assert.fail('undecodable') };
+      const open = opener(unwrapWith(keys));
+      await readArchive({ ...location(archive), store, open }, { heard: () => heard });
+      return events;
+    };
+    assert.equal((await read([key])).length, 2);
+    await assert.rejects(read([]), { code: 'ENVELOPE_KEY' });
   });
 });
