@@ -1,6 +1,6 @@
 /**
  * The parts of `docker-compose.yml` that are programs, run here without an engine: the script that
- * makes the archiver's user, with the real client against the real store.
+ * makes the archiver's and the verifier's user, with the real client against the real store.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -10,7 +10,12 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { DeleteObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { parse } from 'yaml';
 import { fetchPrograms } from './artifacts.ts';
 import { createProgress } from './progress.ts';
@@ -19,7 +24,7 @@ import { useStack } from './use.ts';
 const run = promisify(execFile);
 const COMPOSE_FILE = join(import.meta.dirname, '..', '..', 'docker-compose.yml');
 
-test('minio-init makes the archiver, and running it again changes nothing', async (t) => {
+test('minio-init makes the archiver and the verifier, and running it again changes nothing', async (t) => {
   const stack = await useStack();
   if (stack.state.mode === 'docker') return t.skip('Compose itself has just run it');
   const { services } = parse(readFileSync(COMPOSE_FILE, 'utf8'), { merge: true });
@@ -30,14 +35,14 @@ test('minio-init makes the archiver, and running it again changes nothing', asyn
   );
   const folder = await mkdtemp(join(tmpdir(), 'lakeseal-test-'));
 
-  // A user and policy of another name, so that the stack's own archiver is left as it is.
+  // Users and policies of other names, so that the stack's own archiver is left as it is.
   const user = stack.unique('user').slice(-20);
+  const reader = stack.unique('reader').slice(-20);
   const script = (command[0] as string)
     .replaceAll('$$', '$')
     .replaceAll('/tmp/', `${folder}/`)
-    .replaceAll(/store archiver/g, `store ${user}`)
-    .replaceAll(/--user archiver/g, `--user ${user}`)
-    .replaceAll("*'Policies:'*archiver*", `*'Policies:'*${user}*`);
+    .replace('login archiver', `login ${user}`)
+    .replace('login verifier', `login ${reader}`);
   const secretAccessKey = 'a-secret-of-this-test';
   const { root, endpoint, region } = stack.s3;
   const env = {
@@ -47,6 +52,8 @@ test('minio-init makes the archiver, and running it again changes nothing', asyn
     MC_CONFIG_DIR: join(folder, 'mc'),
     ARCHIVER_PASSWORD: secretAccessKey,
     ARCHIVER_POLICY: environment.ARCHIVER_POLICY as string,
+    VERIFIER_PASSWORD: secretAccessKey,
+    VERIFIER_POLICY: environment.VERIFIER_POLICY as string,
   };
   const [shell, flags] = entrypoint as [string, string];
   const first = await run(shell, [flags, script], { env });
@@ -55,11 +62,18 @@ test('minio-init makes the archiver, and running it again changes nothing', asyn
   assert.doesNotMatch(second.stdout, /Attached Policies/);
 
   const bucket = await stack.createLockedBucket();
-  const credentials = { accessKeyId: user, secretAccessKey };
-  const client = new S3Client({ endpoint, region, credentials, forcePathStyle: true });
+  const clientOf = (accessKeyId: string): S3Client => {
+    const credentials = { accessKeyId, secretAccessKey };
+    return new S3Client({ endpoint, region, credentials, forcePathStyle: true });
+  };
+  const [archiver, verifier] = [clientOf(user), clientOf(reader)];
   const object = { Bucket: bucket, Key: 'x' };
-  await client.send(new PutObjectCommand({ ...object, Body: 'x' }));
-  await assert.rejects(client.send(new DeleteObjectCommand(object)), /Access Denied/);
-  client.destroy();
+  const put = (): PutObjectCommand => new PutObjectCommand({ ...object, Body: 'x' });
+  await archiver.send(put());
+  await assert.rejects(archiver.send(new DeleteObjectCommand(object)), /Access Denied/);
+  await verifier.send(new GetObjectCommand(object));
+  await assert.rejects(verifier.send(put()), /Access Denied/);
+  archiver.destroy();
+  verifier.destroy();
   await rm(folder, { recursive: true });
 });
