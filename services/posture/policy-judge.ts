@@ -22,6 +22,7 @@ import { covers, matches, overlap } from './policy-pattern.ts';
 import {
   allowsAll,
   deniesAll,
+  deniesAllOf,
   describeWho,
   EVERYONE,
   isNobody,
@@ -217,15 +218,22 @@ function touches({ not, patterns }: Patterns, arn: string, effect: 'Allow' | 'De
 /** What is left of a grant; nothing where everybody in it is denied. */
 function afterDenials(grant: Grant, denied: readonly Grant[], arns: readonly string[]): Grant[] {
   let { who, conditions } = grant;
-  for (const denial of denied) {
-    if (!reachesAll(denial.resources, grant.resources, arns)) continue;
+  const about = denied.filter(({ resources }) => reachesAll(resources, grant.resources, arns));
+  // Those who are denied anyway first, and of these whoever leaves but a few: less is left then of
+  // what cannot be told exactly, and in whatever order the statements stand.
+  for (const denial of about.toSorted((one, other) => rankOf(one) - rankOf(other))) {
     if (denial.conditions.length === 0) who = without(who, denial.who);
-    else if (deniesAll(denial.who, who)) {
+    else if (deniesAllOf(denial.who, who)) {
       const left = leftBy(denial.conditions);
       if (left !== null) conditions = [...conditions, left];
     }
   }
   return isNobody(who) ? [] : [{ ...grant, who, conditions }];
+}
+
+function rankOf({ who, conditions }: Grant): number {
+  if (conditions.length > 0) return 2;
+  return who.kind === 'except' ? 0 : 1;
 }
 
 /** Whether `wide` is surely about everything that `narrow` is, as far as it is about the archive. */

@@ -45,6 +45,11 @@ function mayExempt(ids: readonly string[], id: string): boolean {
   return names(ids, id) || ids.some((one) => /[*?]/.test(one));
 }
 
+/** An account, which stands for everybody in it. */
+function isAccount(id: string): boolean {
+  return rootOf(id) === id;
+}
+
 /** Who is left of `allowed` when `denied` are denied; rather too many than too few. */
 export function without(allowed: Who, denied: Who): Who {
   if (allowed.kind === 'only') {
@@ -55,7 +60,9 @@ export function without(allowed: Who, denied: Who): Who {
   if (denied.kind === 'only') {
     return { kind: 'except', ids: [...new Set([...allowed.ids, ...denied.ids])] };
   }
-  return { kind: 'only', ids: denied.ids.filter((id) => !allowed.ids.includes(id)) };
+  // An account that is spared may spare its users, and they are allowed where only it is not.
+  const stays = (id: string): boolean => !allowed.ids.includes(id) || isAccount(id);
+  return { kind: 'only', ids: denied.ids.filter(stays) };
 }
 
 /** Whether everybody in `other` is surely in `who`, as far as allowing goes: an account is no user. */
@@ -75,6 +82,15 @@ export function deniesAll(who: Who, other: Who): boolean {
   const isSpared = (id: string): boolean =>
     mayExempt(who.ids, id) || who.ids.some((one) => rootOf(one) === id);
   return !other.ids.some(isSpared);
+}
+
+/**
+ * Whether everybody who is left of `allowed` is surely denied by `denied`. An account that a denial
+ * spares may spare its users, whom an Allow for all but the account allows.
+ */
+export function deniesAllOf(denied: Who, allowed: Who): boolean {
+  const mayLeave = allowed.kind === 'except' && denied.ids.some(isAccount);
+  return deniesAll(denied, allowed) && !(denied.kind === 'except' && mayLeave);
 }
 
 export function describeWho({ kind, ids }: Who): string {
