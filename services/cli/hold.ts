@@ -5,11 +5,9 @@
  * Exit codes: 0 done, or all is as the log says; 2 not all of it; 1 could not run.
  */
 import { setImmediate } from 'node:timers/promises';
-import cliProgress from 'cli-progress';
 import { type HoldAsked, isCaseName, isReason } from '../../schemas/evidence/hold-leaf.ts';
 import { timeOf } from '../../schemas/evidence/leaf.ts';
-import type { Signer } from '../../schemas/evidence/note.ts';
-import { configuredSigner } from '../evidence/signer.ts';
+import { neededSigner } from '../evidence/signer.ts';
 import { parseFilter } from '../holds/filter.ts';
 import {
   type AddPlan,
@@ -29,6 +27,7 @@ import { counted, grouped } from '../runtime/wording.ts';
 import { createHoldStore, holdFailure } from '../store/legal-hold.ts';
 import { patientStore } from '../store/patient-store.ts';
 import { unwrapping } from './archive-place.ts';
+import { progressBar } from './progress-bar.ts';
 import { formatTable, paint, type Terminal } from './terminal.ts';
 
 export const EXIT_PARTLY = 2;
@@ -65,7 +64,8 @@ export async function runHoldAdd(
   terminal: Terminal,
 ): Promise<number> {
   const request = requestOf(name, flags);
-  const signer = flags.dryRun === true ? null : await signerOf(config);
+  const signer =
+    flags.dryRun === true ? null : await neededSigner(config, 'a hold is a signed statement');
   return atStore(config, flags, terminal, async (options, say) => {
     const plan = await planAddition(request, options);
     if (signer === null) return tellPlan(terminal, plan, flags);
@@ -83,7 +83,8 @@ export async function runHoldRelease(
   terminal: Terminal,
 ): Promise<number> {
   checkNamed(name, flags.reason);
-  const signer = flags.dryRun === true ? null : await signerOf(config);
+  const signer =
+    flags.dryRun === true ? null : await neededSigner(config, 'a hold is a signed statement');
   return atStore(config, flags, terminal, async (options, say) => {
     const plan = await planRelease(name, options);
     const kept = plan.segments - plan.let;
@@ -154,15 +155,6 @@ function requestOf(name: string, flags: HoldAddFlags): AddRequest {
   return { name, reason, asked, filters };
 }
 
-async function signerOf(config: Config): Promise<Signer> {
-  const signer = await configuredSigner(config);
-  if (signer !== null) return signer;
-  throw new Failure('a hold is a signed statement, and no signing key is configured', {
-    code: 'NO_KEY',
-    hint: 'Set evidence.keyFile or evidence.kmsKeyId to the key that signs this archive.',
-  });
-}
-
 async function atStore(
   config: Config,
   flags: Flags,
@@ -181,7 +173,7 @@ async function atStore(
     },
     answered: () => {},
   });
-  const bar = progressBar(flags);
+  const bar = objectsBar(flags);
   try {
     const { prefix } = config.storage;
     const breathe = (): Promise<void> => setImmediate();
@@ -200,23 +192,16 @@ async function atStore(
   }
 }
 
-/** On a screen, and not where the output is read by a program. */
-function progressBar({ quiet, json }: Flags) {
-  if (quiet === true || json === true || !process.stderr.isTTY) {
-    return { update: () => {}, stop: () => {} };
-  }
-  const bar = new cliProgress.SingleBar({
-    format: '{bar} {value} of {total} {what}',
-    stream: process.stderr,
-    clearOnComplete: true,
-  });
+function objectsBar(flags: Flags) {
+  const bar = progressBar(flags, '{bar} {value} of {total} {what}');
   return {
     update: (what: string, done: number, all: number | null): void => {
+      if (bar === null) return;
       if (!bar.isActive) bar.start(1, 0, { what });
       bar.setTotal(all ?? done);
       bar.update(done, { what });
     },
-    stop: () => bar.stop(),
+    stop: () => bar?.stop(),
   };
 }
 

@@ -18,8 +18,6 @@ import { createS3Store } from '../store/s3.ts';
 import type { Terminal } from './terminal.ts';
 
 const SEED_BYTES = 32;
-/** Tries to append where other writers are at the same log. */
-const ATTEMPTS_MAX = 10;
 /** A hint for when the store denies something. */
 const RIGHTS =
   '`lakeseal keys rotate` needs s3:PutObject, GetObject, ListBucket and ListBucketVersions of the credential in storage.*.';
@@ -141,12 +139,7 @@ export async function rotateKey(
   const store = createS3Store(config.storage, config.archive, systemClock, RIGHTS);
   try {
     const log = await LogWriter.open(store, config.storage.prefix, KEYS_LOG);
-    for (let attempt = 1; ; attempt++) {
-      const { outcome } = await log.append((end) => leafBytes(end, body));
-      if (outcome !== 'overtaken') break;
-      if (attempt === ATTEMPTS_MAX)
-        throw new Failure('others write here', { code: 'KEY_ROTATION' });
-    }
+    await log.appendBehind((end) => leafBytes(end, body));
     await log.sign(from);
     terminal.out(`rotation ${log.size} is signed and sealed: ${log.checkpointKey}`);
   } finally {

@@ -6,10 +6,9 @@
  */
 import { timeOf } from '../../schemas/evidence/leaf.ts';
 import { wrappingKeyFromFile } from '../evidence/keys.ts';
-import { configuredSigner } from '../evidence/signer.ts';
+import { neededSigner } from '../evidence/signer.ts';
 import { planRewrap, writeWraps } from '../evidence/wraps.ts';
 import type { Config } from '../runtime/config.ts';
-import { Failure } from '../runtime/errors.ts';
 import { counted, grouped } from '../runtime/wording.ts';
 import { createS3Store } from '../store/s3.ts';
 import { unwrapKeys } from './archive-place.ts';
@@ -33,13 +32,7 @@ export async function rewrap(
 ): Promise<number> {
   const to = wrappingKeyFromFile(flags.to);
   const from = unwrapKeys(flags.unwrapKey, config);
-  const signer = await configuredSigner(config);
-  if (signer === null) {
-    throw new Failure('wrapped keys are signed, and no signing key is configured', {
-      code: 'NO_KEY',
-      hint: 'Set evidence.keyFile or evidence.kmsKeyId to the key that signs this archive.',
-    });
-  }
+  const signer = await neededSigner(config, 'wrapped keys are signed');
   // Evidence is stored as it is: no encryption stands in front of this one.
   const store = createS3Store(config.storage, config.archive);
   try {

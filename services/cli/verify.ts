@@ -7,7 +7,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import cliProgress from 'cli-progress';
 import { type Unwrap, unwrapWith } from '../../schemas/envelope.ts';
 import { judgeStamp } from '../../schemas/evidence/time-stamp.ts';
 import { judgeWitness } from '../../schemas/evidence/witness.ts';
@@ -32,6 +31,7 @@ import {
   unwrapKeys,
   unwrapping,
 } from './archive-place.ts';
+import { progressBar } from './progress-bar.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface VerifyFlags extends KeyFlags, AnchorFlags {
@@ -95,7 +95,7 @@ async function verifyPlace(
   const source = bucket ?? folderSource(folder!);
   const kept = (flags.from ?? []).flatMap(readKept);
   const findings: Finding[] = [];
-  const bar = progressBar(flags);
+  const bar = segmentsBar(flags);
   try {
     const verification = await verify({
       source,
@@ -182,21 +182,13 @@ function readKept(path: string): Buffer[] {
   throw new Failure(`there is no checkpoint (.note) in ${path}`, { code: 'NO_FILE' });
 }
 
-/** On a screen, and not where the output is read by a program. */
-function progressBar({ quiet, json }: VerifyFlags) {
-  if (quiet === true || json === true || !process.stderr.isTTY) {
-    return { update: () => {}, stop: () => {} };
-  }
-  const bar = new cliProgress.SingleBar({
-    format: '{megabytes} MB of segments read, now {log}',
-    stream: process.stderr,
-    clearOnComplete: true,
-  });
-  bar.start(1, 0, { megabytes: '0', log: '' });
+function segmentsBar(flags: VerifyFlags) {
+  const bar = progressBar(flags, '{megabytes} MB of segments read, now {log}');
+  bar?.start(1, 0, { megabytes: '0', log: '' });
   return {
     update: (log: string, bytes: number) =>
-      bar.update(0, { megabytes: grouped(Math.round(bytes / 1e6)), log }),
-    stop: () => bar.stop(),
+      bar?.update(0, { megabytes: grouped(Math.round(bytes / 1e6)), log }),
+    stop: () => bar?.stop(),
   };
 }
 

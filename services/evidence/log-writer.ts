@@ -21,6 +21,7 @@ import {
   parseEvidenceKey,
 } from '../../schemas/evidence/log-layout.ts';
 import { parseNote, type Signer, signNote } from '../../schemas/evidence/note.ts';
+import { Failure } from '../runtime/errors.ts';
 import type { ObjectStore } from '../store/store.ts';
 
 /** What is there does not look as a writer left it; a person must look. */
@@ -33,6 +34,9 @@ export class BrokenLog extends Error {
     this.key = key;
   }
 }
+
+/** Tries to append where other writers are at the same log. */
+export const ATTEMPTS_MAX = 10;
 
 type Reader = Pick<ObjectStore, 'get' | 'list' | 'versions'>;
 
@@ -131,6 +135,18 @@ export class LogWriter {
     return { outcome: 'overtaken', sequence, bytes: theirs };
   }
 
+  /**
+   * Writes a leaf that may stand behind whatever others write meanwhile.
+   * @throws Failure `LOG_BUSY` where they never stop; BrokenLog as `append`.
+   */
+  async appendBehind(make: MakeLeaf): Promise<number> {
+    for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+      const { outcome, sequence } = await this.append(make);
+      if (outcome !== 'overtaken') return sequence;
+    }
+    throw busy(this.log);
+  }
+
   #follow(key: string, theirs: Buffer): void {
     this.#goOn(follow(this.#end, key, theirs), theirs);
   }
@@ -169,6 +185,15 @@ export class LogWriter {
   #key(kind: EvidenceKind, number: number): string {
     return evidenceKey(this.#prefix, { log: this.log, kind, number });
   }
+}
+
+/** Others write to a log all the time. */
+export function busy(log: string): Failure {
+  return new Failure(`others write to the log ${log} all the time`, {
+    code: 'LOG_BUSY',
+    hint: 'Run it again.',
+    retryable: true,
+  });
 }
 
 function checkSame(key: string, theirs: Buffer, text: string): void {

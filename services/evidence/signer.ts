@@ -4,6 +4,7 @@
  */
 import type { Signer } from '../../schemas/evidence/note.ts';
 import type { Config } from '../runtime/config.ts';
+import { Failure } from '../runtime/errors.ts';
 import { signerFromFile } from './keys.ts';
 
 export interface SignerSettings {
@@ -17,6 +18,16 @@ export async function configuredSigner(config: SignerSettings): Promise<Signer |
   if (keyFile !== undefined) return signerFromFile(keyFile);
   if (kmsKeyId === undefined || kmsKeyName === undefined) return null;
   return signerFromKms(config, kmsKeyId, kmsKeyName);
+}
+
+/** `why`: what it is needed for, as a sentence. @throws Failure `NO_KEY`; as `configuredSigner` */
+export async function neededSigner(config: SignerSettings, why: string): Promise<Signer> {
+  const signer = await configuredSigner(config);
+  if (signer !== null) return signer;
+  throw new Failure(`${why}, and no signing key is configured`, {
+    code: 'NO_KEY',
+    hint: 'Set evidence.keyFile or evidence.kmsKeyId to the key that signs this archive.',
+  });
 }
 
 /** Another key of the same service. @throws Failure where it cannot be used. */

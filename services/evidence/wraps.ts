@@ -21,7 +21,6 @@ import {
   type WrapBody,
 } from '../../schemas/evidence/wrap-leaf.ts';
 import { slotKey } from '../../schemas/layout.ts';
-import { Failure } from '../runtime/errors.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { evidenceFailure, leavesOf, partitionsOf } from './log-reader.ts';
 import { LogWriter } from './log-writer.ts';
@@ -112,10 +111,7 @@ function byLog(found: ReadonlyArray<[log: string, firstOffset: string, wrapped: 
   return segments;
 }
 
-/** Tries to append where another is at the same log; both may say the same, which harms nobody. */
-const ATTEMPTS_MAX = 10;
-
-/** Key of the checkpoint that covers them. @throws Failure, BrokenLog */
+/** Two may say the same, which harms nobody. Key of the checkpoint that covers them. @throws Failure, BrokenLog */
 export async function writeWraps(
   store: ObjectStore,
   prefix: string,
@@ -123,13 +119,7 @@ export async function writeWraps(
   bodies: readonly WrapBody[],
 ): Promise<string> {
   const log = await LogWriter.open(store, prefix, WRAPS_LOG);
-  for (const body of bodies) {
-    for (let attempt = 1; ; attempt++) {
-      const { outcome } = await log.append((end) => leafBytes(end, body));
-      if (outcome !== 'overtaken') break;
-      if (attempt === ATTEMPTS_MAX) throw new Failure('others write here', { code: 'WRAPS_LOG' });
-    }
-  }
+  for (const body of bodies) await log.appendBehind((end) => leafBytes(end, body));
   await log.sign(signer);
   return log.checkpointKey;
 }

@@ -7,12 +7,9 @@ import { HOLDS_LOG, type HoldBody, HoldBook, parseHold } from '../../schemas/evi
 import { leafBytes } from '../../schemas/evidence/leaf.ts';
 import type { Signer } from '../../schemas/evidence/note.ts';
 import { evidenceFailure, leavesOf } from '../evidence/log-reader.ts';
-import { BrokenLog, LogWriter } from '../evidence/log-writer.ts';
+import { ATTEMPTS_MAX, BrokenLog, busy, LogWriter } from '../evidence/log-writer.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import type { ObjectStore } from '../store/store.ts';
-
-/** Tries to append where others are at the same log. */
-const ATTEMPTS_MAX = 10;
 
 export interface ReadBook {
   book: HoldBook;
@@ -69,11 +66,7 @@ export async function record(
     const leaf = { sequence, body };
     return { book, size: size + 1, leaf, unsigned: await sign(log, signer) };
   }
-  throw new Failure('others write to the log of holds all the time', {
-    code: 'HOLD_LOG',
-    hint: 'Run it again.',
-    retryable: true,
-  });
+  throw busy(HOLDS_LOG);
 }
 
 async function open(store: ObjectStore, prefix: string): Promise<LogWriter> {

@@ -19,10 +19,7 @@ import { withSuccessors } from '../evidence/trust.ts';
 import { Failure } from '../runtime/errors.ts';
 import type { ObjectStore } from '../store/store.ts';
 
-/** Tries to append where other writers are at the same log. */
-const ATTEMPTS_MAX = 10;
-
-/** Appends and signs. @throws Failure `BASELINE` where others keep writing; what the store throws. */
+/** Appends and signs. @throws Failure `LOG_BUSY` where others keep writing; what the store throws. */
 export async function recordBaseline(
   store: ObjectStore,
   prefix: string,
@@ -31,16 +28,9 @@ export async function recordBaseline(
 ): Promise<{ sequence: number; checkpoint: string }> {
   const log = await LogWriter.open(store, prefix, BASELINE_LOG);
   const ordered = baselineBody(body);
-  for (let attempt = 1; ; attempt++) {
-    const { outcome, sequence } = await log.append((end) => leafBytes(end, ordered));
-    if (outcome !== 'overtaken') {
-      await log.sign(signer);
-      return { sequence, checkpoint: log.checkpointKey };
-    }
-    if (attempt === ATTEMPTS_MAX) {
-      throw new Failure('others write baselines at the same time', { code: 'BASELINE' });
-    }
-  }
+  const sequence = await log.appendBehind((end) => leafBytes(end, ordered));
+  await log.sign(signer);
+  return { sequence, checkpoint: log.checkpointKey };
 }
 
 type Reader = Pick<ObjectStore, 'get' | 'list' | 'versions'>;
