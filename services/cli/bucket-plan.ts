@@ -4,6 +4,7 @@
  *
  * Nothing is ever weakened: a default retention that is longer or stricter than configured stays.
  */
+import { describeRetention } from '../posture/compare.ts';
 import { canonicalStatements } from '../posture/policy-document.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Decision } from './setup-items.ts';
@@ -43,10 +44,6 @@ export function decideRetention(
 
 function same(a: Retention, b: Retention): boolean {
   return a.mode === b.mode && a.days === b.days;
-}
-
-export function describeRetention({ mode, days }: { mode: string; days: number }): string {
-  return `${mode}, ${days} ${days === 1 ? 'day' : 'days'}`;
 }
 
 /** A bucket's default encryption; `keyId` undefined is the default key of the store. */

@@ -6,6 +6,7 @@
  * What the archiver may not see (the retention of an object, the bucket's configuration) is looked
  * at with the administrator's credential where there is one; else it is `unknown`, never `ok`.
  */
+
 import {
   GetObjectLockConfigurationCommand,
   HeadBucketCommand,
@@ -14,6 +15,7 @@ import {
   PutObjectCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
+import { describeRetention } from '../posture/compare.ts';
 import { retentionDays } from '../posture/read-posture.ts';
 import { type Attempt, attempts, RETENTION_RIGHT, tryRight } from '../posture/rights.ts';
 import { backoffMs } from '../runtime/backoff.ts';
@@ -22,7 +24,6 @@ import type { Config } from '../runtime/config.ts';
 import { Failure } from '../runtime/errors.ts';
 import { createS3Store, type S3Store } from '../store/s3.ts';
 import { errorNames, statusOf } from '../store/sdk-errors.ts';
-import { describeRetention } from './bucket-plan.ts';
 import { type Check, check, type Finding, failed, ok, unknown } from './checks.ts';
 import { storeClient, storeFailure } from './store-client.ts';
 

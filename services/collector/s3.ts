@@ -14,6 +14,7 @@ import {
 import { backoffMs } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { Failure } from '../runtime/errors.ts';
+import { statusOf } from '../store/sdk-errors.ts';
 import type { DeliveryOptions } from './collect-types.ts';
 
 export interface DeliveryPlace {
@@ -177,11 +178,6 @@ async function* readObject(
 
 function nameOf(error: unknown): string {
   return error instanceof Error ? error.name : '';
-}
-
-function statusOf(error: unknown): number | undefined {
-  if (typeof error !== 'object' || error === null || !('$metadata' in error)) return undefined;
-  return (error.$metadata as { httpStatusCode?: number }).httpStatusCode;
 }
 
 const FAILURES: Record<string, { code: string; hint: string }> = {

@@ -208,7 +208,7 @@ function compareRight(right: string, was: RightState | undefined, is: RightState
 
 // --- the items -----------------------------------------------------------------------------------
 
-function describeRetention({ mode, days }: ValueOf<'defaultRetention'>): string {
+export function describeRetention({ mode, days }: { mode: string; days: number }): string {
   return `${mode}, ${days} ${days === 1 ? 'day' : 'days'}`;
 }
 

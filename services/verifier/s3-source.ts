@@ -12,6 +12,7 @@ import {
 } from '@aws-sdk/client-s3';
 import type { Config } from '../runtime/config.ts';
 import { protectionOf, storeAddress, toFailure } from '../store/s3.ts';
+import { statusOf } from '../store/sdk-errors.ts';
 import type { ArchiveSource, SourceVersion } from './source.ts';
 
 const ATTEMPTS_MAX = 4;
@@ -42,9 +43,7 @@ export function s3Source(storage: Config['storage']): ArchiveSource & { close():
       await client.send(new GetObjectRetentionCommand({ Bucket, ...idOf(version) }));
       return true;
     } catch (error) {
-      return (
-        (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode !== 403
-      );
+      return statusOf(error) !== 403;
     }
   };
   return {

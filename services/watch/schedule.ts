@@ -6,8 +6,6 @@ export type RunKind = 'incremental' | 'whole' | 'posture';
 export type LastRuns = Readonly<Record<RunKind, number | null>>;
 export type Intervals = Readonly<Record<RunKind, number>>;
 
-export const ARCHIVE_KINDS = ['whole', 'incremental'] as const satisfies RunKind[];
-
 /** A whole run counts for an incremental one; where both are due, the whole one is run. */
 export function nextArchiveRun(
   last: LastRuns,
