@@ -209,6 +209,8 @@ describe('a time stamp', { skip }, () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(answer.length - 1), (junk, at) => {
         const bytes = Buffer.concat([answer.subarray(0, at), junk]);
+        // A last byte is hit upon now and then.
+        fc.pre(!bytes.equals(answer));
         assert.equal(judgeStamp(NOTE, bytes, { trusted }).ok, false);
       }),
       { numRuns: 2000 },
