@@ -5,7 +5,9 @@
  * A change is about a *fact*: a subject has a privilege on an object within a scope (a workspace, a
  * metastore, an account). Facts are named as the event names them: nothing is looked up.
  */
+
 import type { Direction, Kind, Op, Replaces, Sense } from '../../schemas/evidence/access-leaf.ts';
+import { compareText } from '../runtime/order.ts';
 
 export interface Fact {
   kind: Kind;
@@ -59,10 +61,6 @@ export function factKey({ kind, scope, object, subject, privilege }: Fact): stri
 export function directionOf(op: Op, sense: Sense): Direction {
   if (op === 'touch' || sense === 'either') return 'changed';
   return (op === 'give') === (sense === 'permits') ? 'widened' : 'narrowed';
-}
-
-export function compareText(one: string, other: string): number {
-  return one < other ? -1 : one > other ? 1 : 0;
 }
 
 /** The order in which events count: by event time, then by id. */

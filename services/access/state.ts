@@ -6,10 +6,10 @@
  * did not hold before, of one that an event takes away that it did.
  */
 import type { Direction } from '../../schemas/evidence/access-leaf.ts';
+import { compareText } from '../runtime/order.ts';
 import {
   type AccessEvent,
   compareEvents,
-  compareText,
   directionOf,
   type Effect,
   type Fact,

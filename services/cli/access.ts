@@ -5,10 +5,10 @@
 import type { Command } from 'commander';
 import type { AccessDiffFlags } from './access-diff.ts';
 import type { AccessSnapshotFlags } from './access-snapshot.ts';
-import type { EvidenceContext } from './evidence.ts';
+import type { CommandContext } from './command-context.ts';
 import { countOption, dayOption, jsonOption, timeOption } from './options.ts';
 
-export function addAccess(program: Command, context: EvidenceContext): void {
+export function addAccess(program: Command, context: CommandContext): void {
   const access = program
     .command('access')
     .description('who may do what in Databricks over time, from the audit events themselves')
@@ -28,7 +28,7 @@ Grants, group members, administrators, roles, tokens, shares, address lists and 
 that succeeded. What held before the first event cannot be known. Subjects are named as the events
 name them: an id and a name of one person are two subjects.`;
 
-function addDiff(access: Command, { terminal, finish, config, examples }: EvidenceContext): void {
+function addDiff(access: Command, { terminal, finish, config, examples }: CommandContext): void {
   const command = access
     .command('diff')
     .description('what became wider or narrower between two times, and by which events')
@@ -60,7 +60,7 @@ could be read, 3 could not run.`;
 
 function addSnapshot(
   access: Command,
-  { terminal, finish, config, examples }: EvidenceContext,
+  { terminal, finish, config, examples }: CommandContext,
 ): void {
   const command = access
     .command('snapshot')
@@ -85,7 +85,7 @@ snapshot closes its day with all that happened before; each day after it has one
 arrives late is in the next one. A day is never closed twice.
 Exit code 0 done or nothing to do, 1 could not.`;
 
-function addCheck(access: Command, { terminal, finish, config, examples }: EvidenceContext): void {
+function addCheck(access: Command, { terminal, finish, config, examples }: CommandContext): void {
   const command = access
     .command('check')
     .description('make every snapshot again from the segments, and compare')

@@ -2,26 +2,25 @@
  * The commands that make and check proofs, and look after the keys that sign: names, options and
  * help. What a command does is imported when it runs.
  */
+
 import type { Command } from 'commander';
-import type { Config } from '../runtime/config.ts';
 import { runService } from '../runtime/lifecycle.ts';
+import type { CommandContext } from './command-context.ts';
 import type { CopyFlags } from './copy.ts';
-import { countOption, jsonOption, repeatable, timeOption } from './options.ts';
+import {
+  countOption,
+  jsonOption,
+  repeatable,
+  timeOption,
+  trustedKeyOptions,
+  unwrapOption,
+} from './options.ts';
 import type { PostureFlags } from './posture.ts';
 import type { ProveFlags } from './prove.ts';
 import type { RewrapFlags } from './rewrap.ts';
-import type { Terminal } from './terminal.ts';
 import type { VerifyFlags } from './verify.ts';
 
-export interface EvidenceContext {
-  terminal: Terminal;
-  finish(code: number): void;
-  config(): Config;
-  /** Adds examples to a command's help. */
-  examples(command: Command, lines: string[]): Command;
-}
-
-export function addEvidence(program: Command, context: EvidenceContext): void {
+export function addEvidence(program: Command, context: CommandContext): void {
   addVerify(program, context);
   addCopy(program, context);
   addProve(program, context);
@@ -30,16 +29,13 @@ export function addEvidence(program: Command, context: EvidenceContext): void {
   addKeys(program, context);
 }
 
-function addVerify(
-  program: Command,
-  { terminal, finish, config, examples }: EvidenceContext,
-): void {
-  const command = program
-    .command('verify')
-    .description('check an archive against its evidence, wherever it lies')
-    .argument('[place]', 's3://BUCKET/PREFIX or a copy in a folder; else the configured bucket')
-    .addOption(repeatable('--key <vkey>', 'public key that is trusted'))
-    .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'))
+function addVerify(program: Command, { terminal, finish, config, examples }: CommandContext): void {
+  const command = trustedKeyOptions(
+    program
+      .command('verify')
+      .description('check an archive against its evidence, wherever it lies')
+      .argument('[place]', 's3://BUCKET/PREFIX or a copy in a folder; else the configured bucket'),
+  )
     .addOption(
       repeatable(
         '--from <note>',
@@ -55,7 +51,7 @@ function addVerify(
     .addOption(repeatable('--witness <vkey>', 'public key of a witness'))
     .option('--expect-stamps', 'a root that no time stamp covers within a day is a finding')
     .option('--deep', 'read every record, not only the stored bytes')
-    .addOption(repeatable('--unwrap-key <file>', 'key that opens encrypted segments'))
+    .addOption(unwrapOption())
     .option('--root-max-age <seconds>', 'oldest that the newest root may be', countOption)
     .option('--max-findings <n>', 'findings to print', countOption, 100)
     .option('--quiet', 'no progress')
@@ -84,7 +80,7 @@ and makes sure that the end is still the same. What was changed before it is fou
 that now and then too. A log with findings of class tampered stays where it was.
 Exit code 0 verified, 1 tampered with, 2 incomplete or nothing to verify, 3 could not run.`;
 
-function addCopy(program: Command, { terminal, finish, config, examples }: EvidenceContext): void {
+function addCopy(program: Command, { terminal, finish, config, examples }: CommandContext): void {
   const command = program
     .command('copy')
     .description('copy an archive into a folder, every version of it, to be checked elsewhere')
@@ -109,24 +105,28 @@ markers, retention and encryption of the copy as if it were the bucket. The copy
 key that checks it: take the public key by another way.
 Exit code 0 copied, 1 not.`;
 
-function addProve(program: Command, { terminal, finish, config, examples }: EvidenceContext): void {
-  const command = program
-    .command('prove')
-    .description('write an offline proof of a record, or check one')
-    .argument('[record]', 'TOPIC/PARTITION/OFFSET')
-    .option('--alert <id>', 'the records that an alert counted, by its id in OpenSearch')
-    .option('--event <id>', 'the record of an event, by its id; see --since')
-    .option('--since <time>', 'with --event: look in segments from this event time on', timeOption)
-    .option('--until <time>', 'with --event: … and up to this one', timeOption)
-    .option('--consistency <note>', 'prove that the log of this checkpoint was only appended to')
-    .option('--check <file>', 'check a proof; needs nothing but the file and a public key')
-    .option('--topic-id <id>', 'Kafka topic id, where a name was used for several topics')
-    .option('--archive <place>', 'a copy in a folder; else the bucket of the configuration')
-    .addOption(repeatable('--key <vkey>', 'public key that is trusted'))
-    .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'))
+function addProve(program: Command, { terminal, finish, config, examples }: CommandContext): void {
+  const command = trustedKeyOptions(
+    program
+      .command('prove')
+      .description('write an offline proof of a record, or check one')
+      .argument('[record]', 'TOPIC/PARTITION/OFFSET')
+      .option('--alert <id>', 'the records that an alert counted, by its id in OpenSearch')
+      .option('--event <id>', 'the record of an event, by its id; see --since')
+      .option(
+        '--since <time>',
+        'with --event: look in segments from this event time on',
+        timeOption,
+      )
+      .option('--until <time>', 'with --event: … and up to this one', timeOption)
+      .option('--consistency <note>', 'prove that the log of this checkpoint was only appended to')
+      .option('--check <file>', 'check a proof; needs nothing but the file and a public key')
+      .option('--topic-id <id>', 'Kafka topic id, where a name was used for several topics')
+      .option('--archive <place>', 'a copy in a folder; else the bucket of the configuration'),
+  )
     .addOption(repeatable('--tsa-ca <file>', 'with --check: PEM root of a time stamp authority'))
     .addOption(repeatable('--witness <vkey>', 'with --check: public key of a witness'))
-    .addOption(repeatable('--unwrap-key <file>', 'key that opens encrypted segments'))
+    .addOption(unwrapOption())
     .option('--out <folder>', 'folder for the proofs', '.')
     .addOption(jsonOption())
     .addHelpText('after', PROVE_HELP)
@@ -149,13 +149,13 @@ Exit code 0 proved or the proof holds, 1 it does not hold or could not be made.`
 
 function addPosture(
   program: Command,
-  { terminal, finish, config, examples }: EvidenceContext,
+  { terminal, finish, config, examples }: CommandContext,
 ): void {
-  const command = program
-    .command('posture')
-    .description('compare what protects the bucket with the signed baseline')
-    .addOption(repeatable('--key <vkey>', 'public key that is trusted'))
-    .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'))
+  const command = trustedKeyOptions(
+    program
+      .command('posture')
+      .description('compare what protects the bucket with the signed baseline'),
+  )
     .option('--no-rights', 'do not try what the credential of storage.* may do')
     .addOption(jsonOption())
     .addHelpText('after', POSTURE_HELP)
@@ -179,7 +179,7 @@ is trusted, or evidence.publicKeys.
 Exit code 0 as recorded, 1 something protects less, 2 something cannot be checked or there is no
 baseline, 3 could not run.`;
 
-function addVerifier(program: Command, { finish, config, examples }: EvidenceContext): void {
+function addVerifier(program: Command, { finish, config, examples }: CommandContext): void {
   const command = program
     .command('verifier')
     .description('verify the archive and what protects it now and then, until told to stop')
@@ -199,7 +199,7 @@ OpenSearch (opensearch.findingIndex), and once more when it is no longer so. Key
 \`verify\`: evidence.publicKeys, else that of evidence.keyFile. It only reads the archive: give it a
 credential (storage.*) that can do no more.`;
 
-function addKeys(program: Command, context: EvidenceContext): void {
+function addKeys(program: Command, context: CommandContext): void {
   const { terminal, finish, config, examples } = context;
   const keys = program.command('keys').description('the key that signs the evidence');
   const made = keys

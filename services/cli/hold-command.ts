@@ -1,10 +1,10 @@
 /** `lakeseal hold`: names, options and help. What a command does is imported when it runs. */
 import type { Command } from 'commander';
-import type { EvidenceContext } from './evidence.ts';
+import type { CommandContext } from './command-context.ts';
 import type { HoldAddFlags, HoldReleaseFlags } from './hold.ts';
 import { jsonOption, repeatable, timeOption } from './options.ts';
 
-export function addHold(program: Command, context: EvidenceContext): void {
+export function addHold(program: Command, context: CommandContext): void {
   const { examples } = context;
   const hold = program.command('hold').description('legal holds on the segments of a case');
   addAdd(hold, context);
@@ -13,7 +13,7 @@ export function addHold(program: Command, context: EvidenceContext): void {
   examples(hold, ['lakeseal hold add CASE-7 --reason "…" --from 2026-11-01', 'lakeseal hold list']);
 }
 
-function addAdd(hold: Command, { terminal, finish, config, examples }: EvidenceContext): void {
+function addAdd(hold: Command, { terminal, finish, config, examples }: CommandContext): void {
   const command = hold
     .command('add')
     .description('keep segments for a case until it is released, whatever their retention')
@@ -48,7 +48,7 @@ The hold is set on every version of the segment and its manifest with the creden
 (LAKESEAL_HOLDS_…), else what the AWS environment gives; never with the archiver's.
 Exit code 0 all is held, 2 not all of it (run it again), 1 could not run.`;
 
-function addList(hold: Command, { terminal, finish, config, examples }: EvidenceContext): void {
+function addList(hold: Command, { terminal, finish, config, examples }: CommandContext): void {
   const command = hold
     .command('list')
     .description('the cases, and whether the store holds what the log says')
@@ -68,7 +68,7 @@ Findings: not_held, missing, versions_differ (other versions than when it was ad
 release that was not finished), unsigned. Whether the log itself is whole is for \`lakeseal verify\`.
 Exit code 0 all is as the log says, 2 findings, 1 could not run.`;
 
-function addRelease(hold: Command, { terminal, finish, config, examples }: EvidenceContext): void {
+function addRelease(hold: Command, { terminal, finish, config, examples }: CommandContext): void {
   const command = hold
     .command('release')
     .description('end a case: what no other open case keeps is let go')

@@ -1,5 +1,5 @@
 /** Values of options as commands want them, or commander's own error. */
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { dayStart } from '../../schemas/evidence/access-leaf.ts';
 
 /**
@@ -35,4 +35,16 @@ export function countOption(text: string): number {
 
 export function jsonOption(): Option {
   return new Option('--json', 'print JSON instead of text');
+}
+
+/** Which public keys are trusted. */
+export function trustedKeyOptions(command: Command): Command {
+  return command
+    .addOption(repeatable('--key <vkey>', 'public key that is trusted'))
+    .addOption(repeatable('--key-file <file>', 'file of public keys, one a line'));
+}
+
+/** What opens encrypted segments. */
+export function unwrapOption(): Option {
+  return repeatable('--unwrap-key <file>', 'key that opens encrypted segments');
 }

@@ -5,24 +5,16 @@
  * Exit codes: 0 done and clean; 1 could not, or found errors or failed tests; `check --strict` has
  * 2 for warnings only.
  */
+
 import { type Command, Option } from 'commander';
 import { LEVELS, type Level } from '../detector/sigma/rule.ts';
 import { type RuleSource, SOURCES } from '../detector/workbench/list.ts';
 import { SKELETON_KINDS, type SkeletonKind } from '../detector/workbench/skeleton.ts';
-import type { Config } from '../runtime/config.ts';
+import type { CommandContext } from './command-context.ts';
 import { jsonOption, repeatable } from './options.ts';
 import type { LayerFlags } from './rules-load.ts';
-import type { Terminal } from './terminal.ts';
 
-export interface RulesContext {
-  terminal: Terminal;
-  finish(code: number): void;
-  config(): Config;
-  /** Adds examples to a command's help. */
-  examples(command: Command, lines: string[]): Command;
-}
-
-export function addRules(program: Command, context: RulesContext): void {
+export function addRules(program: Command, context: CommandContext): void {
   const rules = program
     .command('rules')
     .description('check, test, list, explain and begin rules, without any server')
@@ -50,7 +42,7 @@ function withLayers(command: Command): Command {
     .addOption(repeatable('--lists <folder>', 'folder of list files beside the shipped ones'));
 }
 
-function addCheck(rules: Command, { terminal, finish, config, examples }: RulesContext): void {
+function addCheck(rules: Command, { terminal, finish, config, examples }: CommandContext): void {
   const command = withLayers(
     rules
       .command('check')
@@ -73,7 +65,7 @@ has, a rule that can never match or matches everything, an exception that has ex
 knowing: rules of these files that need enrichment which is not configured.
 Exit code 0 clean, 1 errors, 2 only warnings (with --strict).`;
 
-function addTest(rules: Command, { terminal, finish, config, examples }: RulesContext): void {
+function addTest(rules: Command, { terminal, finish, config, examples }: CommandContext): void {
   const command = withLayers(
     rules
       .command('test')
@@ -101,7 +93,7 @@ interface ListFlags extends LayerFlags {
   json?: true;
 }
 
-function addList(rules: Command, { terminal, finish, config, examples }: RulesContext): void {
+function addList(rules: Command, { terminal, finish, config, examples }: CommandContext): void {
   const command = withLayers(
     rules
       .command('list')
@@ -128,7 +120,7 @@ const LIST_HELP = `
 NEEDS names what a rule reads beside the event: files of places (enrich.city, enrich.country,
 enrich.asn; without one the rule says nothing), and list files, which are there or nothing loads.`;
 
-function addExplain(rules: Command, { terminal, finish, config, examples }: RulesContext): void {
+function addExplain(rules: Command, { terminal, finish, config, examples }: CommandContext): void {
   const command = withLayers(
     rules
       .command('explain')
@@ -160,7 +152,7 @@ A file without a line: for a rule of single events the first event is explained,
 many the whole file is judged, and what each group reached is shown beside the limit.
 Values that may hold secrets are left out, as they are in alerts.`;
 
-function addNew(rules: Command, { terminal, finish, examples }: RulesContext): void {
+function addNew(rules: Command, { terminal, finish, examples }: CommandContext): void {
   const command = rules
     .command('new')
     .description('print a new rule with tests that pass, to be changed into what is wanted')

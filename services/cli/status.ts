@@ -2,6 +2,7 @@
  * `lakeseal status`: where everything stands, in one look. Reads only. Each server is asked by
  * itself, so that with one of them down the rest is still told, and which one is down.
  */
+
 import type { Kafka } from 'kafkajs';
 import { NO_CLUSTER_ID, type PartitionAddress } from '../../schemas/layout.ts';
 import { readPosition } from '../archiver/position.ts';
@@ -16,6 +17,7 @@ import { systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Failure } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
+import { compareText } from '../runtime/order.ts';
 import { patiently } from './kafka-patience.ts';
 import { openSearchVersion } from './preflight-opensearch.ts';
 import { describeCause } from './problem.ts';
@@ -198,7 +200,7 @@ async function readTopics(config: Config, kafka: Kafka): Promise<KafkaStatus> {
         partitions.push({ topic, partition, logStart, logEnd, archiver, detector });
       }
     }
-    partitions.sort((a, b) => compare(a.topic, b.topic) || a.partition - b.partition);
+    partitions.sort((a, b) => compareText(a.topic, b.topic) || a.partition - b.partition);
     const addresses = partitions.map(({ topic, partition }) => {
       return { clusterId: clusterId ?? NO_CLUSTER_ID, topic, topicId: ids.get(topic)!, partition };
     });
@@ -235,10 +237,6 @@ async function readCorrelation(
       stateRecords: states.get(partition) ?? null,
     }))
     .sort((a, b) => a.partition - b.partition);
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 type Committed = Map<string, bigint>;

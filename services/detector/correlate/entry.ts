@@ -2,6 +2,7 @@
  * One event inside the state of a group, and lists of them in order. The order is by event time,
  * then event id, then rule, then value: a function of the events, never of their arrival.
  */
+import { compareText } from '../../runtime/order.ts';
 import type { Reader, Writer } from './bytes.ts';
 import { EVIDENCE_MAX, type EvidenceRef, NO_RANK } from './types.ts';
 
@@ -42,10 +43,6 @@ export const TIME_MS_MAX = 2 ** 50;
 
 export function compareEntries(a: Entry, b: Entry): number {
   return a.time - b.time || compareText(a.id, b.id) || a.leaf - b.leaf || compareText(a.key, b.key);
-}
-
-export function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** Index of the first entry at or after the time. */

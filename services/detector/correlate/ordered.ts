@@ -6,16 +6,10 @@
  * What was judged stays judged: a match at or before `judgedTo` is either known, and then folded in
  * already, or late. So folding old matches again changes nothing.
  */
+
+import { compareText } from '../../runtime/order.ts';
 import { periodOf } from './eager.ts';
-import {
-  compareEntries,
-  compareText,
-  type Entry,
-  evidenceOf,
-  gravest,
-  placeOf,
-  refsOf,
-} from './entry.ts';
+import { compareEntries, type Entry, evidenceOf, gravest, placeOf, refsOf } from './entry.ts';
 import { textHash } from './figures.ts';
 import { CONTEXTS_MAX, GROUP_ENTRIES_HARD_FACTOR, type Limits } from './limits.ts';
 import { isDelayed, kindOf } from './node-kinds.ts';

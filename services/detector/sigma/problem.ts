@@ -2,6 +2,7 @@
  * What is wrong with a rule, where, and how to mend it. Parsing collects these instead of throwing,
  * so that a person sees every problem of every file at once.
  */
+import { compareText } from '../../runtime/order.ts';
 export type Severity = 'error' | 'warning';
 
 export interface Problem {
@@ -29,8 +30,4 @@ export function sortProblems(problems: readonly Problem[]): Problem[] {
   return problems.toSorted(
     (a, b) => compareText(a.file, b.file) || a.line - b.line || a.column - b.column,
   );
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -2,6 +2,7 @@
  * What a rule set holds, rule by rule, for people who look after it: kind, level, techniques, and
  * which layer each rule comes from. Pure.
  */
+import { compareText } from '../../runtime/order.ts';
 import { needsOf, type RuleNeeds } from '../enrich/needs.ts';
 import {
   LEVELS,
@@ -177,8 +178,4 @@ function unknownRule(id: string): ListedRule {
 
 function rankOf(level: Level | ''): number {
   return level === '' ? -1 : LEVELS.indexOf(level);
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -1,0 +1,12 @@
+/** What the files that declare commands are given. */
+import type { Command } from 'commander';
+import type { Config } from '../runtime/config.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface CommandContext {
+  terminal: Terminal;
+  finish(code: number): void;
+  config(): Config;
+  /** Adds examples to a command's help. */
+  examples(command: Command, lines: string[]): Command;
+}
