@@ -24,7 +24,7 @@ export function opener(unwrap: Unwrap): OpenSegment {
       if (error instanceof MissingKeyError) {
         throw new Failure(error.message, {
           code: 'ENVELOPE_KEY',
-          hint: 'Pass the file of that key with --unwrap-key, or name it in archive.envelopeKeys.',
+          hint: 'Name its file in archive.envelopeKeys; `verify` and `prove` also take --unwrap-key.',
         });
       }
       if (!(error instanceof EnvelopeError)) throw error;
