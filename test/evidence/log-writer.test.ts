@@ -106,6 +106,27 @@ describe('log writer', () => {
     assert.equal(await other.sign(signer), false);
   });
 
+  test('a leaf goes behind what others write meanwhile, unless they never stop', async () => {
+    const { store } = scene();
+    const rival = await LogWriter.open(store, '', LOG);
+    let raced = 3;
+    const busyStore = {
+      ...store,
+      putIfAbsent: async (key: string, bytes: Buffer) => {
+        if (raced > 0) await rival.append(leaf(`rival ${raced}`));
+        raced -= 1;
+        return store.putIfAbsent(key, bytes);
+      },
+    };
+    const log = await LogWriter.open(busyStore, '', LOG);
+    assert.equal(await log.appendBehind(leaf('mine')), 3);
+    assert.equal(log.size, 4);
+    await rival.catchUp();
+    assert.deepEqual(rival.last, log.last);
+    raced = Number.POSITIVE_INFINITY;
+    await assert.rejects(log.appendBehind(leaf('more')), { code: 'LOG_BUSY', retryable: true });
+  });
+
   test('a lost answer is met again as the same leaf', async () => {
     const { bucket } = scene();
     const faults = new FaultPlan([{ operation: 'put', nth: 0, kind: 'reset_after' }]);
