@@ -1,168 +1,115 @@
 /**
- * The keys of JSON rows by the hash of their bytes: which field of an event each one is. For the
- * shapes that are read where they lie: log delivery, and rows of the system table.
+ * The keys of JSON rows, and which field of an event each one is: for the shapes that are read
+ * where they lie, log delivery and rows of the system table.
  */
-import { type WideWord, wideWord } from '../../schemas/byte-words.ts';
+import * as layout from './row-layout.ts';
 
-/** Fields of a row, and places in the tables that hold where they are. */
-export const TIME = 0;
-export const SERVICE = 1;
-export const ACTION = 2;
-export const VERSION = 3;
-export const AUDIT_LEVEL = 4;
-export const ACCOUNT_ID = 5;
-export const WORKSPACE_ID = 6;
-export const ORG_ID = 7;
-export const SHARD_NAME = 8;
-export const REQUEST_ID = 9;
-export const SESSION_ID = 10;
-export const USER_AGENT = 11;
-export const SOURCE = 12;
-export const EVENT_ID = 13;
-export const IDENTITY = 14;
-export const METADATA = 15;
-export const PARAMS = 16;
-export const RESPONSE = 17;
-export const EMAIL = 18;
-export const SUBJECT_NAME = 19;
-export const RUN_BY = 20;
-export const RUN_AS = 21;
-export const RUN_BY_DISPLAY_NAME = 22;
-export const RUN_AS_DISPLAY_NAME = 23;
-export const ACTING_RESOURCE = 24;
-export const STATUS_CODE = 25;
-export const ERROR_MESSAGE = 26;
-export const RESULT = 27;
-export const FIELDS = 28;
-
-/** Shapes a key belongs to. */
-export const DELIVERY = 1;
-export const SYSTEM_TABLE = 2;
-
-export interface RowKey {
-  readonly name: string;
-  /** -1: the row is of another shape, or may be. */
-  readonly field: number;
-  readonly shapes: number;
-  /** The bytes of `"name":`. */
-  readonly word: WideWord;
-  /** The key that came behind it last time: rows of one writer have one order of keys. */
-  next: RowKey | null;
+interface RowKey {
+  name: string;
+  field: number;
+  shapes: number;
 }
-
-/** Keys of one kind of object. */
-export class KeyTable {
-  readonly #keys: Array<RowKey | undefined>;
-  readonly #mask: number;
-  /** The key that came first in the last row. */
-  first: RowKey | null = null;
-
-  constructor(keys: readonly RowKey[]) {
-    // Large enough that no two keys share a place: found out here, once.
-    let size = 64;
-    while (new Set(keys.map(({ name }) => keyHash(name) & (size - 1))).size < keys.length) {
-      size *= 2;
-    }
-    this.#mask = size - 1;
-    this.#keys = new Array<RowKey | undefined>(size).fill(undefined);
-    for (const key of keys) this.#keys[keyHash(key.name) & this.#mask] = key;
-  }
-
-  /** The key whose bytes are from `from` to `to`, or undefined where it is none of these. */
-  find(hash: number, bytes: Buffer, from: number, to: number): RowKey | undefined {
-    const key = this.#keys[spread(hash) & this.#mask];
-    if (key === undefined || key.name.length !== to - from) return undefined;
-    const { name } = key;
-    for (let index = 0; index < name.length; index += 1) {
-      if (bytes[from + index] !== name.charCodeAt(index)) return undefined;
-    }
-    return key;
-  }
-}
-
-function spread(hash: number): number {
-  return hash ^ (hash >>> 11);
-}
-
-/** The hash that `JsonCursor.key` gives, spread. */
-function keyHash(name: string): number {
-  let hash = 0;
-  for (const byte of Buffer.from(name)) hash = (Math.imul(hash, 31) + byte) | 0;
-  return spread(hash);
-}
-
-const BOTH = DELIVERY | SYSTEM_TABLE;
-const OTHER = -1;
 
 function keys(shapes: number, fields: Record<string, number>): RowKey[] {
-  return Object.entries(fields).map(([name, field]) => {
-    return { name, field, shapes, word: wideWord(`"${name}":`), next: null };
-  });
+  return Object.entries(fields).map(([name, field]) => ({ name, field, shapes }));
 }
 
-export const ROW_KEYS = new KeyTable([
-  ...keys(BOTH, { version: VERSION, response: RESPONSE }),
-  ...keys(DELIVERY, {
-    timestamp: TIME,
-    serviceName: SERVICE,
-    actionName: ACTION,
-    auditLevel: AUDIT_LEVEL,
-    accountId: ACCOUNT_ID,
-    workspaceId: WORKSPACE_ID,
-    orgId: ORG_ID,
-    shardName: SHARD_NAME,
-    requestId: REQUEST_ID,
-    sessionId: SESSION_ID,
-    userAgent: USER_AGENT,
-    sourceIPAddress: SOURCE,
-    userIdentity: IDENTITY,
-    requestParams: PARAMS,
+const ROW_KEYS = [
+  ...keys(layout.BOTH_SHAPES, { version: layout.VERSION, response: layout.RESPONSE }),
+  ...keys(layout.DELIVERY, {
+    timestamp: layout.TIME,
+    serviceName: layout.SERVICE,
+    actionName: layout.ACTION,
+    auditLevel: layout.AUDIT_LEVEL,
+    accountId: layout.ACCOUNT_ID,
+    workspaceId: layout.WORKSPACE_ID,
+    orgId: layout.ORG_ID,
+    shardName: layout.SHARD_NAME,
+    requestId: layout.REQUEST_ID,
+    sessionId: layout.SESSION_ID,
+    userAgent: layout.USER_AGENT,
+    sourceIPAddress: layout.SOURCE,
+    userIdentity: layout.IDENTITY,
+    requestParams: layout.PARAMS,
   }),
-  ...keys(SYSTEM_TABLE, {
-    event_time: TIME,
-    service_name: SERVICE,
-    action_name: ACTION,
-    audit_level: AUDIT_LEVEL,
-    account_id: ACCOUNT_ID,
-    workspace_id: WORKSPACE_ID,
-    request_id: REQUEST_ID,
-    session_id: SESSION_ID,
-    user_agent: USER_AGENT,
-    source_ip_address: SOURCE,
-    event_id: EVENT_ID,
-    user_identity: IDENTITY,
-    identity_metadata: METADATA,
-    request_params: PARAMS,
+  ...keys(layout.SYSTEM_TABLE, {
+    event_time: layout.TIME,
+    service_name: layout.SERVICE,
+    action_name: layout.ACTION,
+    audit_level: layout.AUDIT_LEVEL,
+    account_id: layout.ACCOUNT_ID,
+    workspace_id: layout.WORKSPACE_ID,
+    request_id: layout.REQUEST_ID,
+    session_id: layout.SESSION_ID,
+    user_agent: layout.USER_AGENT,
+    source_ip_address: layout.SOURCE,
+    event_id: layout.EVENT_ID,
+    user_identity: layout.IDENTITY,
+    identity_metadata: layout.METADATA,
+    request_params: layout.PARAMS,
   }),
   // Envelopes, and shapes that `shapeOf` would prefer or that hold their fields deeper.
-  ...keys(BOTH, { records: OTHER, jsonPayload: OTHER, properties: OTHER, ServiceName: OTHER }),
-]);
-
-export const IDENTITY_KEYS = new KeyTable(
-  keys(BOTH, { email: EMAIL, subjectName: SUBJECT_NAME, subject_name: SUBJECT_NAME }),
-);
-
-export const METADATA_KEYS = new KeyTable(
-  keys(BOTH, {
-    run_by: RUN_BY,
-    runBy: RUN_BY,
-    run_as: RUN_AS,
-    runAs: RUN_AS,
-    run_by_display_name: RUN_BY_DISPLAY_NAME,
-    runByDisplayName: RUN_BY_DISPLAY_NAME,
-    run_as_display_name: RUN_AS_DISPLAY_NAME,
-    runAsDisplayName: RUN_AS_DISPLAY_NAME,
-    acting_resource: ACTING_RESOURCE,
-    actingResource: ACTING_RESOURCE,
+  ...keys(layout.BOTH_SHAPES, {
+    records: layout.OTHER_SHAPE,
+    jsonPayload: layout.OTHER_SHAPE,
+    properties: layout.OTHER_SHAPE,
+    ServiceName: layout.OTHER_SHAPE,
   }),
-);
+];
 
-export const RESPONSE_KEYS = new KeyTable(
-  keys(BOTH, {
-    statusCode: STATUS_CODE,
-    status_code: STATUS_CODE,
-    errorMessage: ERROR_MESSAGE,
-    error_message: ERROR_MESSAGE,
-    result: RESULT,
-  }),
-);
+const IDENTITY_KEYS = keys(layout.BOTH_SHAPES, {
+  email: layout.EMAIL,
+  subjectName: layout.SUBJECT_NAME,
+  subject_name: layout.SUBJECT_NAME,
+});
+
+const METADATA_KEYS = keys(layout.BOTH_SHAPES, {
+  run_by: layout.RUN_BY,
+  runBy: layout.RUN_BY,
+  run_as: layout.RUN_AS,
+  runAs: layout.RUN_AS,
+  run_by_display_name: layout.RUN_BY_DISPLAY_NAME,
+  runByDisplayName: layout.RUN_BY_DISPLAY_NAME,
+  run_as_display_name: layout.RUN_AS_DISPLAY_NAME,
+  runAsDisplayName: layout.RUN_AS_DISPLAY_NAME,
+  acting_resource: layout.ACTING_RESOURCE,
+  actingResource: layout.ACTING_RESOURCE,
+});
+
+const RESPONSE_KEYS = keys(layout.BOTH_SHAPES, {
+  statusCode: layout.STATUS_CODE,
+  status_code: layout.STATUS_CODE,
+  errorMessage: layout.ERROR_MESSAGE,
+  error_message: layout.ERROR_MESSAGE,
+  result: layout.RESULT,
+});
+
+/** Writes the tables of keys into a scanner's memory; `slotOf` is the scanner's, of a name at `ROW`. */
+export function writeKeys(
+  memory: ArrayBuffer,
+  slotOf: (name: number, size: number) => number,
+): void {
+  const view = new DataView(memory);
+  const bytes = new Uint8Array(memory);
+  let place = layout.KEYS;
+
+  function writeKey(table: number, { name, field, shapes }: RowKey): void {
+    const word = Buffer.from(`"${name}":`);
+    view.setInt32(place + layout.KEY_SIZE, word.length, true);
+    view.setInt32(place + layout.KEY_FIELD, field, true);
+    view.setInt32(place + layout.KEY_SHAPES, shapes, true);
+    bytes.set(word, place + layout.KEY_WORD);
+    bytes.fill(0xff, place + layout.KEY_MASK, place + layout.KEY_MASK + word.length);
+    bytes.set(Buffer.from(name), layout.ROW);
+    let slot = slotOf(layout.ROW, name.length);
+    const slots = table + layout.TABLE_SLOTS;
+    while (view.getInt32(slots + slot * 4, true) !== 0) slot = (slot + 1) % layout.TABLE_SLOT_COUNT;
+    view.setInt32(slots + slot * 4, place, true);
+    place += layout.KEY_BYTES;
+  }
+
+  const tables = [ROW_KEYS, IDENTITY_KEYS, METADATA_KEYS, RESPONSE_KEYS];
+  tables.forEach((table, index) => {
+    for (const key of table) writeKey(layout.TABLES + index * layout.TABLE_BYTES, key);
+  });
+}

@@ -10,21 +10,10 @@ import { type SourceAddress, splitAddress } from './address.ts';
 import { CUT_KEY, CUT_SUFFIX } from './assemble.ts';
 import type { Actor, ActorType, EventIdSource, EventShape, Outcome } from './event.ts';
 import { type EventView, type ParamKey, paramKey, type TextShapes } from './event-view.ts';
-import {
-  ESCAPED,
-  FALSE,
-  INTEGER,
-  MINUS,
-  NESTED,
-  NOTHING,
-  NULL,
-  TEXT,
-  TRUE,
-} from './json-cursor.ts';
 import { outcomeOf } from './outcome.ts';
 import { NO_SPAN, Recurring } from './recurring.ts';
-import * as row from './row-keys.ts';
-import { RowScan } from './row-scan.ts';
+import * as row from './row-layout.ts';
+import { MINUS, RowScan } from './row-scan.ts';
 
 /** Digits of a status code that fits an int whatever they are. */
 const STATUS_DIGITS_MAX = 9;
@@ -78,20 +67,18 @@ export class RowView extends RowScan implements EventView {
   /** What decoding makes of a value that is to be text, or a doubt. */
   #textOf(kind: number, from: number, to: number): string | null {
     switch (kind) {
-      case NOTHING:
-      case NULL:
+      case row.NOTHING:
+      case row.NULL:
         return null;
-      case TEXT:
-        return words.text(this.cursor.wide, from, to);
-      case INTEGER:
-        return this.cursor.bytes.toString('latin1', from, to);
-      case ESCAPED:
-        return toUSVString(
-          JSON.parse(this.cursor.bytes.toString('utf8', from - 1, to + 1)) as string,
-        );
-      case TRUE:
+      case row.TEXT:
+        return words.text(this.wide, from, to);
+      case row.INTEGER:
+        return this.bytes.toString('latin1', from, to);
+      case row.ESCAPED:
+        return toUSVString(JSON.parse(this.bytes.toString('utf8', from - 1, to + 1)) as string);
+      case row.TRUE:
         return 'true';
-      case FALSE:
+      case row.FALSE:
         return 'false';
       default:
         return this.#doubt();
@@ -117,23 +104,23 @@ export class RowView extends RowScan implements EventView {
     const at = this.#paramAt(key, key.word);
     if (at < 0) return false;
     const kind = this.paramKind[at >> 2];
-    if (kind !== TEXT && kind !== ESCAPED) return true;
+    if (kind !== row.TEXT && kind !== row.ESCAPED) return true;
     const places = this.paramPlaces;
-    return this.cursor.wide.mayHaveRun(places[at + 2]!, places[at + 3]!, filter);
+    return this.wide.mayHaveRun(places[at + 2]!, places[at + 3]!, filter);
   }
 
   paramMayEqual(key: ParamKey, { lengths, firsts }: TextShapes): boolean {
     if (key.word === null) return true;
     const at = this.#paramAt(key, key.word);
     if (at < 0) return false;
-    if (this.paramKind[at >> 2] !== TEXT) return true;
+    if (this.paramKind[at >> 2] !== row.TEXT) return true;
     const places = this.paramPlaces;
-    return this.cursor.wide.mayBeShaped(places[at + 2]!, places[at + 3]!, lengths, firsts);
+    return this.wide.mayBeShaped(places[at + 2]!, places[at + 3]!, lengths, firsts);
   }
 
   /** Where the places of a parameter start, or -1. */
   #paramAt(key: ParamKey, word: WideWord): number {
-    const { wide } = this.cursor;
+    const { wide } = this;
     const places = this.paramPlaces;
     const end = this.paramCount * 4;
     const last = key.place;
@@ -159,23 +146,23 @@ export class RowView extends RowScan implements EventView {
     for (let index = 0; index < RECURRING.length; index += 1) {
       const field = RECURRING[index]!;
       const kind = this.kind[field]!;
-      if (kind === NOTHING || kind === NULL) {
+      if (kind === row.NOTHING || kind === row.NULL) {
         spans[index * 2] = NO_SPAN;
         continue;
       }
-      if (kind !== (field === row.STATUS_CODE ? INTEGER : TEXT)) return -1;
+      if (kind !== (field === row.STATUS_CODE ? row.INTEGER : row.TEXT)) return -1;
       spans[index * 2] = this.from[field]!;
       spans[index * 2 + 1] = this.to[field]!;
     }
-    if (this.kind[row.STATUS_CODE] === INTEGER && this.#status() === null) return -1;
-    return recurring.id(this.cursor.wide, RECURRING.length);
+    if (this.kind[row.STATUS_CODE] === row.INTEGER && this.#status() === null) return -1;
+    return recurring.id(this.wide, RECURRING.length);
   }
 
   get requestParams(): Record<string, string> {
     const params: Record<string, string> = Object.create(null);
     const places = this.paramPlaces;
     for (let index = 0; index < this.paramCount; index += 1) {
-      const key = words.text(this.cursor.wide, places[index * 4]!, places[index * 4 + 1]!);
+      const key = words.text(this.wide, places[index * 4]!, places[index * 4 + 1]!);
       const value = this.#textOf(
         this.paramKind[index]!,
         places[index * 4 + 2]!,
@@ -254,34 +241,37 @@ export class RowView extends RowScan implements EventView {
     return this.text(row.EVENT_ID) ? 'event_id' : 'content_hash';
   }
   get eventTimeText(): string | null {
-    return this.kind[row.TIME] === TEXT ? this.text(row.TIME) : null;
+    return this.kind[row.TIME] === row.TEXT ? this.text(row.TIME) : null;
   }
   get shape(): EventShape {
     return this.shapes === row.DELIVERY ? 'delivery' : 'system_table';
   }
   get response(): ResponseDatum | null {
-    return this.kind[row.RESPONSE] === NESTED ? this.#response : null;
+    return this.kind[row.RESPONSE] === row.NESTED ? this.#response : null;
   }
   /** For the parts of this file only: the status code. */
   status(): number | null {
     const kind = this.kind[row.STATUS_CODE];
-    if (kind === NOTHING || kind === NULL) return null;
+    if (kind === row.NOTHING || kind === row.NULL) return null;
     return this.#status() ?? this.#doubt();
   }
 
   /** A plain status code, or null where it is none. */
   #status(): number | null {
-    const { bytes } = this.cursor;
+    const { bytes } = this;
     const from = this.from[row.STATUS_CODE]!;
     const to = this.to[row.STATUS_CODE]!;
     const isPlain =
-      this.kind[row.STATUS_CODE] === INTEGER &&
+      this.kind[row.STATUS_CODE] === row.INTEGER &&
       to - from <= STATUS_DIGITS_MAX &&
       bytes[from] !== MINUS;
     return isPlain ? this.digits(from, to) : null;
   }
   get outcome(): Outcome {
-    return outcomeOf(this.actionName, this.kind[row.RESPONSE] === NESTED ? this.status() : null);
+    return outcomeOf(
+      this.actionName,
+      this.kind[row.RESPONSE] === row.NESTED ? this.status() : null,
+    );
   }
   get requestParamsTruncated(): boolean {
     for (let index = 0; index < this.paramCount; index += 1) if (this.#isCut(index)) return true;
@@ -291,8 +281,8 @@ export class RowView extends RowScan implements EventView {
   #isCut(index: number): boolean {
     const kind = this.paramKind[index]!;
     // Any other value is written as JSON, which ends otherwise.
-    if (kind !== TEXT && kind !== ESCAPED) return false;
-    const { bytes } = this.cursor;
+    if (kind !== row.TEXT && kind !== row.ESCAPED) return false;
+    const { bytes } = this;
     const places = this.paramPlaces;
     const from = places[index * 4 + 2]!;
     const to = places[index * 4 + 3]!;
@@ -306,7 +296,7 @@ export class RowView extends RowScan implements EventView {
     }
     if (back > CUT_SUFFIX.length) return true;
     // Its characters may be written as escapes, each of which ends in a hexadecimal digit.
-    if (kind !== ESCAPED || bytes.indexOf('\\u', Math.max(from, to - ESCAPED_CUT_BYTES)) < 0) {
+    if (kind !== row.ESCAPED || bytes.indexOf('\\u', Math.max(from, to - ESCAPED_CUT_BYTES)) < 0) {
       return false;
     }
     return this.#textOf(kind, from, to)!.endsWith(CUT_SUFFIX);
@@ -323,7 +313,7 @@ export class RowView extends RowScan implements EventView {
     return NO_FIELDS;
   }
   get raw(): string {
-    const { bytes } = this.cursor;
+    const { bytes } = this;
     return bytes.toString('utf8', 0, bytes.length).trim();
   }
 }
