@@ -384,9 +384,17 @@ function checkSchema(header: SegmentHeader, text: string): WriterSchema | null {
     throw bad('bad_schema', 'a schema id without a writer schema, or the other way round');
   }
   if (writerSchema === null) return null;
-  const schema = parseSpliceSchema(writerSchema);
+  const schema = knownSchema(writerSchema);
   if ('problem' in schema) throw bad('bad_schema', `writer schema: ${schema.problem}`);
   return schema;
+}
+
+let newest: { text: string; schema: ReturnType<typeof parseSpliceSchema> } | null = null;
+
+/** Segments that are read one after the other mostly have one schema: it is not parsed for each. */
+function knownSchema(text: string): ReturnType<typeof parseSpliceSchema> {
+  if (newest?.text !== text) newest = { text, schema: parseSpliceSchema(text) };
+  return newest.schema;
 }
 
 function innerSchema(text: string): string | null {
