@@ -9,8 +9,8 @@ import { Correlator } from '../../services/detector/correlate/correlator.ts';
 import { DEFAULT_LIMITS } from '../../services/detector/correlate/limits.ts';
 import { planOf } from '../../services/detector/correlate/plan.ts';
 import type { Match } from '../../services/detector/correlate/types.ts';
-import { boundHeapGrowth } from '../../services/detector/heap.ts';
 import type { StatefulKind } from '../../services/detector/sigma/rule.ts';
+import { boundHeapGrowth } from '../../services/runtime/heap.ts';
 import { aggregate, ruleSet, stateful } from '../detector/made.ts';
 
 const RULE = '6f1b3c52-8d1e-4f0a-9b7c-2d3e4f5a6b7c';

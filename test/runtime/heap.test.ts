@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { syncBuiltinESMExports } from 'node:module';
 import { test } from 'node:test';
 import v8 from 'node:v8';
-import { LARGE_BYTES, shouldBind, watchHeap } from '../../services/detector/heap.ts';
+import { LARGE_BYTES, shouldBind, watchHeap } from '../../services/runtime/heap.ts';
 
 const HALF = LARGE_BYTES / 2;
 /** How a heap goes up and down, and whether it is bounded at each look. */
