@@ -527,7 +527,7 @@ function* readBlocks(bytes: Buffer, parsed: ParsedHeader): Generator<Block, void
 type Decompress = (
   bytes: Buffer,
   options: { maxOutputLength: number; info: true },
-) => { buffer: Buffer; engine: { bytesWritten: number } };
+) => { buffer: Buffer; engine: { bytesWritten: number; _outBuffer: unknown } };
 
 function expand(stored: Buffer, codec: SegmentCodec, at: number): Buffer {
   if (codec === 'null') return stored;
@@ -535,6 +535,8 @@ function expand(stored: Buffer, codec: SegmentCodec, at: number): Buffer {
   try {
     const decompress: unknown = codec === 'zstandard' ? zstdDecompressSync : inflateRawSync;
     const { buffer, engine } = (decompress as Decompress)(stored, { ...options, info: true });
+    // V8 keeps the engine until it collects everything, and with it 16 KiB that nobody reads again.
+    engine._outBuffer = null;
     if (engine.bytesWritten !== stored.length) throw new RangeError('bytes after the stream');
     return buffer;
   } catch (error) {
