@@ -466,6 +466,15 @@ export function* scanRecords(
   if (!same) throw bad('bad_header', 'last offset or times are not those of the records');
 }
 
+/**
+ * Whether those bytes stand anywhere in the records of a data segment, which are not looked at one by
+ * one: a part of a record never lies in two blocks. Throws `SegmentError`.
+ */
+export function showsBytes(bytes: Buffer, parsed: ParsedHeader, wanted: Buffer): boolean {
+  for (const block of readBlocks(bytes, parsed)) if (block.bytes.includes(wanted)) return true;
+  return false;
+}
+
 function readGap(bytes: Buffer, parsed: ParsedHeader): Gap {
   const { header } = parsed;
   const blocks = [...readBlocks(bytes, parsed)];
