@@ -12,7 +12,7 @@ import { judgeStamp } from '../../schemas/evidence/time-stamp.ts';
 import { judgeWitness } from '../../schemas/evidence/witness.ts';
 import type { Config } from '../runtime/config.ts';
 import { describeFailure, Failure, reasonOf } from '../runtime/errors.ts';
-import { holdYoungGeneration } from '../runtime/heap.ts';
+import { keepHeapSteady } from '../runtime/heap.ts';
 import { counted, grouped } from '../runtime/wording.ts';
 import { classOf, exitCodeOf, type Finding, meaningOf } from '../verifier/findings.ts';
 import { folderSource } from '../verifier/folder-source.ts';
@@ -97,7 +97,7 @@ async function verifyPlace(
   const kept = (flags.from ?? []).flatMap(readKept);
   const findings: Finding[] = [];
   const bar = segmentsBar(flags);
-  holdYoungGeneration();
+  keepHeapSteady();
   try {
     const verification = await verify({
       source,

@@ -38,11 +38,15 @@ export function watchHeap(): void {
   }, LOOK_MS).unref();
 }
 
+/** For `keepHeapSteady`: where little is alive, to collect it is cheap. */
+const STEADY_GROWTH_PERCENT = 50;
+
 /**
- * From now on the young generation keeps the size it has. V8 doubles it again and again, up to some
- * 100 MB, with all that was alive at one of its collections, however soon it died: whoever does the
- * same small step many times ends there.
+ * For who does the same small step many times, from its start on: the young generation keeps the size
+ * it has, and the old space grows by half of what is alive. V8 doubles the young one again and again,
+ * up to some 100 MB, with all that was alive at one of its collections, however soon it died.
  */
-export function holdYoungGeneration(): void {
+export function keepHeapSteady(): void {
+  boundHeapGrowth(STEADY_GROWTH_PERCENT);
   setFlagsFromString('--semi-space-growth-factor=1');
 }

@@ -17,7 +17,7 @@ import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { unwrapWith } from '../../schemas/envelope.ts';
 import { readSegmentHeader, scanRecords } from '../../schemas/segment.ts';
-import { holdYoungGeneration } from '../../services/runtime/heap.ts';
+import { keepHeapSteady } from '../../services/runtime/heap.ts';
 import { keysBelow } from '../../services/store/folder.ts';
 import { folderSource } from '../../services/verifier/folder-source.ts';
 import { verify } from '../../services/verifier/verify.ts';
@@ -39,7 +39,7 @@ interface Run {
 async function verifyFolder(folder: string, deep: boolean): Promise<Run> {
   const findings: string[] = [];
   // As the command does.
-  holdYoungGeneration();
+  keepHeapSteady();
   const cpu = process.cpuUsage();
   const started = performance.now();
   const { partitions } = await verify({

@@ -1,9 +1,9 @@
-/** When the detector's heap is bounded: what is large, what is small again, and what V8 is told. */
+/** When a heap is bounded: what is large, what is small again, and what V8 is told. */
 import assert from 'node:assert/strict';
 import { syncBuiltinESMExports } from 'node:module';
 import { test } from 'node:test';
 import v8 from 'node:v8';
-import { LARGE_BYTES, shouldBind, watchHeap } from '../../services/runtime/heap.ts';
+import { keepHeapSteady, LARGE_BYTES, shouldBind, watchHeap } from '../../services/runtime/heap.ts';
 
 const HALF = LARGE_BYTES / 2;
 /** How a heap goes up and down, and whether it is bounded at each look. */
@@ -48,4 +48,21 @@ test('V8 is told once for each change, and not at every look', ({ mock }) => {
   syncBuiltinESMExports();
   const [on, off] = ['--heap-growing-percent=20', '--heap-growing-percent=0'];
   assert.deepEqual(flags, [on, off, on]);
+});
+
+test('a young generation that is to stay as it is does not grow', () => {
+  const youngBytes = (): number =>
+    v8.getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')!.space_size;
+  /** Many small objects, of which each collection finds some alive. */
+  const work = (): void => {
+    const alive: object[] = [];
+    for (let at = 0; at < 1_000_000; at += 1) alive[at % 20_000] = { at, text: [String(at)] };
+  };
+  keepHeapSteady();
+  const before = youngBytes();
+  work();
+  assert.ok(youngBytes() <= before, `${before} bytes became ${youngBytes()}`);
+  v8.setFlagsFromString('--semi-space-growth-factor=2');
+  work();
+  assert.ok(youngBytes() > before, 'V8 would have let it grow');
 });
