@@ -384,9 +384,17 @@ function checkSchema(header: SegmentHeader, text: string): WriterSchema | null {
     throw bad('bad_schema', 'a schema id without a writer schema, or the other way round');
   }
   if (writerSchema === null) return null;
-  const schema = parseSpliceSchema(writerSchema);
+  const schema = knownSchema(writerSchema);
   if ('problem' in schema) throw bad('bad_schema', `writer schema: ${schema.problem}`);
   return schema;
+}
+
+let newest: { text: string; schema: ReturnType<typeof parseSpliceSchema> } | null = null;
+
+/** Segments that are read one after the other mostly have one schema: it is not parsed for each. */
+function knownSchema(text: string): ReturnType<typeof parseSpliceSchema> {
+  if (newest?.text !== text) newest = { text, schema: parseSpliceSchema(text) };
+  return newest.schema;
 }
 
 function innerSchema(text: string): string | null {
@@ -458,6 +466,15 @@ export function* scanRecords(
   if (!same) throw bad('bad_header', 'last offset or times are not those of the records');
 }
 
+/**
+ * Whether those bytes stand anywhere in the records of a data segment, which are not looked at one by
+ * one: a part of a record never lies in two blocks. Throws `SegmentError`.
+ */
+export function showsBytes(bytes: Buffer, parsed: ParsedHeader, wanted: Buffer): boolean {
+  for (const block of readBlocks(bytes, parsed)) if (block.bytes.includes(wanted)) return true;
+  return false;
+}
+
 function readGap(bytes: Buffer, parsed: ParsedHeader): Gap {
   const { header } = parsed;
   const blocks = [...readBlocks(bytes, parsed)];
@@ -518,15 +535,23 @@ function* readBlocks(bytes: Buffer, parsed: ParsedHeader): Generator<Block, void
 /** With `info`, which the types do not know: the bytes that were used up tell of any behind them. */
 type Decompress = (
   bytes: Buffer,
-  options: { maxOutputLength: number; info: true },
-) => { buffer: Buffer; engine: { bytesWritten: number } };
+  options: { maxOutputLength: number; chunkSize: number; info: true },
+) => { buffer: Buffer; engine: { bytesWritten: number; _outBuffer: unknown } };
+
+/** Times that audit events mostly shrink at least: a block that comes in one piece is not put together. */
+const EXPANSION = 8;
+const CHUNK_BYTES_MIN = 4 * 1024;
+const CHUNK_BYTES_MAX = 1024 * 1024;
 
 function expand(stored: Buffer, codec: SegmentCodec, at: number): Buffer {
   if (codec === 'null') return stored;
-  const options = { maxOutputLength: BLOCK_BYTES_MAX };
+  const chunkSize = Math.min(Math.max(stored.length * EXPANSION, CHUNK_BYTES_MIN), CHUNK_BYTES_MAX);
+  const options = { maxOutputLength: BLOCK_BYTES_MAX, chunkSize };
   try {
     const decompress: unknown = codec === 'zstandard' ? zstdDecompressSync : inflateRawSync;
     const { buffer, engine } = (decompress as Decompress)(stored, { ...options, info: true });
+    // V8 keeps the engine until it collects everything, and with it a chunk that nobody reads again.
+    engine._outBuffer = null;
     if (engine.bytesWritten !== stored.length) throw new RangeError('bytes after the stream');
     return buffer;
   } catch (error) {

@@ -110,7 +110,7 @@ const EDGES: Record<string, string[]> = {
   'node:dns': [],
   'node:http2': [],
   'node:tls': [],
-  'node:v8': ['services/detector/heap.ts'],
+  'node:v8': ['services/runtime/heap.ts'],
   'node:worker_threads': ['services/archiver/hash-thread.ts'],
 };
 

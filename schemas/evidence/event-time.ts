@@ -2,7 +2,7 @@
  * Event times of spliced datums, as far as the schema gives them: the field `eventTime` of type
  * long at the top of the record. The fields before it are stepped over; nothing is decoded. Pure.
  */
-import { parseWriterSchema } from '../datum.ts';
+import { parseWriterSchema, type WriterSchema } from '../datum.ts';
 import { type Cursor, readLongExact } from '../varint.ts';
 
 const FIELD = 'eventTime';
@@ -10,8 +10,19 @@ const FIELD = 'eventTime';
 /** Event time in ms, or null; the datum lies at [from, end) and was walked. */
 export type EventTimeReader = (bytes: Uint8Array, from: number, end: number) => bigint | null;
 
-/** Null where datums of this schema give no event time. */
-export function eventTimeReader(schemaText: string): EventTimeReader | null {
+const readers = new WeakMap<WriterSchema, { read: EventTimeReader | null }>();
+
+/** Null where datums of this schema give no event time. Made once for a schema. */
+export function eventTimeReader(schema: WriterSchema): EventTimeReader | null {
+  let known = readers.get(schema);
+  if (known === undefined) {
+    known = { read: makeReader(schema.text) };
+    readers.set(schema, known);
+  }
+  return known.read;
+}
+
+function makeReader(schemaText: string): EventTimeReader | null {
   const schema = JSON.parse(schemaText) as { fields?: Array<{ name: string; type: unknown }> };
   const fields = schema.fields ?? [];
   const place = fields.findIndex(({ name }) => name === FIELD);

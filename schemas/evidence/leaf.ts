@@ -86,20 +86,28 @@ export function leafSchema<Shape extends z.core.$ZodLooseShape>(body: Shape) {
 
 /** Any leaf, for those who need only its head. */
 const anyLeaf = z.looseObject(headShape);
+type AnyLeaf = z.infer<typeof anyLeaf>;
 
 export interface Leaf<Body> {
   head: LeafHead;
   body: Body;
 }
 
-/** @throws LeafError where the bytes are not exactly what a writer writes. */
-export function parseLeaf<Body>(bytes: Buffer, schema: z.ZodType<Body>): Leaf<Body> {
-  return { head: parseHead(bytes), body: parseWith(bytes, schema) };
+/**
+ * @param schema of `leafSchema`
+ * @throws LeafError where the bytes are not exactly what a writer writes.
+ */
+export function parseLeaf<Body extends object>(bytes: Buffer, schema: z.ZodType<Body>): Leaf<Body> {
+  const body = parseWith(bytes, schema);
+  return { head: headOf(body as AnyLeaf), body };
 }
 
 /** @throws LeafError */
 export function parseHead(bytes: Buffer): LeafHead {
-  const { log, sequence, previous, tree } = parseWith(bytes, anyLeaf);
+  return headOf(parseWith(bytes, anyLeaf));
+}
+
+function headOf({ log, sequence, previous, tree }: AnyLeaf): LeafHead {
   const hashes = tree.map((text) => Buffer.from(text, 'base64'));
   try {
     new Frontier(sequence, hashes);

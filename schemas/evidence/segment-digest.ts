@@ -27,7 +27,7 @@ export async function digestSegment(
     const none = { eventTimeMin: null, eventTimeMax: null, eventTimes: 0 };
     return { ...common, ...none, gap, recordsRoot: EMPTY_ROOT };
   }
-  const timeOf = writerSchema === null ? null : eventTimeReader(writerSchema.text);
+  const timeOf = writerSchema === null ? null : eventTimeReader(writerSchema);
   const times = new EventTimes();
   const tree = new RecordTree();
   for (const record of scanRecords(bytes, parsed)) {

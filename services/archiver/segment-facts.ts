@@ -28,17 +28,6 @@ export const NO_RECORDS: RecordFacts = {
   recordsRoot: EMPTY_ROOT,
 };
 
-const readers = new WeakMap<WriterSchema, { read: EventTimeReader | null }>();
-
-function readerOf(schema: WriterSchema): EventTimeReader | null {
-  let known = readers.get(schema);
-  if (known === undefined) {
-    known = { read: eventTimeReader(schema.text) };
-    readers.set(schema, known);
-  }
-  return known.read;
-}
-
 export class FactsGatherer {
   readonly #tree: GrowingTree;
   readonly #times = new EventTimes();
@@ -55,7 +44,7 @@ export class FactsGatherer {
 
   /** The writer schema of the datums that follow. */
   adoptSchema(schema: WriterSchema): void {
-    this.#eventTime = readerOf(schema);
+    this.#eventTime = eventTimeReader(schema);
   }
 
   /** `isDatum`: its value is a framed datum of the schema, to be spliced. */

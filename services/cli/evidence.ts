@@ -4,7 +4,6 @@
  */
 
 import type { Command } from 'commander';
-import { runService } from '../runtime/lifecycle.ts';
 import type { CommandContext } from './command-context.ts';
 import type { CopyFlags } from './copy.ts';
 import {
@@ -187,6 +186,7 @@ function addVerifier(program: Command, { finish, config, examples }: CommandCont
     .action(async () => {
       const settings = config();
       const { runVerifier } = await import('./verifier.ts');
+      const { runService } = await import('../runtime/lifecycle.ts');
       finish(await runService('verifier', settings, runVerifier, { http: true }));
     });
   examples(command, ['lakeseal verifier --config lakeseal.yaml']);

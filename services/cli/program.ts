@@ -8,8 +8,7 @@
 import { Command, type CommanderError, Option } from 'commander';
 import { type Config, loadConfig, loadConfigWithPlaces } from '../runtime/config.ts';
 import { describeFailure } from '../runtime/errors.ts';
-import { runService } from '../runtime/lifecycle.ts';
-import { createLog, type Log } from '../runtime/log.ts';
+import type { Log } from '../runtime/log.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { version } from '../runtime/version.ts';
 import { addAccess } from './access.ts';
@@ -157,7 +156,8 @@ function examples(command: Command, lines: string[]): Command {
 }
 
 /** For commands that ask servers and end: a client library's own chatter only when debugging. */
-function commandLog(name: string, config: Config): Log {
+async function commandLog(name: string, config: Config): Promise<Log> {
+  const { createLog } = await import('../runtime/log.ts');
   return createLog(name, config.log.level === 'debug' ? 'debug' : 'silent');
 }
 
@@ -172,7 +172,7 @@ function addSetup(program: Command, { terminal, finish, config }: CommandContext
       const settings = config();
       const { runSetup, tellItems } = await import('./setup.ts');
       const dryRun = options.dryRun === true;
-      const items = await runSetup(settings, commandLog('setup', settings), dryRun);
+      const items = await runSetup(settings, await commandLog('setup', settings), dryRun);
       finish(tellItems(terminal, items, { dryRun, json: options.json === true }));
     });
   examples(command, ['lakeseal setup --dry-run', 'lakeseal setup --config lakeseal.yaml --json']);
@@ -203,7 +203,7 @@ function addPreflight(program: Command, { terminal, finish, config }: CommandCon
       const { baselineWords } = await import('./record-baseline.ts');
       const { runPreflight, tellChecks } = await import('./preflight.ts');
       const words = baselineWords(options);
-      const checks = await runPreflight(settings, commandLog('preflight', settings), words);
+      const checks = await runPreflight(settings, await commandLog('preflight', settings), words);
       finish(tellChecks(terminal, checks, settings, options.json === true));
     });
   examples(command, [
@@ -228,7 +228,7 @@ function addStatus(program: Command, { terminal, finish, config }: CommandContex
       const settings = config();
       const { readStatus } = await import('./status.ts');
       const { tellStatus } = await import('./status-text.ts');
-      const status = await readStatus(settings, commandLog('status', settings), Date.now());
+      const status = await readStatus(settings, await commandLog('status', settings), Date.now());
       finish(tellStatus(terminal, status, options.json === true));
     });
   examples(command, ['lakeseal status', 'lakeseal status --json']);
@@ -241,6 +241,7 @@ function addArchive(program: Command, { finish, config }: CommandContext): void 
     .action(async () => {
       const settings = config();
       const { archive } = await import('../archiver/run.ts');
+      const { runService } = await import('../runtime/lifecycle.ts');
       finish(await runService('archive', settings, asService(archive), { http: true }));
     });
   examples(command, ['lakeseal archive --config lakeseal.yaml']);
@@ -253,6 +254,7 @@ function addDetect(program: Command, { finish, config }: CommandContext): void {
     .action(async () => {
       const settings = config();
       const { detect } = await import('../detector/run.ts');
+      const { runService } = await import('../runtime/lifecycle.ts');
       finish(await runService('detect', settings, asService(detect), { http: true }));
     });
   examples(command, ['lakeseal detect --config lakeseal.yaml']);

@@ -8,6 +8,7 @@ import { unwrapWith } from '../../schemas/envelope.ts';
 import { PreparedIndex } from '../detector/alert/alert-index.ts';
 import { findingTemplate, openSearchClient } from '../detector/alert/opensearch.ts';
 import { readPosture } from '../posture/read-posture.ts';
+import { keepHeapSteady } from '../runtime/heap.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { createS3Store } from '../store/s3.ts';
 import { s3Source } from '../verifier/s3-source.ts';
@@ -37,6 +38,7 @@ export async function runVerifier(context: ServiceContext): Promise<undefined> {
   const client = openSearchClient(opensearch);
   const { prefix, bucket } = storage;
   log.info({ bucket, trusted: verifiers.map(({ vkey }) => vkey) }, 'verifier starts');
+  keepHeapSteady();
   try {
     await watch({
       context,

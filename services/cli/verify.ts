@@ -12,6 +12,7 @@ import { judgeStamp } from '../../schemas/evidence/time-stamp.ts';
 import { judgeWitness } from '../../schemas/evidence/witness.ts';
 import type { Config } from '../runtime/config.ts';
 import { describeFailure, Failure, reasonOf } from '../runtime/errors.ts';
+import { keepHeapSteady } from '../runtime/heap.ts';
 import { counted, grouped } from '../runtime/wording.ts';
 import { classOf, exitCodeOf, type Finding, meaningOf } from '../verifier/findings.ts';
 import { folderSource } from '../verifier/folder-source.ts';
@@ -96,6 +97,7 @@ async function verifyPlace(
   const kept = (flags.from ?? []).flatMap(readKept);
   const findings: Finding[] = [];
   const bar = segmentsBar(flags);
+  keepHeapSteady();
   try {
     const verification = await verify({
       source,

@@ -8,8 +8,8 @@ import { parseManifest } from '../../schemas/evidence/manifest.ts';
 import { slotKey } from '../../schemas/layout.ts';
 import { evidenceFailure, MissingEvidence } from '../evidence/log-reader.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
+import { inParallel } from '../runtime/parallel.ts';
 import type { HoldStore } from '../store/legal-hold.ts';
-import { inParallel } from './parallel.ts';
 import type { SelectOptions } from './select.ts';
 
 /** Objects asked about at the same time. */

@@ -17,9 +17,9 @@ import { type ManifestBody, parseManifest } from '../../schemas/evidence/manifes
 import { type PartitionAddress, slotKey } from '../../schemas/layout.ts';
 import { SegmentError } from '../../schemas/segment.ts';
 import { evidenceFailure, leavesOf, partitionsOf } from '../evidence/log-reader.ts';
+import { inParallel } from '../runtime/parallel.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { type HoldFilter, lookThrough, type Sighting } from './filter.ts';
-import { inParallel } from './parallel.ts';
 
 export type HoldReader = Pick<ObjectStore, 'get' | 'list' | 'versions'>;
 

@@ -61,13 +61,21 @@ export function* keysBelow(folder: string, at = ''): Generator<string> {
   const entries = readdirSync(path, { withFileTypes: true })
     .filter(({ name }) => at !== '' || (name !== VERSIONS_FOLDER && name !== VERSIONS_FILE))
     // A folder's keys all have its name and a slash, which sorts otherwise than its name alone.
-    .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name))
-    .sort((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)));
+    .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name));
+  sortByBytes(entries);
   for (const name of entries) {
     if (name.endsWith('/')) yield* keysBelow(folder, `${at}${name}`);
     else yield `${at}${name}`;
   }
 }
+
+/** In plain ASCII, which is what lakeseal writes, the order of the units is that of the bytes. */
+function sortByBytes(names: string[]): void {
+  if (names.every((name) => ASCII.test(name))) names.sort();
+  else names.sort((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)));
+}
+
+const ASCII = /^[\0-\x7f]*$/;
 
 /** Keys of an archive are plain ASCII, so that the order of their units is that of their bytes. */
 function lowerBound(keys: readonly string[], from: string): number {

@@ -9,9 +9,10 @@ import { Correlator } from '../../services/detector/correlate/correlator.ts';
 import { DEFAULT_LIMITS } from '../../services/detector/correlate/limits.ts';
 import { planOf } from '../../services/detector/correlate/plan.ts';
 import type { Match } from '../../services/detector/correlate/types.ts';
-import { boundHeapGrowth } from '../../services/detector/heap.ts';
 import type { StatefulKind } from '../../services/detector/sigma/rule.ts';
+import { boundHeapGrowth } from '../../services/runtime/heap.ts';
 import { aggregate, ruleSet, stateful } from '../detector/made.ts';
+import { peakResidentBytes } from './resident.ts';
 
 const RULE = '6f1b3c52-8d1e-4f0a-9b7c-2d3e4f5a6b7c';
 const LEAF = '0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d';
@@ -116,7 +117,7 @@ function run(scenario: Scenario): Record<string, number> {
     alertUpdates: alerts,
     stateBytesPerMatch: Math.round(stateBytes / matches),
     rssMegabytes: megabytes(after.rss),
-    rssPeakMegabytes: megabytes(process.resourceUsage().maxRSS * 1_024),
+    rssPeakMegabytes: megabytes(peakResidentBytes()),
     heapMegabytes: megabytes(after.heapUsed),
     heapReservedMegabytes: megabytes(after.heapTotal),
     buffersMegabytes: megabytes(after.arrayBuffers),

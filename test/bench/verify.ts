@@ -4,7 +4,7 @@
  *
  * - Shallow: stored bytes per second, beside SHA-256 of the same files alone. Deep: bytes of Kafka
  *   records per second, beside inflating the same segments and hashing what is in them.
- * - Memory: most resident bytes of a process that verifies 100 and 10,000 small segments.
+ * - Memory: most resident bytes of a process that verifies 100 small segments, 1,000 and 10,000.
  *
  * Each verification is a process of its own, and its start is not counted. Prints one line of JSON.
  */
@@ -17,10 +17,12 @@ import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { unwrapWith } from '../../schemas/envelope.ts';
 import { readSegmentHeader, scanRecords } from '../../schemas/segment.ts';
+import { keepHeapSteady } from '../../services/runtime/heap.ts';
 import { keysBelow } from '../../services/store/folder.ts';
 import { folderSource } from '../../services/verifier/folder-source.ts';
 import { verify } from '../../services/verifier/verify.ts';
 import { makeArchive, PREFIX, signer } from './made-archive.ts';
+import { peakResidentBytes } from './resident.ts';
 import { ratio } from './rounds.ts';
 
 const ROUNDS = 5;
@@ -36,6 +38,8 @@ interface Run {
 /** In this process; it is meant to be one that does nothing else. */
 async function verifyFolder(folder: string, deep: boolean): Promise<Run> {
   const findings: string[] = [];
+  // As the command does.
+  keepHeapSteady();
   const cpu = process.cpuUsage();
   const started = performance.now();
   const { partitions } = await verify({
@@ -59,7 +63,7 @@ async function verifyFolder(folder: string, deep: boolean): Promise<Run> {
   if (findings.length > 0) throw new Error(`not verified: ${findings.join(' ')}`);
   const seconds = (performance.now() - started) / 1000;
   const { user, system } = process.cpuUsage(cpu);
-  const rss = process.resourceUsage().maxRSS * 1024;
+  const rss = peakResidentBytes();
   return { seconds, cpuSeconds: (user + system) / 1e6, rss, segments: partitions[0]!.segments };
 }
 
@@ -118,10 +122,13 @@ async function report(segments: number): Promise<void> {
     const shallow = fastest(() => inItsOwnProcess('shallow', large));
     const deep = fastest(() => inItsOwnProcess('deep', large));
     const memory: Record<string, number> = {};
-    for (const count of [100, 10_000]) {
+    for (const count of [100, 1_000, 10_000]) {
       const folder = join(base, String(count));
       await makeArchive(folder, count, 5);
-      memory[`${count} segments`] = Math.round(inItsOwnProcess('deep', folder).rss / 1e6);
+      for (const how of ['shallow', 'deep'] as const) {
+        const { rss } = inItsOwnProcess(how, folder);
+        memory[`${how}, ${count} segments`] = Math.round(rss / 1e6);
+      }
     }
     const rate = (bytes: number, { seconds }: Run): number => Math.round(bytes / seconds / 1e6);
     process.stdout.write(

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { encodeAuditEvent, frame } from '../../schemas/audit-event.ts';
 import { evidenceKey, partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { ed25519Signer } from '../../schemas/evidence/note.ts';
 import {
@@ -13,6 +14,7 @@ import {
   type RecordProof,
 } from '../../schemas/evidence/proof.ts';
 import { slotKey } from '../../schemas/layout.ts';
+import { decodeJson } from '../../services/ingest/decode.ts';
 import {
   checkConsistency,
   parseConsistency,
@@ -20,7 +22,15 @@ import {
 } from '../../services/verifier/consistency.ts';
 import { findEvent } from '../../services/verifier/find-event.ts';
 import { type ProveOptions, prove } from '../../services/verifier/prove.ts';
-import { ADDRESSES, eventIdOf, PREFIX, START_MS, signer, smallArchive } from './proof-archive.ts';
+import {
+  ADDRESSES,
+  eventIdOf,
+  PREFIX,
+  SCHEMA_ID,
+  START_MS,
+  signer,
+  smallArchive,
+} from './proof-archive.ts';
 
 const verifiers = [signer.verifier];
 const TOPIC = 'databricks.audit';
@@ -165,6 +175,39 @@ describe('prove', () => {
     assert.equal(found!.partition, 1);
     assert.equal(found!.offset, 12n);
     assert.deepEqual(await findEvent('event-9-9', search, options), []);
+  });
+
+  test('finds every record of an event, in datums and in text, by an id that no byte shows too', async () => {
+    const { archive, options } = await scene();
+    const line = JSON.stringify({
+      timestamp: START_MS,
+      serviceName: 'unityCatalog',
+      actionName: 'getTable',
+      userIdentity: { email: 'ada@example.com' },
+    });
+    const decoded = decodeJson(Buffer.from(line));
+    assert.ok(decoded.ok);
+    const [event] = decoded.events;
+    const { eventId } = event!;
+    assert.match(eventId, /^[0-9a-f]{64}$/);
+    const datum = frame(SCHEMA_ID, encodeAuditEvent(event!));
+    const other = frame(SCHEMA_ID, encodeAuditEvent({ ...event!, eventId: 'another' }));
+    await archive.sealValues(0, [[START_MS, other]]);
+    await archive.sealValues(0, [
+      [START_MS, other],
+      [START_MS, datum],
+    ]);
+    await archive.sealValues(1, [[START_MS, line]]);
+    const search = { sinceMs: START_MS - 1, untilMs: START_MS + 1 };
+    const found = await findEvent(eventId, search, options);
+    assert.deepEqual(
+      found.map(({ partition, offset }) => [partition, offset]),
+      [
+        [0, 30n],
+        [1, 28n],
+      ],
+    );
+    assert.equal((await findEvent('another', search, options)).length, 2);
   });
 });
 

@@ -1,9 +1,9 @@
-/** When the detector's heap is bounded: what is large, what is small again, and what V8 is told. */
+/** When a heap is bounded: what is large, what is small again, and what V8 is told. */
 import assert from 'node:assert/strict';
 import { syncBuiltinESMExports } from 'node:module';
 import { test } from 'node:test';
 import v8 from 'node:v8';
-import { LARGE_BYTES, shouldBind, watchHeap } from '../../services/detector/heap.ts';
+import { keepHeapSteady, LARGE_BYTES, shouldBind, watchHeap } from '../../services/runtime/heap.ts';
 
 const HALF = LARGE_BYTES / 2;
 /** How a heap goes up and down, and whether it is bounded at each look. */
@@ -48,4 +48,14 @@ test('V8 is told once for each change, and not at every look', ({ mock }) => {
   syncBuiltinESMExports();
   const [on, off] = ['--heap-growing-percent=20', '--heap-growing-percent=0'];
   assert.deepEqual(flags, [on, off, on]);
+});
+
+test('a heap that is to stay steady: V8 is told so of both generations', ({ mock }) => {
+  const flags: string[] = [];
+  mock.method(v8, 'setFlagsFromString', (flag: string) => void flags.push(flag));
+  syncBuiltinESMExports();
+  keepHeapSteady();
+  mock.restoreAll();
+  syncBuiltinESMExports();
+  assert.deepEqual(flags, ['--heap-growing-percent=50', '--semi-space-growth-factor=1']);
 });
