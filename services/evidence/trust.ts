@@ -110,9 +110,9 @@ export async function withSuccessors(
     // A rotation before the trusted key came into force is none of ours.
     if (refused.some(({ why }) => why !== 'stranger')) break;
     const { awaited } = succession;
-    if (awaited === null) continue;
-    if (!(await isSigned(log, awaited))) break;
-    succession.signed(awaited.size, awaited.from);
+    if (awaited !== null && (await isSigned(log, awaited))) {
+      succession.signed(awaited.size, awaited.from);
+    }
   }
   return succession.trusted;
 }

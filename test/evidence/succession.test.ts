@@ -8,7 +8,9 @@ import fc from 'fast-check';
 import { KEYS_LOG, rotationBody } from '../../schemas/evidence/key-leaf.ts';
 import { leafBytes, timeOf } from '../../schemas/evidence/leaf.ts';
 import { ed25519Signer } from '../../schemas/evidence/note.ts';
+import { LogReader } from '../../services/evidence/log-reader.ts';
 import { LogWriter } from '../../services/evidence/log-writer.ts';
+import { Succession } from '../../services/evidence/succession.ts';
 import { withSuccessors } from '../../services/evidence/trust.ts';
 import { Bucket } from '../double/bucket.ts';
 import { FaultPlan } from '../double/faults.ts';
@@ -105,15 +107,32 @@ describe('succession', () => {
     for (const [what, count] of Object.entries(seen)) assert.ok(count > 5, `${what}: ${count}`);
   });
 
-  test('a key that was rotated away hands over to nobody any more', async () => {
+  test('each statement is judged by itself, and waits for the checkpoint of its own size', async () => {
     const { store } = await archiveOf([
-      { from: 0, to: 1, by: 0, junk: false },
-      { from: 0, to: 3, by: 0, junk: false },
+      { from: 0, to: 1, by: null, junk: false },
+      { from: 0, to: 1, by: null, junk: true },
+      { from: 0, to: 1, by: null, junk: false },
+      { from: 0, to: 3, by: null, junk: false },
+      { from: 2, to: 3, by: null, junk: false },
     ]);
-    const trusted = await withSuccessors(store, PREFIX, [KEYS[0]!.verifier]);
+    const log = new LogReader(store, PREFIX, KEYS_LOG);
+    const [first, second] = [KEYS[0]!.verifier, KEYS[1]!.verifier];
+    const succession = new Succession([first]);
+    const whys = async (sequence: number) =>
+      succession.statement(await log.leaf(sequence), sequence).map(({ why }) => why);
+    assert.deepEqual(await whys(0), []);
+    assert.deepEqual(await whys(1), ['unconsented', 'unreadable']);
+    assert.deepEqual(await whys(2), []);
+    succession.signed(2, first);
+    succession.signed(3, second);
+    assert.deepEqual(succession.trusted, [first]);
+    succession.signed(3, first);
     assert.deepEqual(
-      trusted.map(({ vkey }) => vkey),
+      succession.trusted.map(({ vkey }) => vkey),
       vkeysOf([0, 1]),
     );
+    assert.deepEqual(await whys(3), ['replaced'], 'whoever was rotated away is not in force');
+    assert.deepEqual(await whys(4), ['stranger']);
+    assert.equal(succession.awaited, null);
   });
 });
