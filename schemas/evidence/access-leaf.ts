@@ -108,9 +108,9 @@ export interface AccessBody {
   read: ReadState[];
   /** Events of that day, duplicates too. */
   events: number;
-  /** Records with a record time in that day that are no audit event. */
+  /** Records that are no audit event, in the manifests that no leaf before read. */
   undecodable: number;
-  /** Events that changed access and are in no leaf before. */
+  /** Events that changed access and are in no leaf before, or there with a copy that counts later. */
   changed: number;
   changesHash: string;
   /** How many of them are not listed. */

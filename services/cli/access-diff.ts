@@ -198,7 +198,7 @@ async function readFile(source: FileSource, reader: AccessReader, heard: Heard):
   const take = (found: ReturnType<LineSplitter['end']>): void => {
     for (const { number, bytes, oversizedBytes } of found) {
       const at = { topic: source.name, partition: IN_A_FILE, offset: BigInt(number) };
-      if (oversizedBytes !== null) heard.undecodable(at, `oversized: ${oversizedBytes} bytes`, 0);
+      if (oversizedBytes !== null) heard.undecodable(at, `oversized: ${oversizedBytes} bytes`);
       else if (!isBlank(bytes)) reader.line(bytes, at, heard);
     }
   };

@@ -119,14 +119,29 @@ export async function withSuccessors(
 
 /** Whether the checkpoint of that size is signed by the key that hands over. */
 async function isSigned(log: LogReader, { size, from }: Awaited): Promise<boolean> {
-  const bytes = await log.checkpoint(size);
-  if (bytes === null) return false;
   try {
-    const { size: told, root, log: of } = openCheckpoint(bytes, [from]);
-    const tree = await log.frontier(size);
-    return of === log.log && told === size && root.equals(tree.root());
+    await checkSigned(log, size, [from]);
+    return true;
   } catch (error) {
     if (error instanceof LeafError || error instanceof NoteError) return false;
     throw error;
+  }
+}
+
+/**
+ * The leaf before `size` is what a trusted key signed: its chain and tree end in the checkpoint.
+ * @throws NoteError where it is not, and what reading that leaf throws.
+ */
+export async function checkSigned(
+  log: LogReader,
+  size: number,
+  verifiers: readonly Verifier[],
+): Promise<void> {
+  const note = await log.checkpoint(size);
+  if (note === null) throw new NoteError(`the checkpoint of ${log.log} ${size} is hidden`);
+  const signed = openCheckpoint(note, verifiers);
+  const tree = await log.frontier(size);
+  if (signed.log !== log.log || signed.size !== size || !signed.root.equals(tree.root())) {
+    throw new NoteError(`the checkpoint of ${log.log} ${size} is of another history`);
   }
 }
