@@ -6,6 +6,7 @@ import { type Difference, listed, type Verdict } from '../access/diff.ts';
 import { EVERYTHING } from '../access/state.ts';
 import { counted } from '../runtime/wording.ts';
 import type { DiffReport } from './access-diff.ts';
+import type { Material } from './access-material.ts';
 import { type Cell, formatTable, paint, type Terminal, type Tone } from './terminal.ts';
 
 /** Partition of what lies in a file. */
@@ -93,15 +94,26 @@ function summary({ material, diff }: DiffReport): string {
   ];
   if (undecodable > 0) lines.push(`NOT READ: ${counted(undecodable, 'record')} undecodable`);
   if (gaps > 0) lines.push(`NOT READ: ${counted(gaps, 'gap')} in the archive`);
+  lines.push(...readText(material));
   if (firstMs === null) lines.push('there is no event to compare');
   else lines.push(`What held before the first event, of ${iso(firstMs)}, is not known.`);
   return lines.join('\n');
 }
 
+function readText({ segments, start }: Material): string[] {
+  if (segments === null) return [];
+  const { read, all } = segments;
+  const before =
+    start === null
+      ? []
+      : [`What held before: the snapshot of ${start.day} (leaf ${start.sequence}).`];
+  return [...before, `Read: ${read} of ${counted(all, 'segment')}.`];
+}
+
 const iso = (ms: number): string => new Date(ms).toISOString().replace('.000Z', 'Z');
 
 export function diffAsJson({ range, material, diff, judged, exitCode }: DiffReport): string {
-  const { source, events, undecodable, gaps, firstMs, changes } = material;
+  const { source, events, undecodable, gaps, firstMs, changes, segments, start } = material;
   const report = {
     source,
     from: iso(range.fromMs),
@@ -111,6 +123,8 @@ export function diffAsJson({ range, material, diff, judged, exitCode }: DiffRepo
     changes: changes.length,
     undecodable,
     gaps,
+    segments,
+    snapshot: start,
     firstEvent: firstMs === null ? null : iso(firstMs),
     differences: listed(diff).map(({ verdict, difference }) => ({
       verdict,
