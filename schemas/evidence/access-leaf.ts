@@ -34,9 +34,10 @@ export type Kind = (typeof KINDS)[number];
 /**
  * `give`: the fact holds from here on. `take`: it does not. `clear`: no fact of the kind on this
  * object (and of this subject, where one is named) holds. `drop`: the object or the subject is
- * gone, and with it every fact about it. `touch`: something changed that is no fact.
+ * gone, and with it every fact about it. `touch`: something changed that is no fact. `name`: the
+ * subject is a name of the principal whose id the object tells; no fact either.
  */
-export const OPS = ['give', 'take', 'clear', 'drop', 'touch'] as const;
+export const OPS = ['give', 'take', 'clear', 'drop', 'touch', 'name'] as const;
 export type Op = (typeof OPS)[number];
 
 /** What the event by itself says. `changed`: it cannot be told from the event. */

@@ -117,14 +117,13 @@ export function targetOf(event: AuditEvent): string {
   return subjectName(needed(event, ...TARGET));
 }
 
-export const TARGET = [
-  'targetUserName',
-  'target_user_name',
-  'targetServicePrincipalName',
-  'targetUserId',
-  'target_user_id',
-  'targetServicePrincipalId',
-];
+export const USER_NAMES = ['targetUserName', 'target_user_name'];
+export const SERVICE_PRINCIPAL_NAME = 'targetServicePrincipalName';
+export const TARGET_IDS = ['targetUserId', 'target_user_id', 'targetServicePrincipalId'];
+export const TARGET = [...USER_NAMES, SERVICE_PRINCIPAL_NAME, ...TARGET_IDS];
+
+export const GROUP_NAMES = ['targetGroupName', 'target_group_name', 'group_name'];
+export const GROUP_IDS = ['targetGroupId', 'target_group_id'];
 
 export function workspaceScope({ workspaceId, resourceId, accountId }: AuditEvent): string {
   if (workspaceId !== null && workspaceId !== '' && workspaceId !== '0') {

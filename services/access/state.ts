@@ -84,6 +84,8 @@ export class AccessState {
       this.#setFact(effect, true, event, effect, told);
     } else if (op === 'take') {
       this.#setFact(effect, false, event, effect, told);
+    } else if (op === 'name') {
+      return;
     } else if (op === 'touch') {
       const state = { fact: effect, holds: false };
       const step = { event, effect, direction: effect.direction, isNews: true };

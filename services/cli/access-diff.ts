@@ -8,6 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { type Judged, judge, readApprovals } from '../access/approvals.ts';
 import { type Diff, diffBetween } from '../access/diff.ts';
+import { type Resolved, resolveNames } from '../access/names.ts';
 import { inOrder } from '../access/state.ts';
 import type { Config } from '../runtime/config.ts';
 import { describeFailure, Failure, reasonOf } from '../runtime/errors.ts';
@@ -31,6 +32,8 @@ export interface AccessDiffFlags extends PlaceFlags {
 export interface DiffReport {
   range: Range;
   material: Material;
+  /** Changes before the second time, with one name for each principal. */
+  named: Resolved;
   diff: Diff;
   /** Null where no approvals were given. */
   judged: Judged | null;
@@ -81,9 +84,11 @@ async function makeReport(
     files.length > 0
       ? await readFiles(files, terminal)
       : await readPlace(range, flags, config(), terminal);
-  const diff = diffBetween(inOrder(material.changes), range.fromMs, range.toMs);
+  const before = material.changes.filter(({ timeMs }) => timeMs < range.toMs);
+  const named = resolveNames(inOrder(before));
+  const diff = diffBetween(named.events, range.fromMs, range.toMs);
   const judged = approvals === null ? null : judge(diff, approvals, nowMs);
-  return { range, material, diff, judged, exitCode: exitCodeOf(material, judged) };
+  return { range, material, named, diff, judged, exitCode: exitCodeOf(material, judged) };
 }
 
 function exitCodeOf({ events, undecodable, gaps }: Material, judged: Judged | null): number {

@@ -10,6 +10,8 @@ import {
   accountScope,
   effect,
   type Family,
+  GROUP_IDS,
+  GROUP_NAMES,
   isRecord,
   jsonOf,
   listOf,
@@ -28,12 +30,7 @@ import {
 
 // --- groups --------------------------------------------------------------------------------------
 
-const groupOf = (event: AuditEvent): string =>
-  needed(
-    event,
-    ...['targetGroupName', 'target_group_name', 'group_name'],
-    ...['targetGroupId', 'target_group_id'],
-  );
+const groupOf = (event: AuditEvent): string => needed(event, ...GROUP_NAMES, ...GROUP_IDS);
 
 const membership =
   (op: 'give' | 'take'): Reader =>
