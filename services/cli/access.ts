@@ -25,8 +25,8 @@ export function addAccess(program: Command, context: CommandContext): void {
 
 const ACCESS_HELP = `
 Grants, group members, administrators, roles, tokens, shares, address lists and settings, from events
-that succeeded. What held before the first event cannot be known. Subjects are named as the events
-name them: an id and a name of one person are two subjects.`;
+that succeeded. What held before the first event cannot be known. Where events tell that an id and a
+name are of one principal, it is one subject, under its newest name; else each stays as it was told.`;
 
 function addDiff(access: Command, { terminal, finish, config, examples }: CommandContext): void {
   const command = access
