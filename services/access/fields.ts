@@ -3,7 +3,7 @@
  * where they are JSON text, and made safe to be kept. Pure.
  */
 import { toUSVString } from 'node:util';
-import type { Op, Replaces, Sense } from '../../schemas/evidence/access-leaf.ts';
+import type { Kind, Op, Replaces, Sense } from '../../schemas/evidence/access-leaf.ts';
 import { sha256 } from '../../schemas/evidence/merkle.ts';
 import type { AuditEvent } from '../ingest/event.ts';
 import { directionOf, type Effect, type Fact, TEXT_CHARS_MAX } from './change.ts';
@@ -137,6 +137,11 @@ export function accountScope(accountId: string | null | undefined): string {
   return accountId ? `account ${accountId}` : '';
 }
 
+/** Of the account that the parameters name, else of that of the event. */
+export function namedAccount(event: AuditEvent): string {
+  return accountScope(param(event, 'account_id') ?? event.accountId);
+}
+
 /** Unity Catalog is of a metastore, which many workspaces share. */
 export function metastoreScope(event: AuditEvent): string {
   const metastore = param(event, 'metastore_id', 'metastoreId');
@@ -165,6 +170,17 @@ export function effect(
     replaces: more.replaces ?? 'none',
     direction: more.direction ?? directionOf(op, sense),
   };
+}
+
+/** What a subject has on an object from here on, and nothing else of the kind. */
+export function level(
+  privileges: readonly string[],
+  named: { kind: Kind; subject: string; object: string; scope: string },
+): Effect[] {
+  if (privileges.length === 0) return [effect('clear', named)];
+  return privileges.map((one) =>
+    effect('give', { ...named, privilege: privilegeName(one) }, { replaces: 'subject' }),
+  );
 }
 
 /**

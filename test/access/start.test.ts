@@ -177,13 +177,15 @@ describe('a comparison from a snapshot', () => {
     }
     // By its own time it is of the first day, as its producer may say.
     await archive.sealValues(1, [[DAY + 5 * HOUR_MS, joins(5, 99, 0, 'add')]]);
+    // All of its records tell their times, which are behind the second time.
+    await archive.sealValues(0, [[DAY + 10 * DAY_MS, framed(joins(240, 10, 0, 'add'))]]);
     const place = location(archive);
     const snapshots = await signedSnapshots(place, [signer.verifier]);
     const range = { fromMs: DAY + 8 * DAY_MS, toMs: DAY + 9 * DAY_MS };
     const { start } = startBefore(range.fromMs, snapshots);
     assert.equal(start!.day, '2026-12-01');
     const { segments, changes } = await readFrom(start, range, place, '', createScreen());
-    assert.deepEqual(segments, { read: 4, all: 11 }, 'days 7, 8 and 9, and the late one');
+    assert.deepEqual(segments, { read: 4, all: 12 }, 'days 7, 8 and 9, and the late one');
     const subjects = inOrder(changes).map(({ effects }) => effects.at(-1)!.subject);
     assert.ok(subjects.includes('u99'), 'what came late is not lost');
   });
