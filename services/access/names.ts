@@ -201,9 +201,9 @@ class NameBook {
     if (text === '') return null;
     const meanings = classes.flatMap((of) => this.#byName.get(`${of}\n${text}`) ?? []);
     const own = entitiesAt(meanings, at, (told) => told === scope || told === '');
-    const isInside = scope.startsWith('workspace ') || scope.startsWith('resource ');
-    // A group of one workspace is none of another; one of the account may be used in all.
-    const wide = (told: string): boolean => !isInside || told.startsWith('account ');
+    // A group of one workspace is none of another, nor what a catalogue grants to; one of the
+    // account may be used everywhere.
+    const wide = (told: string): boolean => told.startsWith('account ');
     const found = own.size > 0 ? own : entitiesAt(meanings, at, wide);
     const byId = mayBeId ? this.#byId.get(text) : undefined;
     if (byId !== undefined && classes.includes(byId.class)) found.add(byId);
