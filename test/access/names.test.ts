@@ -110,6 +110,10 @@ describe('names of principals', () => {
       '4 a on group g',
       '6 a on group g (id 6)',
     ]);
+    const byId = events.map((one) =>
+      one.action.endsWith('removeGroup') ? group(3, 'removeGroup', null, '5') : one,
+    );
+    assert.ok(said(byId).includes('4 a on group g'), 'removed by its id');
     const untold = [
       joins(1, { targetGroupName: 'g', targetUserName: 'a' }),
       group(2, 'removeGroup', 'g', null),
