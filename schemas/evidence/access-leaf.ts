@@ -34,9 +34,10 @@ export type Kind = (typeof KINDS)[number];
 /**
  * `give`: the fact holds from here on. `take`: it does not. `clear`: no fact of the kind on this
  * object (and of this subject, where one is named) holds. `drop`: the object or the subject is
- * gone, and with it every fact about it. `touch`: something changed that is no fact.
+ * gone, and with it every fact about it. `touch`: something changed that is no fact. `name`: the
+ * subject is a name of the principal whose id the object tells; no fact either.
  */
-export const OPS = ['give', 'take', 'clear', 'drop', 'touch'] as const;
+export const OPS = ['give', 'take', 'clear', 'drop', 'touch', 'name'] as const;
 export type Op = (typeof OPS)[number];
 
 /** What the event by itself says. `changed`: it cannot be told from the event. */
@@ -108,9 +109,9 @@ export interface AccessBody {
   read: ReadState[];
   /** Events of that day, duplicates too. */
   events: number;
-  /** Records with a record time in that day that are no audit event. */
+  /** Records that are no audit event, in the manifests that no leaf before read. */
   undecodable: number;
-  /** Events that changed access and are in no leaf before. */
+  /** Events that changed access and are in no leaf before, or there with a copy that counts later. */
   changed: number;
   changesHash: string;
   /** How many of them are not listed. */

@@ -245,12 +245,18 @@ function expansions(diff: Diff): Array<{ event: AccessEvent; effect: Effect }> {
 function approves({ fromMs, toMs, match }: Approval, event: AccessEvent, effect: Effect): boolean {
   if (fromMs !== null && event.timeMs < fromMs) return false;
   if (toMs !== null && event.timeMs >= toMs) return false;
-  const { kind, subject, privilege, object, scope } = effect;
+  const { kind, privilege, scope } = effect;
   const { by, action } = event;
-  const values = { kind, subject, privilege, object, scope, by, action };
+  const one = { kind, privilege, scope, by, action };
+  // By the names of its time: whoever may rename a group could else make it one that is approved.
+  const { subject, object } = effect.toldAs ?? {
+    subject: [effect.subject],
+    object: [effect.object],
+  };
   return MATCH_KEYS.every((key) => {
+    const values = key === 'subject' ? subject : key === 'object' ? object : [one[key]];
     const patterns = match[key];
-    return patterns === undefined || patterns.some((pattern) => fits(pattern, values[key]));
+    return patterns?.some((pattern) => values.some((value) => fits(pattern, value))) ?? true;
   });
 }
 

@@ -38,7 +38,9 @@ export interface ManifestPlace {
 export interface ArchiveReading {
   /** How many manifests of each log there were when reading began. */
   read: ReadState[];
+  /** Those that were read, and all that there are. */
   segments: number;
+  all: number;
   /** Stretches of offsets that were not there to be sealed. */
   gaps: number;
 }
@@ -57,7 +59,7 @@ export async function readArchive(
   { store, prefix, withoutTopics, open }: ArchiveLocation,
   { wants = () => true, progress, heard }: ReadOptions,
 ): Promise<ArchiveReading> {
-  const reading: ArchiveReading = { read: [], segments: 0, gaps: 0 };
+  const reading: ArchiveReading = { read: [], segments: 0, all: 0, gaps: 0 };
   const wanted: Array<{ address: PartitionAddress; manifest: ManifestPlace }> = [];
   for (const address of await partitionsOf(store, prefix)) {
     if (withoutTopics.includes(address.topic)) continue;
@@ -67,7 +69,9 @@ export async function readArchive(
     for (let sequence = 0; sequence < size; sequence++) {
       const manifest = { log: log.log, sequence, body: await manifestAt(log, sequence) };
       if (manifest.body.kind === 'gap') reading.gaps += 1;
-      if (manifest.body.kind === 'data' && wants(manifest)) wanted.push({ address, manifest });
+      if (manifest.body.kind !== 'data') continue;
+      reading.all += 1;
+      if (wants(manifest)) wanted.push({ address, manifest });
     }
   }
   const reader = new AccessReader();

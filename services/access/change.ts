@@ -26,6 +26,8 @@ export interface Effect extends Fact {
   op: Op;
   replaces: Replaces;
   direction: Direction;
+  /** Where names were resolved: what the event and others of its time called them. */
+  toldAs?: { subject: readonly string[]; object: readonly string[] };
 }
 
 /** Where the event lies: a record of a topic, or a line of a file. */

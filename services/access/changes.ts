@@ -14,6 +14,7 @@ import { CATALOG } from './families/catalog.ts';
 import { IDENTITY } from './families/identity.ts';
 import { WORKSPACE } from './families/workspace.ts';
 import { bounded, effect, NotUnderstood, type Reader, workspaceScope } from './fields.ts';
+import { pairingsOf } from './pairings.ts';
 
 const READERS = new Map<string, Reader>();
 for (const family of [CATALOG, IDENTITY, WORKSPACE]) {
@@ -60,7 +61,8 @@ function effectsOf(event: AuditEvent): Effect[] {
   // Values that were cut may hide what they end with, also where what is left can be read.
   if (event.requestParamsTruncated) return [unknown(event, 'its parameters were cut')];
   try {
-    return reader(event);
+    // A new name counts for what else the event says.
+    return [...pairingsOf(event), ...reader(event)];
   } catch (error) {
     if (!(error instanceof NotUnderstood)) throw error;
     return [unknown(event, error.message)];

@@ -3,7 +3,7 @@
  * where they are JSON text, and made safe to be kept. Pure.
  */
 import { toUSVString } from 'node:util';
-import type { Op, Replaces, Sense } from '../../schemas/evidence/access-leaf.ts';
+import type { Kind, Op, Replaces, Sense } from '../../schemas/evidence/access-leaf.ts';
 import { sha256 } from '../../schemas/evidence/merkle.ts';
 import type { AuditEvent } from '../ingest/event.ts';
 import { directionOf, type Effect, type Fact, TEXT_CHARS_MAX } from './change.ts';
@@ -117,14 +117,13 @@ export function targetOf(event: AuditEvent): string {
   return subjectName(needed(event, ...TARGET));
 }
 
-export const TARGET = [
-  'targetUserName',
-  'target_user_name',
-  'targetServicePrincipalName',
-  'targetUserId',
-  'target_user_id',
-  'targetServicePrincipalId',
-];
+export const USER_NAMES = ['targetUserName', 'target_user_name'];
+export const SERVICE_PRINCIPAL_NAME = 'targetServicePrincipalName';
+export const TARGET_IDS = ['targetUserId', 'target_user_id', 'targetServicePrincipalId'];
+export const TARGET = [...USER_NAMES, SERVICE_PRINCIPAL_NAME, ...TARGET_IDS];
+
+export const GROUP_NAMES = ['targetGroupName', 'target_group_name', 'group_name'];
+export const GROUP_IDS = ['targetGroupId', 'target_group_id'];
 
 export function workspaceScope({ workspaceId, resourceId, accountId }: AuditEvent): string {
   if (workspaceId !== null && workspaceId !== '' && workspaceId !== '0') {
@@ -136,6 +135,11 @@ export function workspaceScope({ workspaceId, resourceId, accountId }: AuditEven
 
 export function accountScope(accountId: string | null | undefined): string {
   return accountId ? `account ${accountId}` : '';
+}
+
+/** Of the account that the parameters name, else of that of the event. */
+export function namedAccount(event: AuditEvent): string {
+  return accountScope(param(event, 'account_id') ?? event.accountId);
 }
 
 /** Unity Catalog is of a metastore, which many workspaces share. */
@@ -166,6 +170,17 @@ export function effect(
     replaces: more.replaces ?? 'none',
     direction: more.direction ?? directionOf(op, sense),
   };
+}
+
+/** What a subject has on an object from here on, and nothing else of the kind. */
+export function level(
+  privileges: readonly string[],
+  named: { kind: Kind; subject: string; object: string; scope: string },
+): Effect[] {
+  if (privileges.length === 0) return [effect('clear', named)];
+  return privileges.map((one) =>
+    effect('give', { ...named, privilege: privilegeName(one) }, { replaces: 'subject' }),
+  );
 }
 
 /**

@@ -18,8 +18,8 @@ export interface Heard {
   event(timeMs: number): void;
   /** What changed access. */
   access(event: AccessEvent): void;
-  /** A record or line that is no audit event, or an event in it. `timestampMs`: of the record. */
-  undecodable(at: Place, reason: string, timestampMs: number): void;
+  /** A record or line that is no audit event, or an event in it. */
+  undecodable(at: Place, reason: string): void;
 }
 
 export class AccessReader {
@@ -34,12 +34,12 @@ export class AccessReader {
   ): void {
     const latestMs = timestampMs > 0 ? timestampMs + DAY_MS : Infinity;
     if (this.#isPassedOver(this.#viewer.record(value, lookUp), latestMs, heard)) return;
-    tell(decodeRecord(value, lookUp), at, timestampMs, latestMs, heard);
+    tell(decodeRecord(value, lookUp), at, latestMs, heard);
   }
 
   line(bytes: Buffer, at: Place, heard: Heard): void {
     if (this.#isPassedOver(this.#viewer.json(bytes), Infinity, heard)) return;
-    tell(decodeJson(bytes), at, 0, Infinity, heard);
+    tell(decodeJson(bytes), at, Infinity, heard);
   }
 
   #isPassedOver(view: EventView | null, latestMs: number, heard: Heard): boolean {
@@ -51,19 +51,13 @@ export class AccessReader {
   }
 }
 
-function tell(
-  decoded: Decoded,
-  at: Place,
-  timestampMs: number,
-  latestMs: number,
-  heard: Heard,
-): void {
+function tell(decoded: Decoded, at: Place, latestMs: number, heard: Heard): void {
   if (!decoded.ok) {
-    heard.undecodable(at, `${decoded.reason}: ${decoded.detail}`, timestampMs);
+    heard.undecodable(at, `${decoded.reason}: ${decoded.detail}`);
     return;
   }
   for (const { reason, detail } of decoded.refused) {
-    heard.undecodable(at, `${reason}: ${detail}`, timestampMs);
+    heard.undecodable(at, `${reason}: ${detail}`);
   }
   for (const event of decoded.events) {
     const timeMs = Math.min(event.eventTime, latestMs);

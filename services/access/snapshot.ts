@@ -12,13 +12,14 @@ import {
   type ReadState,
 } from '../../schemas/evidence/access-leaf.ts';
 import type { AccessEvent, Effect, Fact } from './change.ts';
-import { factsAfter, inOrder } from './state.ts';
+import { compareCopies, factsAfter, inOrder } from './state.ts';
 
 /** Room for changes in one leaf, bytes of JSON: far more than a day has, and within a leaf's limit. */
 export const LISTED_BYTES_MAX = 32 * 1024 * 1024;
 
 export interface DayCount {
   events: number;
+  /** In the manifests that no snapshot before read. */
   undecodable: number;
 }
 
@@ -39,9 +40,13 @@ export interface SnapshotInput {
 export function snapshotOf(input: SnapshotInput): { body: AccessBody; known: AccessEvent[] } {
   const { day, read, count, known, found } = input;
   const endMs = dayStart(day)! + DAY_MS;
-  const ids = new Set(known.map(({ eventId }) => eventId));
-  const before = [...found].filter(({ timeMs, eventId }) => timeMs < endMs && !ids.has(eventId));
-  const news = inOrder(before);
+  const copies = new Map(inOrder(known).map((one) => [one.eventId, one]));
+  // Of a known event only a copy that counts before it says something new.
+  const isNews = (one: AccessEvent): boolean => {
+    const copy = copies.get(one.eventId);
+    return one.timeMs < endMs && (copy === undefined || compareCopies(one, copy) < 0);
+  };
+  const news = inOrder([...found].filter(isNews));
   const rows = news.map(rowOf);
   const listed = listedRows(rows, input.listedBytesMax ?? LISTED_BYTES_MAX);
   const all = inOrder([...known, ...news]);

@@ -39,11 +39,14 @@ export const EVERYTHING = '*';
  * counts; of copies with one time the one in the first place, so that the order of arrival is nothing.
  */
 export function inOrder(events: Iterable<AccessEvent>): AccessEvent[] {
-  const sorted = [...events].sort(
-    (one, other) => compareEvents(one, other) || comparePlaces(one, other),
-  );
+  const sorted = [...events].sort(compareCopies);
   const seen = new Set<string>();
   return sorted.filter(({ eventId }) => !seen.has(eventId) && seen.add(eventId));
+}
+
+/** Also of copies of one event: which of them counts. */
+export function compareCopies(one: AccessEvent, other: AccessEvent): number {
+  return compareEvents(one, other) || comparePlaces(one, other);
 }
 
 function comparePlaces({ at: one }: AccessEvent, { at: other }: AccessEvent): number {
@@ -81,6 +84,8 @@ export class AccessState {
       this.#setFact(effect, true, event, effect, told);
     } else if (op === 'take') {
       this.#setFact(effect, false, event, effect, told);
+    } else if (op === 'name') {
+      return;
     } else if (op === 'touch') {
       const state = { fact: effect, holds: false };
       const step = { event, effect, direction: effect.direction, isNews: true };

@@ -12,7 +12,10 @@ import {
   parseAccessLeaf,
 } from '../../schemas/evidence/access-leaf.ts';
 import { LeafError } from '../../schemas/evidence/leaf.ts';
-import { LogReader, MissingEvidence } from '../evidence/log-reader.ts';
+import { NoteError, type Verifier } from '../../schemas/evidence/note.ts';
+import { LogReader, leavesOf, MissingEvidence } from '../evidence/log-reader.ts';
+import { BrokenLog } from '../evidence/log-writer.ts';
+import { checkSigned, withSuccessors } from '../evidence/trust.ts';
 import { Failure } from '../runtime/errors.ts';
 import {
   type ArchiveLocation,
@@ -23,24 +26,53 @@ import {
 } from './archive.ts';
 import type { AccessEvent } from './change.ts';
 import { type DayCount, eventOfRow, snapshotOf } from './snapshot.ts';
+import { endOf, isBehind, latestIn } from './start.ts';
 
-/** The snapshots of an archive, in order. @throws Failure `DOES_NOT_VERIFY` */
+/** The snapshots of an archive, in order, signed or not. @throws Failure `DOES_NOT_VERIFY` */
 export async function readSnapshots({ store, prefix }: ArchiveLocation): Promise<AccessBody[]> {
-  const log = new LogReader(store, prefix, ACCESS_LOG);
-  const count = await log.count();
   const bodies: AccessBody[] = [];
-  for (let sequence = 0; sequence < count; sequence++) {
-    try {
-      bodies.push(parseAccessLeaf(await log.leaf(sequence)).body);
-    } catch (error) {
-      if (!(error instanceof LeafError || error instanceof MissingEvidence)) throw error;
-      throw new Failure(`snapshot ${sequence}: ${error.message}`, {
-        code: 'DOES_NOT_VERIFY',
-        hint: 'The archive is not as it was sealed: run `lakeseal verify`.',
-      });
+  try {
+    for await (const { bytes } of leavesOf(store, prefix, ACCESS_LOG)) {
+      bodies.push(parseAccessLeaf(bytes).body);
     }
+  } catch (error) {
+    throw explained(error, bodies.length);
   }
   return bodies;
+}
+
+/**
+ * Those that a trusted key signed. @param given keys that are trusted; those that they handed over
+ * to are found in the archive. @throws Failure `DOES_NOT_VERIFY`
+ */
+export async function signedSnapshots(
+  location: ArchiveLocation,
+  given: readonly Verifier[],
+): Promise<AccessBody[]> {
+  const { store, prefix } = location;
+  const log = new LogReader(store, prefix, ACCESS_LOG);
+  const size = await log.newestCheckpoint();
+  if (size === 0) return [];
+  const bodies = await readSnapshots(location);
+  try {
+    await checkSigned(log, size, await withSuccessors(store, prefix, given));
+  } catch (error) {
+    throw explained(error, size - 1);
+  }
+  return bodies.slice(0, size);
+}
+
+function explained(error: unknown, sequence: number): unknown {
+  const isKnown =
+    error instanceof LeafError ||
+    error instanceof MissingEvidence ||
+    error instanceof NoteError ||
+    error instanceof BrokenLog;
+  if (!isKnown) return error;
+  return new Failure(`snapshot ${sequence}: ${error.message}`, {
+    code: 'DOES_NOT_VERIFY',
+    hint: 'The archive is not as it was sealed, or the key is another: run `lakeseal verify`.',
+  });
 }
 
 /**
@@ -61,8 +93,14 @@ export function missingDays(bodies: readonly AccessBody[], lastDay: string): str
 interface Material {
   reading: ArchiveReading;
   events: Array<{ place: ManifestPlace; event: AccessEvent }>;
-  /** By manifest and day. */
-  counts: Array<{ place: ManifestPlace; days: Map<string, DayCount> }>;
+  counts: Count[];
+}
+
+/** Of one manifest: events by their day, and what could not be read. */
+interface Count {
+  place: ManifestPlace;
+  days: Map<string, number>;
+  undecodable: number;
 }
 
 type Progress = NonNullable<ReadOptions['progress']>;
@@ -78,17 +116,18 @@ async function hear(
     ...(wants === undefined ? {} : { wants }),
     progress,
     heard: (place) => {
-      const days = new Map<string, DayCount>();
-      counts.push({ place, days });
+      const count: Count = { place, days: new Map(), undecodable: 0 };
+      counts.push(count);
       return {
         event(timeMs) {
-          countOf(days, timeMs).events += 1;
+          const day = dayOf(timeMs);
+          count.days.set(day, (count.days.get(day) ?? 0) + 1);
         },
         access(event) {
           events.push({ place, event });
         },
-        undecodable(_, __, timestampMs) {
-          countOf(days, timestampMs).undecodable += 1;
+        undecodable() {
+          count.undecodable += 1;
         },
       };
     },
@@ -96,48 +135,30 @@ async function hear(
   return { reading, events, counts };
 }
 
-const TIME_MS_MAX = 8.64e15;
-
-/** Record times are whatever their producer said. */
-function countOf(days: Map<string, DayCount>, timeMs: number): DayCount {
-  const day = dayOf(Math.min(Math.max(0, timeMs), TIME_MS_MAX));
-  let count = days.get(day);
-  if (count === undefined) {
-    count = { events: 0, undecodable: 0 };
-    days.set(day, count);
-  }
-  return count;
-}
-
-/** The snapshot of a day, of what lies below the sizes that `read` tells. */
+/** The snapshot of a day behind `before`, of what lies below the sizes that `read` tells. */
 function snapshotWithin(
   day: string,
   read: AccessBody['read'],
+  before: AccessBody | undefined,
   known: readonly AccessEvent[],
   { events, counts }: Material,
 ): ReturnType<typeof snapshotOf> {
   const sizes = new Map(read);
-  const isWithin = ({ log, sequence }: ManifestPlace): boolean => sequence < (sizes.get(log) ?? 0);
+  const sizesBefore = new Map(before?.read);
   const count: DayCount = { events: 0, undecodable: 0 };
-  for (const { place, days } of counts) {
-    const one = isWithin(place) ? days.get(day) : undefined;
-    count.events += one?.events ?? 0;
-    count.undecodable += one?.undecodable ?? 0;
+  for (const { place, days, undecodable } of counts) {
+    if (isBehind(place, sizes)) continue;
+    count.events += days.get(day) ?? 0;
+    if (isBehind(place, sizesBefore)) count.undecodable += undecodable;
   }
-  const found = events.filter(({ place }) => isWithin(place)).map(({ event }) => event);
+  const found = events.filter(({ place }) => !isBehind(place, sizes)).map(({ event }) => event);
   return snapshotOf({ day, read, count, known, found });
 }
 
 /** What can hold events of days after the newest snapshot, or was not read for it. */
-function wantsAfter(newest: AccessBody): (place: ManifestPlace) => boolean {
-  const sizes = new Map(newest.read);
-  const fromMs = dayStart(newest.day)!;
-  return ({ log, sequence, body }) => {
-    if (sequence >= (sizes.get(log) ?? 0)) return true;
-    // A record without a time of its own may hold an event of any time.
-    if (body.timestampMin === null || Number(body.timestampMin) <= 0) return true;
-    return Number(body.timestampMax) >= fromMs;
-  };
+function wantsAfter({ day, read }: AccessBody): (place: ManifestPlace) => boolean {
+  const sizes = new Map(read);
+  return (place) => isBehind(place, sizes) || latestIn(place.body) >= endOf(day);
 }
 
 export interface Missing {
@@ -160,17 +181,21 @@ export async function missingSnapshots(
   let known = isListed
     ? there.flatMap(({ changes }) => changes.map(eventOfRow))
     : knownAgain(there, material);
-  const bodies = days.map((day) => {
-    const made = snapshotWithin(day, material.reading.read, known, material);
+  const bodies: AccessBody[] = [];
+  for (const day of days) {
+    const before = bodies.at(-1) ?? newest;
+    const made = snapshotWithin(day, material.reading.read, before, known, material);
     known = made.known;
-    return made.body;
-  });
+    bodies.push(made.body);
+  }
   return { bodies, reading: material.reading };
 }
 
 function knownAgain(there: readonly AccessBody[], material: Material): AccessEvent[] {
   let known: AccessEvent[] = [];
-  for (const { day, read } of there) known = snapshotWithin(day, read, known, material).known;
+  for (const [at, { day, read }] of there.entries()) {
+    known = snapshotWithin(day, read, there[at - 1], known, material).known;
+  }
   return known;
 }
 
@@ -192,12 +217,12 @@ export async function checkSnapshots(
   const wrong: WrongSnapshot[] = [];
   let known: AccessEvent[] = [];
   for (const [sequence, told] of there.entries()) {
-    const made = snapshotWithin(told.day, told.read, known, material);
+    const before = there[sequence - 1];
+    const made = snapshotWithin(told.day, told.read, before, known, material);
     known = made.known;
     const keys: string[] = (Object.keys(made.body) as Array<keyof AccessBody>).filter(
       (key) => JSON.stringify(made.body[key]) !== JSON.stringify(told[key]),
     );
-    const before = there[sequence - 1];
     if (before !== undefined && told.day <= before.day) keys.push('day');
     if (!grows(before?.read ?? [], told.read) || !grows(told.read, material.reading.read)) {
       keys.push('read');

@@ -7,50 +7,33 @@
  */
 import { readFileSync } from 'node:fs';
 import { type Judged, judge, readApprovals } from '../access/approvals.ts';
-import { readArchive } from '../access/archive.ts';
-import type { AccessEvent } from '../access/change.ts';
 import { type Diff, diffBetween } from '../access/diff.ts';
-import { AccessReader, type Heard } from '../access/read-events.ts';
+import { type Resolved, resolveNames } from '../access/names.ts';
 import { inOrder } from '../access/state.ts';
-import { expandInputs, type FileSource } from '../collector/files.ts';
-import { DECODE_LIMITS } from '../ingest/decode.ts';
-import { decompress } from '../ingest/decompress.ts';
-import { isBlank, LineSplitter } from '../ingest/lines.ts';
 import type { Config } from '../runtime/config.ts';
 import { describeFailure, Failure, reasonOf } from '../runtime/errors.ts';
 import { counted } from '../runtime/wording.ts';
-import { diffAsJson, diffAsText, IN_A_FILE, placeText } from './access-text.ts';
-import { openArchive, segmentProgress, unwrapping } from './archive-place.ts';
-import { opener } from './open-segment.ts';
-import { printable, type Terminal } from './terminal.ts';
+import {
+  type Material,
+  type PlaceFlags,
+  type Range,
+  readFiles,
+  readPlace,
+} from './access-material.ts';
+import { diffAsJson, diffAsText } from './access-text.ts';
+import type { Terminal } from './terminal.ts';
 
-export interface AccessDiffFlags {
-  archive?: string;
+export interface AccessDiffFlags extends PlaceFlags {
   approvals?: string;
   maxRows: number;
   json?: true;
 }
 
-/** Epoch ms; changes at or after the first and before the second count. */
-export interface Range {
-  fromMs: number;
-  toMs: number;
-}
-
-/** What was read, and how whole it is. */
-export interface Material {
-  source: string;
-  changes: AccessEvent[];
-  events: number;
-  /** Earliest time of an event, epoch ms; null without events. */
-  firstMs: number | null;
-  undecodable: number;
-  gaps: number;
-}
-
 export interface DiffReport {
   range: Range;
   material: Material;
+  /** Changes before the second time, with one name for each principal. */
+  named: Resolved;
   diff: Diff;
   /** Null where no approvals were given. */
   judged: Judged | null;
@@ -58,9 +41,6 @@ export interface DiffReport {
 }
 
 const EXIT = { done: 0, unapproved: 1, incomplete: 2, failed: 3 };
-/** Undecodable lines and records that are told one by one. */
-const COMPLAINTS_MAX = 20;
-const LINE_LIMITS = { lineBytesMax: DECODE_LIMITS.bytesMax, firstPartBytes: 0 };
 
 export async function runAccessDiff(
   range: Range,
@@ -103,10 +83,12 @@ async function makeReport(
   const material =
     files.length > 0
       ? await readFiles(files, terminal)
-      : await readPlace(flags.archive, config(), terminal);
-  const diff = diffBetween(inOrder(material.changes), range.fromMs, range.toMs);
+      : await readPlace(range, flags, config(), terminal);
+  const before = material.changes.filter(({ timeMs }) => timeMs < range.toMs);
+  const named = resolveNames(inOrder(before));
+  const diff = diffBetween(named.events, range.fromMs, range.toMs);
   const judged = approvals === null ? null : judge(diff, approvals, nowMs);
-  return { range, material, diff, judged, exitCode: exitCodeOf(material, judged) };
+  return { range, material, named, diff, judged, exitCode: exitCodeOf(material, judged) };
 }
 
 function exitCodeOf({ events, undecodable, gaps }: Material, judged: Judged | null): number {
@@ -132,81 +114,4 @@ function approvalsOf(path: string) {
       code: 'APPROVALS_INVALID',
     },
   );
-}
-
-// --- reading -------------------------------------------------------------------------------------
-
-/** Counts what is heard, and keeps the changes. */
-function listener(material: Material, terminal: Terminal): Heard {
-  return {
-    event(timeMs) {
-      material.events += 1;
-      if (material.firstMs === null || timeMs < material.firstMs) material.firstMs = timeMs;
-    },
-    access(event) {
-      material.changes.push(event);
-    },
-    undecodable(at, reason) {
-      material.undecodable += 1;
-      if (material.undecodable > COMPLAINTS_MAX) return;
-      terminal.err(printable(`${placeText(at)}: undecodable: ${reason}`));
-    },
-  };
-}
-
-function emptyMaterial(source: string): Material {
-  return { source, changes: [], events: 0, firstMs: null, undecodable: 0, gaps: 0 };
-}
-
-async function readPlace(
-  place: string | undefined,
-  config: Config,
-  terminal: Terminal,
-): Promise<Material> {
-  const archive = await openArchive(config, place);
-  try {
-    const { store, prefix, name } = archive;
-    const material = emptyMaterial(name);
-    const heard = listener(material, terminal);
-    const { gaps } = await readArchive(
-      {
-        store,
-        prefix,
-        withoutTopics: [config.topics.deadLetter],
-        open: opener(await unwrapping(archive, undefined, config)),
-      },
-      { progress: segmentProgress(terminal), heard: () => heard },
-    );
-    return { ...material, gaps };
-  } finally {
-    archive.close();
-  }
-}
-
-async function readFiles(files: readonly string[], terminal: Terminal): Promise<Material> {
-  const { sources, missing } = await expandInputs([...files], process.stdin);
-  if (missing.length > 0) throw new Failure(missing.join('; '), { code: 'NO_FILE' });
-  const material = emptyMaterial(counted(sources.length, 'file'));
-  const reader = new AccessReader();
-  const heard = listener(material, terminal);
-  for (const source of sources) await readFile(source, reader, heard);
-  return material;
-}
-
-async function readFile(source: FileSource, reader: AccessReader, heard: Heard): Promise<void> {
-  const lines = new LineSplitter(LINE_LIMITS);
-  const take = (found: ReturnType<LineSplitter['end']>): void => {
-    for (const { number, bytes, oversizedBytes } of found) {
-      const at = { topic: source.name, partition: IN_A_FILE, offset: BigInt(number) };
-      if (oversizedBytes !== null) heard.undecodable(at, `oversized: ${oversizedBytes} bytes`, 0);
-      else if (!isBlank(bytes)) reader.line(bytes, at, heard);
-    }
-  };
-  try {
-    for await (const chunk of decompress(source.open())) take(lines.push(chunk));
-    take(lines.end());
-  } catch (error) {
-    if (error instanceof Failure) throw error;
-    throw new Failure(`${source.name}: cannot be read: ${reasonOf(error)}`, { code: 'NO_FILE' });
-  }
 }

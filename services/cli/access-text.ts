@@ -3,10 +3,12 @@ import type { Op } from '../../schemas/evidence/access-leaf.ts';
 import type { Judged } from '../access/approvals.ts';
 import type { AccessEvent, Fact, Place } from '../access/change.ts';
 import { type Difference, listed, type Verdict } from '../access/diff.ts';
+import { isBareId } from '../access/names.ts';
 import { EVERYTHING } from '../access/state.ts';
 import { counted } from '../runtime/wording.ts';
 import type { DiffReport } from './access-diff.ts';
-import { type Cell, formatTable, paint, type Terminal, type Tone } from './terminal.ts';
+import type { Material } from './access-material.ts';
+import { type Cell, formatTable, paint, printable, type Terminal, type Tone } from './terminal.ts';
 
 /** Partition of what lies in a file. */
 export const IN_A_FILE = -1;
@@ -40,7 +42,7 @@ export function diffAsText(
     if (more > 0) parts.push(`and ${counted(more, 'row')} more: --max-rows, or --json`);
   }
   if (judged !== null) parts.push(approvalsText(terminal, judged, maxRows));
-  parts.push(summary(report));
+  parts.push(...namesText(terminal, report, maxRows), summary(report));
   return parts.join('\n');
 }
 
@@ -55,6 +57,39 @@ function rowOf(event: AccessEvent, fact: Fact, holds: boolean): Cell[] {
   const named = [kind, subject, told, object, scope].map((text) => text || '-');
   return [iso(event.timeMs), ...named, event.by, `${event.action} ${placeText(event.at)}`];
 }
+
+/** By what other texts events called those that are told of, and what could not be made one. */
+function namesText(terminal: Terminal, { diff, named }: DiffReport, maxRows: number): string[] {
+  const others = new Map<string, Set<string>>();
+  const bare = new Set<string>();
+  const take = (label: string, told: string): void => {
+    if (label === told && isBareId(label)) bare.add(label);
+    if (label !== told) others.set(label, (others.get(label) ?? new Set()).add(told));
+  };
+  for (const { fact, steps } of diff.values()) {
+    for (const { effect } of steps) {
+      take(fact.subject, effect.toldAs?.subject[0] ?? fact.subject);
+      if (fact.kind !== 'group') continue;
+      take(groupIn(fact.object), groupIn(effect.toldAs?.object[0] ?? fact.object));
+    }
+  }
+  const rows = [...others].map(([label, told]) => [label, [...told].sort().join(', ')]);
+  const parts: string[] = [];
+  if (rows.length > 0) {
+    const table = formatTable(terminal, ['WHO', 'IN EVENTS ALSO'], rows.slice(0, maxRows));
+    parts.push('NAMES', table);
+    const more = rows.length - maxRows;
+    if (more > 0) parts.push(`and ${counted(more, 'row')} more: --max-rows, or --json`);
+  }
+  const { doubtful } = named;
+  const list = (texts: Iterable<string>): string =>
+    printable([...texts].slice(0, maxRows).join(', '));
+  if (bare.size > 0) parts.push(`No event tells the name of: ${list(bare)}`);
+  if (doubtful.length > 0) parts.push(`More than one may be called: ${list(doubtful)}`);
+  return parts;
+}
+
+const groupIn = (object: string): string => object.replace(/^group /, '');
 
 /** After these, what the effect names is so. */
 const HOLDING: ReadonlySet<Op> = new Set(['give', 'touch']);
@@ -82,35 +117,49 @@ function approvalsText(terminal: Terminal, judged: Judged, maxRows: number): str
   return lines.join('\n');
 }
 
-function summary({ material, diff }: DiffReport): string {
-  const { events, changes, undecodable, gaps, firstMs } = material;
+function summary({ material, named, diff }: DiffReport): string {
+  const { events, undecodable, gaps, firstMs } = material;
   const verdicts = listed(diff).map(({ verdict }) => verdict);
   const count = (verdict: Verdict): string =>
     `${verdicts.filter((one) => one === verdict).length} ${verdict}`;
   const lines = [
     `${TITLES.map(([verdict]) => count(verdict)).join(', ')}; ` +
-      `${counted(changes.length, 'change')} of access in ${counted(events, 'event')}`,
+      `${counted(named.events.length, 'change')} of access in ${counted(events, 'event')}`,
   ];
   if (undecodable > 0) lines.push(`NOT READ: ${counted(undecodable, 'record')} undecodable`);
   if (gaps > 0) lines.push(`NOT READ: ${counted(gaps, 'gap')} in the archive`);
+  lines.push(...readText(material));
   if (firstMs === null) lines.push('there is no event to compare');
   else lines.push(`What held before the first event, of ${iso(firstMs)}, is not known.`);
   return lines.join('\n');
 }
 
+function readText({ segments, start }: Material): string[] {
+  if (segments === null) return [];
+  const { read, all } = segments;
+  const before =
+    start === null
+      ? []
+      : [`What held before: the snapshot of ${start.day} (leaf ${start.sequence}).`];
+  return [...before, `Read: ${read} of ${counted(all, 'segment')}.`];
+}
+
 const iso = (ms: number): string => new Date(ms).toISOString().replace('.000Z', 'Z');
 
-export function diffAsJson({ range, material, diff, judged, exitCode }: DiffReport): string {
-  const { source, events, undecodable, gaps, firstMs, changes } = material;
-  const report = {
+export function diffAsJson(report: DiffReport): string {
+  const { range, material, named, diff, judged, exitCode } = report;
+  const { source, events, undecodable, gaps, firstMs, segments, start } = material;
+  const told = {
     source,
     from: iso(range.fromMs),
     to: iso(range.toMs),
     exitCode,
     events,
-    changes: changes.length,
+    changes: named.events.length,
     undecodable,
     gaps,
+    segments,
+    snapshot: start,
     firstEvent: firstMs === null ? null : iso(firstMs),
     differences: listed(diff).map(({ verdict, difference }) => ({
       verdict,
@@ -118,12 +167,15 @@ export function diffAsJson({ range, material, diff, judged, exitCode }: DiffRepo
       from: difference.from,
       to: difference.to,
       steps: difference.steps.map(({ event, effect, direction, isNews }) => ({
-        ...told(event),
+        ...placed(event),
         op: effect.op,
+        toldAs: effect.toldAs ?? null,
         direction,
         isNews,
       })),
     })),
+    principals: named.principals,
+    doubtfulNames: named.doubtful,
     approvals:
       judged === null
         ? null
@@ -131,20 +183,20 @@ export function diffAsJson({ range, material, diff, judged, exitCode }: DiffRepo
             unapproved: judged.unapproved.map(({ event, effect, expired }) => ({
               ...plain(effect),
               direction: effect.direction,
-              ...told(event),
+              ...placed(event),
               expired,
             })),
             uses: Object.fromEntries(judged.uses),
             expired: judged.expired.map(({ id }) => id),
           },
   };
-  return JSON.stringify(report, null, 2);
+  return JSON.stringify(told, null, 2);
 }
 
 function plain({ kind, subject, privilege, object, scope }: Fact): Omit<Fact, 'sense'> {
   return { kind, subject, privilege, object, scope };
 }
 
-function told({ timeMs, eventId, action, by, at }: AccessEvent) {
+function placed({ timeMs, eventId, action, by, at }: AccessEvent) {
   return { time: iso(timeMs), event: eventId, action, by, place: placeText(at) };
 }

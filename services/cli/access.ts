@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import type { AccessDiffFlags } from './access-diff.ts';
 import type { AccessSnapshotFlags } from './access-snapshot.ts';
 import type { CommandContext } from './command-context.ts';
-import { countOption, dayOption, jsonOption, timeOption } from './options.ts';
+import { countOption, dayOption, jsonOption, timeOption, trustedKeyOptions } from './options.ts';
 
 export function addAccess(program: Command, context: CommandContext): void {
   const access = program
@@ -25,8 +25,8 @@ export function addAccess(program: Command, context: CommandContext): void {
 
 const ACCESS_HELP = `
 Grants, group members, administrators, roles, tokens, shares, address lists and settings, from events
-that succeeded. What held before the first event cannot be known. Subjects are named as the events
-name them: an id and a name of one person are two subjects.`;
+that succeeded. What held before the first event cannot be known. Where events tell that an id and a
+name are of one principal, it is one subject, under its newest name; else each stays as it was told.`;
 
 function addDiff(access: Command, { terminal, finish, config, examples }: CommandContext): void {
   const command = access
@@ -37,6 +37,7 @@ function addDiff(access: Command, { terminal, finish, config, examples }: Comman
     .argument('[file...]', 'files of events, globs, folders, or -; else an archive is read')
     .option('--archive <place>', 's3://BUCKET/PREFIX or a copy in a folder; else the bucket')
     .option('--approvals <file>', 'YAML file of approved changes: others are findings')
+    .option('--whole', 'read every segment, and take nothing from snapshots')
     .option('--max-rows <n>', 'rows of each table to print', countOption, 200)
     .addOption(jsonOption())
     .addHelpText('after', DIFF_HELP)
@@ -45,6 +46,7 @@ function addDiff(access: Command, { terminal, finish, config, examples }: Comman
       const range = { fromMs: from, toMs: to };
       finish(await runAccessDiff(range, files, flags, config, Date.now(), terminal));
     });
+  trustedKeyOptions(command);
   examples(command, [
     'lakeseal access diff 2026-11-24 2026-11-25',
     'lakeseal access diff 2026-11-01 2026-12-01 --archive /mnt/copy --approvals approvals.yaml',
@@ -53,8 +55,10 @@ function addDiff(access: Command, { terminal, finish, config, examples }: Comman
 }
 
 const DIFF_HELP = `
-All events up to TO are read, those before FROM too: they tell what already held. Each segment is
-held to the SHA-256 of its manifest; whether the archive is whole, \`lakeseal verify\` says.
+What held before FROM is taken from the newest signed snapshot that closes a day by then, and only
+segments that may hold more are read, late events included; without a snapshot all before TO is read.
+Each segment is held to the SHA-256 of its manifest; whether the archive is whole, \`lakeseal verify\`
+says. Files are always read whole.
 Exit code 0 done, 1 something was widened that no approval covers, 2 nothing to compare or not all
 could be read, 3 could not run.`;
 

@@ -14,7 +14,7 @@ import type { Config } from '../runtime/config.ts';
 import { describeFailure, Failure, reasonOf } from '../runtime/errors.ts';
 import { keepHeapSteady } from '../runtime/heap.ts';
 import { counted, grouped } from '../runtime/wording.ts';
-import { classOf, exitCodeOf, type Finding, meaningOf } from '../verifier/findings.ts';
+import { classOf, exitCodeOf, meaningOf } from '../verifier/findings.ts';
 import { folderSource } from '../verifier/folder-source.ts';
 import { parseState, stateText, type VerifierState } from '../verifier/kept-state.ts';
 import { s3Source } from '../verifier/s3-source.ts';
@@ -95,7 +95,6 @@ async function verifyPlace(
   const bucket = folder === null ? s3Source(storage) : null;
   const source = bucket ?? folderSource(folder!);
   const kept = (flags.from ?? []).flatMap(readKept);
-  const findings: Finding[] = [];
   const bar = segmentsBar(flags);
   keepHeapSteady();
   try {
@@ -114,13 +113,12 @@ async function verifyPlace(
       expectStamps: flags.expectStamps === true,
       breathe: () => setImmediate(),
       progress: (log, bytes) => bar.update(log, bytes),
-      found: (finding) => findings.push(finding),
     });
     bar.stop();
     if (flags.state !== undefined) writeStateFile(flags.state, stateText(verification.state));
-    const code = exitCodeOf(findings);
-    if (flags.json === true) terminal.out(asJson(source, verification, findings, code));
-    else tell(terminal, source, verification, findings, flags, anchors, code);
+    const code = exitCodeOf(verification.findings);
+    if (flags.json === true) terminal.out(asJson(source, verification, code));
+    else tell(terminal, source, verification, flags, anchors, code);
     return code;
   } finally {
     bar.stop();
@@ -216,8 +214,7 @@ const UNKNOWABLE = [
 function tell(
   terminal: Terminal,
   source: ArchiveSource,
-  { partitions, root, trusted, incremental }: Verification,
-  findings: readonly Finding[],
+  { partitions, root, trusted, incremental, findings }: Verification,
   { maxFindings, deep }: VerifyFlags,
   { authorities }: TrustedAnchors,
   code: number,
@@ -264,8 +261,7 @@ function tell(
 /** `schemas/evidence.md` names the codes; all sizes are numbers, offsets are text. */
 function asJson(
   { name, tellsVersions }: ArchiveSource,
-  { partitions, statements, root, trusted, incremental }: Verification,
-  findings: readonly Finding[],
+  { partitions, statements, root, trusted, incremental, findings }: Verification,
   exitCode: number,
 ): string {
   const plain = <Log extends { root: Buffer; signedBy: { vkey: string } | null }>(log: Log) => ({

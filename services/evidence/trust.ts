@@ -9,13 +9,14 @@ import {
   parsePemCertificates,
 } from '../../schemas/evidence/certificate.ts';
 import { openCheckpoint } from '../../schemas/evidence/checkpoint.ts';
-import { KEYS_LOG, parseRotation } from '../../schemas/evidence/key-leaf.ts';
+import { KEYS_LOG } from '../../schemas/evidence/key-leaf.ts';
 import { LeafError } from '../../schemas/evidence/leaf.ts';
 import { COSIGNATURE, NoteError, parseVkey, type Verifier } from '../../schemas/evidence/note.ts';
 import { assertWitness } from '../../schemas/evidence/witness.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { LogReader } from './log-reader.ts';
+import { type Awaited, Succession } from './succession.ts';
 
 /** `keys`: vkeys as text; `files`: paths of files that hold one on each line. */
 export interface NamedKeys {
@@ -101,29 +102,46 @@ export async function withSuccessors(
   prefix: string,
   given: readonly Verifier[],
 ): Promise<Verifier[]> {
-  const trusted = [...given];
+  const succession = new Succession(given);
   const log = new LogReader(store, prefix, KEYS_LOG);
   const count = await log.count();
   for (let sequence = 0; sequence < count; sequence++) {
-    try {
-      const { from, to } = parseRotation(await log.leaf(sequence)).body;
-      const handing = trusted.find(({ vkey }) => vkey === from.vkey);
-      if (handing === undefined) continue;
-      if (!(await coveredBy(log, sequence + 1, handing))) break;
-      if (!trusted.some(({ vkey }) => vkey === to.vkey)) trusted.push(to);
-    } catch (error) {
-      if (error instanceof LeafError || error instanceof NoteError) break;
-      throw error;
+    const refused = succession.statement(await log.leaf(sequence), sequence);
+    // A rotation before the trusted key came into force is none of ours.
+    if (refused.some(({ why }) => why !== 'stranger')) break;
+    const { awaited } = succession;
+    if (awaited !== null && (await isSigned(log, awaited))) {
+      succession.signed(awaited.size, awaited.from);
     }
   }
-  return trusted;
+  return succession.trusted;
 }
 
-/** The checkpoint right behind the rotation is signed by the key that hands over. */
-async function coveredBy(log: LogReader, size: number, by: Verifier): Promise<boolean> {
-  const bytes = await log.checkpoint(size);
-  if (bytes === null) return false;
-  const { size: told, root, log: of } = openCheckpoint(bytes, [by]);
+/** Whether the checkpoint of that size is signed by the key that hands over. */
+async function isSigned(log: LogReader, { size, from }: Awaited): Promise<boolean> {
+  try {
+    await checkSigned(log, size, [from]);
+    return true;
+  } catch (error) {
+    if (error instanceof LeafError || error instanceof NoteError) return false;
+    throw error;
+  }
+}
+
+/**
+ * The leaf before `size` is what a trusted key signed: its chain and tree end in the checkpoint.
+ * @throws NoteError where it is not, and what reading that leaf throws.
+ */
+export async function checkSigned(
+  log: LogReader,
+  size: number,
+  verifiers: readonly Verifier[],
+): Promise<void> {
+  const note = await log.checkpoint(size);
+  if (note === null) throw new NoteError(`the checkpoint of ${log.log} ${size} is hidden`);
+  const signed = openCheckpoint(note, verifiers);
   const tree = await log.frontier(size);
-  return of === log.log && told === size && root.equals(tree.root());
+  if (signed.log !== log.log || signed.size !== size || !signed.root.equals(tree.root())) {
+    throw new NoteError(`the checkpoint of ${log.log} ${size} is of another history`);
+  }
 }

@@ -9,13 +9,12 @@ import {
   baselineBody,
   parseBaseline,
 } from '../../schemas/evidence/baseline-leaf.ts';
-import { openCheckpoint } from '../../schemas/evidence/checkpoint.ts';
 import { LeafError, leafBytes } from '../../schemas/evidence/leaf.ts';
 import { NoteError, type Signer, type Verifier } from '../../schemas/evidence/note.ts';
 import { parseRootLeaf, ROOT_LOG } from '../../schemas/evidence/root-leaf.ts';
 import { LogReader, MissingEvidence } from '../evidence/log-reader.ts';
 import { BrokenLog, LogWriter } from '../evidence/log-writer.ts';
-import { withSuccessors } from '../evidence/trust.ts';
+import { checkSigned, withSuccessors } from '../evidence/trust.ts';
 import { Failure } from '../runtime/errors.ts';
 import type { ObjectStore } from '../store/store.ts';
 
@@ -69,21 +68,6 @@ export async function readBaseline(
     return { baseline: { ...baselineBody(body), sequence: size - 1 }, leaves, told };
   } catch (error) {
     throw explained(error);
-  }
-}
-
-/** The leaf before `size` is what a trusted key signed: its chain and tree end in the checkpoint. */
-async function checkSigned(
-  log: LogReader,
-  size: number,
-  verifiers: readonly Verifier[],
-): Promise<void> {
-  const note = await log.checkpoint(size);
-  if (note === null) throw new NoteError(`the checkpoint of ${log.log} ${size} is hidden`);
-  const signed = openCheckpoint(note, verifiers);
-  const tree = await log.frontier(size);
-  if (signed.log !== log.log || signed.size !== size || !signed.root.equals(tree.root())) {
-    throw new NoteError(`the checkpoint of ${log.log} ${size} is of another history`);
   }
 }
 

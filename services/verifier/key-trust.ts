@@ -2,10 +2,9 @@
  * Which keys are trusted, and how far: those that were given, those they handed over to in the log
  * `keys`, and what a key that was rotated away may have signed.
  */
-import { parseRotation } from '../../schemas/evidence/key-leaf.ts';
-import { LeafError, secondsOf } from '../../schemas/evidence/leaf.ts';
 import { evidenceKey } from '../../schemas/evidence/log-layout.ts';
 import type { Verifier } from '../../schemas/evidence/note.ts';
+import { Succession } from '../evidence/succession.ts';
 import type { Report } from './findings.ts';
 import type { Limits } from './kept-state.ts';
 
@@ -14,18 +13,23 @@ const DAY_S = 86_400;
 export class KeyTrust {
   readonly #report: Report;
   readonly #prefix: string;
-  /** Grows while the log of keys is read. */
-  readonly trusted: Verifier[];
-  /** When a key was rotated away, seconds since the epoch, by vkey. */
-  readonly rotated = new Map<string, number>();
-  /** A rotation whose consent was not met yet. */
-  #pending: { size: number; time: number; from: Verifier; to: Verifier } | null = null;
+  readonly #succession: Succession;
   readonly #limits = new Map<string, ReadonlyMap<string, number>>();
 
   constructor(verifiers: readonly Verifier[], prefix: string, report: Report) {
-    this.trusted = [...verifiers];
+    this.#succession = new Succession(verifiers);
     this.#prefix = prefix;
     this.#report = report;
+  }
+
+  /** Grows while the log of keys is read. */
+  get trusted(): readonly Verifier[] {
+    return this.#succession.trusted;
+  }
+
+  /** When a key was rotated away, seconds since the epoch, by vkey. */
+  get rotated(): ReadonlyMap<string, number> {
+    return this.#succession.rotated;
   }
 
   /** Of keys that were rotated away: leaves of each log that they may have signed, by the roots. */
@@ -60,32 +64,14 @@ export class KeyTrust {
     });
   }
 
-  /** The new key is trusted once the old one has signed the checkpoint right behind the rotation. */
   consented(size: number, by: Verifier): void {
-    const pending = this.#pending;
-    if (pending === null || pending.size !== size || by.vkey !== pending.from.vkey) return;
-    this.#pending = null;
-    this.rotated.set(pending.from.vkey, pending.time);
-    if (!this.trusted.some(({ vkey }) => vkey === pending.to.vkey)) this.trusted.push(pending.to);
+    this.#succession.signed(size, by);
   }
 
   /** A leaf of the log of keys. */
   rotation(bytes: Buffer, sequence: number, key: string, versionId: string): void {
-    const find = (expected: string, found: string): void =>
+    for (const { expected, found } of this.#succession.statement(bytes, sequence)) {
       this.#report({ code: 'key_rotation', key, versionId, expected, found });
-    if (this.#pending !== null) find('the consent of the key before', 'no checkpoint of it');
-    this.#pending = null;
-    try {
-      const { time, from, to } = parseRotation(bytes).body;
-      const inForce = this.trusted.find(({ vkey }) => vkey === from.vkey);
-      if (inForce === undefined || this.rotated.has(from.vkey)) {
-        find('the key in force', from.vkey);
-        return;
-      }
-      this.#pending = { size: sequence + 1, time: secondsOf(time)!, from, to };
-    } catch (error) {
-      if (!(error instanceof LeafError)) throw error;
-      find('a rotation', error.message);
     }
   }
 }

@@ -66,11 +66,12 @@ export interface VerifyOptions
   breathe: () => Promise<void>;
   /** A partition is being read, and how many stored bytes of segments were by now. */
   progress: (log: string, bytes: number) => void;
-  found: (finding: Finding) => void;
 }
 
 export interface Verification {
   partitions: PartitionSummary[];
+  /** In the order in which they were found; each fact once. */
+  findings: readonly Finding[];
   /** Sizes of the logs that are of no partition. */
   statements: Array<{ log: string } & CheckedLog>;
   root: RootSummary;
@@ -103,10 +104,7 @@ class Run {
 
   constructor(options: VerifyOptions) {
     this.#options = options;
-    this.#report = onlyOnce((finding) => {
-      this.#findings.push(finding);
-      options.found(finding);
-    });
+    this.#report = onlyOnce((finding) => this.#findings.push(finding));
     this.#keys = new KeyTrust(options.verifiers, options.prefix, this.#report);
     this.#protection = new EvidenceProtection(options.source, this.#report);
   }
@@ -134,6 +132,7 @@ class Run {
     this.#judgeAge(root, [...partitions, ...statements]);
     return {
       partitions,
+      findings: this.#findings,
       statements,
       root,
       trusted: this.#keys.trusted,

@@ -5,7 +5,7 @@
 
 import { classOfPosture, meaningOfPosture } from '../posture/findings.ts';
 import { type JudgePostureOptions, judgePosture } from '../posture/judge.ts';
-import { classOf, type Finding, meaningOf } from '../verifier/findings.ts';
+import { classOf, meaningOf } from '../verifier/findings.ts';
 import { parseState, stateText } from '../verifier/kept-state.ts';
 import { type VerifyOptions, verify } from '../verifier/verify.ts';
 import type { Fact } from './facts.ts';
@@ -14,7 +14,7 @@ import type { RunResult } from './watch.ts';
 
 export interface RunsOptions {
   /** What all runs over the archive share. */
-  verify: Omit<VerifyOptions, 'state' | 'found' | 'nowMs'>;
+  verify: Omit<VerifyOptions, 'state' | 'nowMs'>;
   posture: JudgePostureOptions;
   /** The file of the verification's state. */
   state: { path: string; read(): string | null; write(text: string): void };
@@ -29,12 +29,10 @@ export function verifierRuns(options: RunsOptions): (kind: RunKind) => Promise<R
 async function verifyArchive(options: RunsOptions, whole: boolean): Promise<RunResult> {
   const { state: file, nowMs } = options;
   const text = whole ? null : file.read();
-  const findings: Finding[] = [];
-  const { state } = await verify({
+  const { findings, state } = await verify({
     ...options.verify,
     state: text === null ? null : parseState(text, file.path, options.verify.source.name),
     nowMs: nowMs(),
-    found: (finding) => findings.push(finding),
   });
   const facts = findings.map(
     (finding): Fact => ({

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { type Approval, fits, judge, readApprovals } from '../../services/access/approvals.ts';
 import type { AccessEvent } from '../../services/access/change.ts';
 import { diffBetween } from '../../services/access/diff.ts';
+import { resolveNames } from '../../services/access/names.ts';
 import { inOrder } from '../../services/access/state.ts';
 import { changeOf, DAY, grant } from './events.ts';
 
@@ -41,6 +42,29 @@ describe('approvals', () => {
     assert.equal(judged(one('{ by: "*@example.com" }'), ...events).unapproved.length, 0);
     assert.equal(judged(one('{ by: mallory@example.com }'), ...events).unapproved.length, 2);
     assert.equal(judged(one('{ action: "*.updatePermissions" }'), ...events).unapproved.length, 0);
+  });
+
+  test('are about the names of the time: no rename approves what was done before it', () => {
+    const renamed = (name: string, minute: number): AccessEvent =>
+      changeOf(
+        minute,
+        'groups.updateGroup',
+        { targetGroupName: name, targetGroupId: '5' },
+        { auditLevel: 'ACCOUNT_LEVEL', workspaceId: '0' },
+      );
+    const events = [renamed('crooks', 1), grant(2, 'crooks', 'add'), renamed('analysts', 3)];
+    const left = (match: string): string[] => {
+      const { events: named } = resolveNames(inOrder(events));
+      const { unapproved } = judge(diffBetween(named, DAY, NOW), approvals(one(match)), NOW);
+      return unapproved.map(({ effect }) => `${effect.kind} ${effect.subject}`.trim());
+    };
+    assert.deepEqual(left('{ kind: grant, subject: analysts }'), [
+      'group',
+      'grant analysts',
+      'group',
+    ]);
+    assert.deepEqual(left('{ kind: grant, subject: crooks }'), ['group', 'group']);
+    assert.deepEqual(left('{ object: "group crooks" }'), ['grant analysts', 'group']);
   });
 
   test('narrowing needs none; what the event does not tell, and what was taken back, does', () => {

@@ -231,7 +231,10 @@ const VECTORS: Vector[] = [
     [
       `${service}.addPrincipalToGroup`,
       { targetGroupName: 'admins', targetGroupId: '9', targetUserName: 'Bob@example.com' },
-      [`give group: bob@example.com | MEMBER | group admins | ${A}, widened`],
+      [
+        `name group: admins | GROUP_NAME | id 9 | ${A}, changed`,
+        `give group: bob@example.com | MEMBER | group admins | ${A}, widened`,
+      ],
       acc,
     ],
     [
@@ -268,13 +271,21 @@ const VECTORS: Vector[] = [
       [`touch group:  | UPDATED | group g | ${W}, changed`],
     ],
     [`${service}.createGroup`, { targetGroupName: 'g' }, []],
+    [
+      `${service}.createGroup`,
+      { targetGroupName: 'g', targetGroupId: '9' },
+      [`name group: g | GROUP_NAME | id 9 | ${W}, changed`],
+    ],
   ]),
   // Administrators and roles.
   ...(['setAdmin', 'addAdmin'] as const).map(
     (action): Vector => [
       `accounts.${action}`,
       { targetUserName: 'bob@example.com', targetUserId: '7' },
-      [`give admin: bob@example.com | ADMIN | workspace | ${W}, widened`],
+      [
+        `name identity: bob@example.com | USER_NAME | id 7 | ${W}, changed`,
+        `give admin: bob@example.com | ADMIN | workspace | ${W}, widened`,
+      ],
     ],
   ),
   [

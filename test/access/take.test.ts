@@ -194,6 +194,21 @@ describe('daily snapshots', () => {
     assert.deepEqual(await wrongIn(archive), []);
   });
 
+  test('a copy that counts before the one that is known is listed too', () => {
+    const named = {
+      kind: 'admin',
+      subject: 'a',
+      privilege: 'ADMIN',
+      object: 'w',
+      scope: 's',
+    } as const;
+    const copy = (minute: number) => accessEvent(minute, 'same', [effect('give', named)]);
+    const input = { day: '2026-11-24', read: [], count: { events: 2, undecodable: 0 } };
+    const again = snapshotOf({ ...input, known: [copy(5)], found: [copy(5), copy(7), copy(3)] });
+    assert.deepEqual(again.body.changes.map(eventOfRow), [copy(3)]);
+    assert.deepEqual(again.known, [copy(3)]);
+  });
+
   test('what had no room in a leaf is counted, hashed and known to later ones', () => {
     const found = ['a', 'b', 'c'].map((subject, at) => {
       const named = {

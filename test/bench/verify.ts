@@ -37,12 +37,11 @@ interface Run {
 
 /** In this process; it is meant to be one that does nothing else. */
 async function verifyFolder(folder: string, deep: boolean): Promise<Run> {
-  const findings: string[] = [];
   // As the command does.
   keepHeapSteady();
   const cpu = process.cpuUsage();
   const started = performance.now();
-  const { partitions } = await verify({
+  const { partitions, findings } = await verify({
     source: folderSource(folder),
     prefix: PREFIX,
     verifiers: [signer.verifier],
@@ -58,9 +57,10 @@ async function verifyFolder(folder: string, deep: boolean): Promise<Run> {
     expectStamps: false,
     breathe: () => setImmediate(),
     progress: () => {},
-    found: ({ code }) => findings.push(code),
   });
-  if (findings.length > 0) throw new Error(`not verified: ${findings.join(' ')}`);
+  if (findings.length > 0) {
+    throw new Error(`not verified: ${findings.map(({ code }) => code).join(' ')}`);
+  }
   const seconds = (performance.now() - started) / 1000;
   const { user, system } = process.cpuUsage(cpu);
   const rss = peakResidentBytes();

@@ -80,7 +80,7 @@ describe('lakeseal access diff', () => {
     assert.match(narrower!, /old@example\.com +no longer ADMIN/);
     assert.match(
       out,
-      /^2 wider, 1 changed, 1 narrower, 0 passing; 6 changes of access in 8 events$/m,
+      /^2 wider, 1 changed, 1 narrower, 0 passing; 5 changes of access in 8 events$/m,
     );
     assert.match(out, /before the first event, of 2026-11-23T23:00:00Z, is not known/);
     assert.doesNotMatch(out, /later@example|users/);

@@ -18,7 +18,6 @@ export async function verifiedIn(
   source: ArchiveSource,
   changes: Partial<VerifyOptions> = {},
 ): Promise<{ found: Finding[]; verification: Verification }> {
-  const found: Finding[] = [];
   const verification = await verify({
     source,
     prefix: PREFIX,
@@ -35,8 +34,7 @@ export async function verifiedIn(
     expectStamps: false,
     breathe: () => setImmediate(),
     progress: () => {},
-    found: (finding) => found.push(finding),
     ...changes,
   });
-  return { found, verification };
+  return { found: [...verification.findings], verification };
 }

@@ -2,21 +2,22 @@
  * Users, groups, administrators, roles, tokens and secrets of service principals, in workspaces and
  * in the account. Parameters as the audit log reference names them. Pure.
  */
-
-import type { Kind } from '../../../schemas/evidence/access-leaf.ts';
 import type { AuditEvent } from '../../ingest/event.ts';
 import type { Effect } from '../change.ts';
 import {
   accountScope,
   effect,
   type Family,
+  GROUP_IDS,
+  GROUP_NAMES,
   isRecord,
   jsonOf,
+  level,
   listOf,
   NotUnderstood,
+  namedAccount,
   needed,
   param,
-  privilegeName,
   type Reader,
   subjectName,
   TARGET,
@@ -28,12 +29,7 @@ import {
 
 // --- groups --------------------------------------------------------------------------------------
 
-const groupOf = (event: AuditEvent): string =>
-  needed(
-    event,
-    ...['targetGroupName', 'target_group_name', 'group_name'],
-    ...['targetGroupId', 'target_group_id'],
-  );
+const groupOf = (event: AuditEvent): string => needed(event, ...GROUP_NAMES, ...GROUP_IDS);
 
 const membership =
   (op: 'give' | 'take'): Reader =>
@@ -94,7 +90,7 @@ const ACCOUNT_ADMIN = 'ACCOUNT_ADMIN';
 const WORKSPACE_ADMIN = 'ADMIN';
 
 const changeAccountOwner: Reader = (event) => {
-  const scope = accountScope(param(event, 'account_id') ?? event.accountId);
+  const scope = namedAccount(event);
   // The reference names the new owner by name and address; some events name nobody.
   const subject = subjectName(param(event, 'email', ...TARGET) ?? '');
   if (subject === '') {
@@ -126,21 +122,10 @@ const deleteAssignment: Reader = (event) => {
   return [effect('clear', { kind: 'role', subject, object: 'workspace', scope })];
 };
 
-/** What a subject has on an object from here on, and nothing else of the kind. */
-export function level(
-  privileges: readonly string[],
-  named: { kind: Kind; subject: string; object: string; scope: string },
-): Effect[] {
-  if (privileges.length === 0) return [effect('clear', named)];
-  return privileges.map((one) =>
-    effect('give', { ...named, privilege: privilegeName(one) }, { replaces: 'subject' }),
-  );
-}
-
 /** The whole of the roles on a service principal, a group or the account. */
 const updateRuleSet: Reader = (event) => {
   const object = needed(event, 'name');
-  const scope = accountScope(param(event, 'account_id') ?? event.accountId);
+  const scope = namedAccount(event);
   const set = jsonOf(event, param(event, 'rule_set') === undefined ? 'grant_rules' : 'rule_set');
   const rules: unknown = isRecord(set) ? (set.grant_rules ?? []) : set;
   if (!Array.isArray(rules)) throw new NotUnderstood('rule_set without grant_rules');
@@ -236,7 +221,7 @@ const secretMade: Reader = (event) => [
     subject: needed(event, 'service_principal'),
     privilege: 'SECRET',
     object: `secret ${param(event, 'secret_id') ?? `made by ${event.eventId}`}`,
-    scope: accountScope(param(event, 'account_id') ?? event.accountId),
+    scope: namedAccount(event),
   }),
 ];
 
@@ -244,7 +229,7 @@ const secretGone: Reader = (event) => [
   effect('drop', {
     kind: 'secret',
     object: `secret ${needed(event, 'secret_id')}`,
-    scope: accountScope(param(event, 'account_id') ?? event.accountId),
+    scope: namedAccount(event),
   }),
 ];
 

@@ -11,8 +11,10 @@ import {
   effect,
   type Family,
   isRecord,
+  level,
   listOf,
   NotUnderstood,
+  namedAccount,
   needed,
   param,
   privilegeName,
@@ -23,7 +25,6 @@ import {
   textIn,
   workspaceScope,
 } from '../fields.ts';
-import { level } from './identity.ts';
 
 // --- permissions ---------------------------------------------------------------------------------
 
@@ -143,7 +144,7 @@ const network =
       kind: 'network',
       privilege: what,
       object: param(event, 'network_policy_id', 'private_access_settings_id', 'name') ?? '',
-      scope: accountScope(param(event, 'account_id') ?? event.accountId),
+      scope: namedAccount(event),
     }),
   ];
 
