@@ -2,7 +2,7 @@
  * The three runs of the verifier, as facts. Archive and bucket come as sources that can only read;
  * the state of the verification is a file beside the ledger.
  */
-
+import type { Unwrap } from '../../schemas/envelope.ts';
 import { classOfPosture, meaningOfPosture } from '../posture/findings.ts';
 import { type JudgePostureOptions, judgePosture } from '../posture/judge.ts';
 import { classOf, type Finding, meaningOf } from '../verifier/findings.ts';
@@ -14,7 +14,9 @@ import type { RunResult } from './watch.ts';
 
 export interface RunsOptions {
   /** What all runs over the archive share. */
-  verify: Omit<VerifyOptions, 'state' | 'found' | 'nowMs'>;
+  verify: Omit<VerifyOptions, 'state' | 'found' | 'nowMs' | 'unwrap'>;
+  /** What opens encrypted segments, as the archive says when a run begins. */
+  unwrap: () => Promise<Unwrap>;
   posture: JudgePostureOptions;
   /** The file of the verification's state. */
   state: { path: string; read(): string | null; write(text: string): void };
@@ -32,6 +34,7 @@ async function verifyArchive(options: RunsOptions, whole: boolean): Promise<RunR
   const findings: Finding[] = [];
   const { state } = await verify({
     ...options.verify,
+    unwrap: await options.unwrap(),
     state: text === null ? null : parseState(text, file.path, options.verify.source.name),
     nowMs: nowMs(),
     found: (finding) => findings.push(finding),

@@ -262,7 +262,6 @@ function readOnlyRuns({ bucket, store }: SmallArchive, clock: HandClock, state: 
       prefix: PREFIX,
       verifiers: [signer.verifier],
       kept: [],
-      unwrap: unwrapWith([]),
       deep: false,
       rootAgeMsMax: null,
       concurrency: 2,
@@ -272,6 +271,7 @@ function readOnlyRuns({ bucket, store }: SmallArchive, clock: HandClock, state: 
       breathe: () => setImmediate(),
       progress: () => {},
     },
+    unwrap: async () => unwrapWith([]),
     posture: {
       store,
       target: { bucket: 'audit', prefix: PREFIX },
