@@ -32,7 +32,7 @@ async function verifyArchive(options: RunsOptions, whole: boolean): Promise<RunR
   const { state: file, nowMs } = options;
   const text = whole ? null : file.read();
   const findings: Finding[] = [];
-  const { state } = await verify({
+  const { state, partitions } = await verify({
     ...options.verify,
     unwrap: await options.unwrap(),
     state: text === null ? null : parseState(text, file.path, options.verify.source.name),
@@ -46,7 +46,8 @@ async function verifyArchive(options: RunsOptions, whole: boolean): Promise<RunR
       meaning: meaningOf(finding.code),
     }),
   );
-  return { facts, keep: () => file.write(stateText(state)) };
+  const unopened = partitions.reduce((sum, one) => sum + one.unopened, 0);
+  return { facts, unopened, keep: () => file.write(stateText(state)) };
 }
 
 async function comparePosture({ posture }: RunsOptions): Promise<RunResult> {
