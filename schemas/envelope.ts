@@ -6,7 +6,14 @@
  */
 import { createCipheriv, createDecipheriv, createHash } from 'node:crypto';
 import { z } from 'zod';
-import { EnvelopeError, SECRET_NAMES, secretId, type WrappingKey } from './wrapping-key.ts';
+import {
+  EnvelopeError,
+  isKmsSecretName,
+  kmsSecretText,
+  SECRET_NAMES,
+  secretId,
+  type WrappingKey,
+} from './wrapping-key.ts';
 
 const MAGIC = Buffer.from('LAKESEAL');
 const LENGTH_BYTES = 4;
@@ -125,15 +132,12 @@ export async function encrypt(
   return stored;
 }
 
-/** The segment is encrypted with a key that was not given. */
+/** The segment is encrypted with a key that was not given; of one in KMS it says what its file holds. */
 export class MissingKeyError extends Error {
-  /** What the segment says of its key: `WrappingKey.name`. */
-  readonly key: string;
-
   constructor(slot: string, key: string) {
-    super(`${slot} is encrypted with the key ${secretId(key)}, which was not given`);
+    const line = isKmsSecretName(key) ? `; its file holds the line ${kmsSecretText(key)}` : '';
+    super(`${slot} is encrypted with the key ${secretId(key)}, which was not given${line}`);
     this.name = 'MissingKeyError';
-    this.key = key;
   }
 }
 

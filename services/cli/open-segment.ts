@@ -7,7 +7,7 @@ import {
   type Unwrap,
 } from '../../schemas/envelope.ts';
 import type { ManifestBody } from '../../schemas/evidence/manifest.ts';
-import { EnvelopeError, isKmsSecretName, kmsSecretText } from '../../schemas/wrapping-key.ts';
+import { EnvelopeError } from '../../schemas/wrapping-key.ts';
 import { Failure } from '../runtime/errors.ts';
 
 /** Of a segment as it is stored, what was sealed: the same bytes, or decrypted. */
@@ -24,7 +24,7 @@ export function opener(unwrap: Unwrap): OpenSegment {
       if (error instanceof MissingKeyError) {
         throw new Failure(error.message, {
           code: 'ENVELOPE_KEY',
-          hint: `Name its file in archive.envelopeKeys; \`verify\` and \`prove\` also take --unwrap-key.${lineOf(error)}`,
+          hint: 'Name its file in archive.envelopeKeys; `verify` and `prove` also take --unwrap-key.',
         });
       }
       if (!(error instanceof EnvelopeError)) throw error;
@@ -34,9 +34,4 @@ export function opener(unwrap: Unwrap): OpenSegment {
       });
     }
   };
-}
-
-/** Of a secret in KMS, the file can be made again. */
-function lineOf({ key }: MissingKeyError): string {
-  return isKmsSecretName(key) ? ` That file holds the line ${kmsSecretText(key)}` : '';
 }
