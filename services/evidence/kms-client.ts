@@ -5,15 +5,19 @@
 import { KMSClient } from '@aws-sdk/client-kms';
 import { Failure, type FailureOptions, isBrokenConnection } from '../runtime/errors.ts';
 
+type HintedCode =
+  | 'KMS_NO_KEY'
+  | 'KMS_DISABLED'
+  | 'KMS_ACCESS_DENIED'
+  | 'KMS_KEY'
+  | 'KMS_UNREACHABLE';
+
 /** Which key is asked for what, and what its operator may do about a refusal. */
 export interface KmsUse {
   keyId: string;
   region: string;
   endpoint: string | undefined;
-  hints: Record<'KMS_NO_KEY' | 'KMS_DISABLED' | 'KMS_ACCESS_DENIED' | 'KMS_KEY', string> & {
-    /** Where the answer was for another than the one asked. */
-    KMS_UNREACHABLE: string;
-  };
+  hints: Record<HintedCode, string>;
 }
 
 /** Tries of one request: throttling and broken connections. */
@@ -108,7 +112,7 @@ function kmsFailure({ keyId, region, hints }: KmsUse, what: string, error: unkno
   const isNamed = typeof name === 'string' && !isBrokenConnection(error);
   const known = isNamed ? BY_NAME.find(([pattern]) => pattern.test(name)) : undefined;
   const { text, ...diagnosis } = known?.[1] ?? OTHER;
-  const hint = diagnosis.hint ?? hints[diagnosis.code as keyof typeof hints];
+  const hint = diagnosis.hint ?? hints[diagnosis.code as HintedCode];
   const where = `the KMS key ${keyId} in ${region}`;
   return new Failure(`${where} does not ${what}: ${text}`, {
     ...diagnosis,
