@@ -4,100 +4,41 @@
  * own digest and its place, so that the same segment in the same slot gives the same bytes, and no
  * two segments share a key. Pure but for `breathe`.
  */
-import { createCipheriv, createDecipheriv, createHash, hkdfSync } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash } from 'node:crypto';
 import { z } from 'zod';
+import {
+  EnvelopeError,
+  isKmsSecretName,
+  kmsSecretText,
+  SECRET_NAMES,
+  secretId,
+  type WrappingKey,
+} from './wrapping-key.ts';
 
 const MAGIC = Buffer.from('LAKESEAL');
 const LENGTH_BYTES = 4;
-/** A key of a slot, and hashes: far more than a header takes. */
+/** A key of a slot, hashes, and what KMS made of a secret: far more than a header takes. */
 const HEADER_BYTES_MAX = 16 * 1024;
 const CHUNK_BYTES = 64 * 1024;
 const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
-export const SECRET_BYTES = 32;
-const KEY_BYTES = 32;
-const ID_BYTES = 8;
-/** RFC 3394, section 2.2.3.1. */
-const WRAP_IV = Buffer.alloc(8, 0xa6);
 /** Chunks between two looks at the event loop. */
 const SLICE_CHUNKS = 16;
 
-const headerSchema = z.strictObject({
-  format: z.literal(1),
-  slot: z.string(),
-  wrap: z.literal('local'),
-  key: z.string().regex(/^[0-9a-f]{16}$/),
-  wrapped: z.base64(),
-  plainSha256: z.string().regex(/^[0-9a-f]{64}$/),
-  plainBytes: z.int().positive(),
-});
+const headerSchema = z
+  .strictObject({
+    format: z.literal(1),
+    slot: z.string(),
+    wrap: z.enum(['local', 'kms']),
+    key: z.string(),
+    wrapped: z.base64(),
+    plainSha256: z.string().regex(/^[0-9a-f]{64}$/),
+    plainBytes: z.int().positive(),
+  })
+  .refine(({ wrap, key }) => SECRET_NAMES[wrap].test(key), 'not what is said of a secret');
 
-/** `slot`: the key of the object without the archive's prefix. */
+/** `slot`: the key of the object without the archive's prefix; `key`: `WrappingKey.name`. */
 export type EnvelopeHeader = z.infer<typeof headerSchema>;
-
-/** The bytes are no encrypted segment, or not what was encrypted. */
-export class EnvelopeError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'EnvelopeError';
-  }
-}
-
-/** A secret that wraps the keys of segments. */
-export interface WrappingKey {
-  /** 16 hex digits that tell it from others, and nothing of it. */
-  readonly id: string;
-  /** Of a segment with this digest, in this slot. */
-  dataKey(plainSha256: Buffer, slot: string): Buffer;
-  wrap(dataKey: Buffer): Buffer;
-  /** @throws EnvelopeError where it was wrapped by another. */
-  unwrap(wrapped: Buffer): Buffer;
-}
-
-/** `secret`: 32 random bytes. */
-export function wrappingKey(secret: Buffer): WrappingKey {
-  if (secret.length !== SECRET_BYTES) throw new RangeError('a secret has 32 bytes');
-  const derive = (salt: Buffer, info: string, bytes: number): Buffer =>
-    Buffer.from(hkdfSync('sha256', secret, salt, info, bytes));
-  const kek = derive(Buffer.alloc(0), 'lakeseal envelope wrap', KEY_BYTES);
-  return {
-    id: derive(Buffer.alloc(0), 'lakeseal envelope id', ID_BYTES).toString('hex'),
-    dataKey: (plainSha256, slot) =>
-      derive(plainSha256, `lakeseal envelope data\n${slot}`, KEY_BYTES),
-    wrap: (dataKey) => {
-      const cipher = createCipheriv('id-aes256-wrap', kek, WRAP_IV);
-      return Buffer.concat([cipher.update(dataKey), cipher.final()]);
-    },
-    unwrap: (wrapped) => {
-      try {
-        const cipher = createDecipheriv('id-aes256-wrap', kek, WRAP_IV);
-        const dataKey = Buffer.concat([cipher.update(wrapped), cipher.final()]);
-        if (dataKey.length === KEY_BYTES) return dataKey;
-      } catch {
-        // Told below.
-      }
-      throw new EnvelopeError('the key of the segment was wrapped by another');
-    },
-  };
-}
-
-const KEY_TEXT = 'ENVELOPE+KEY+';
-
-/** A secret as text: `ENVELOPE+KEY+ID+base64`. */
-export function formatWrappingKey(secret: Buffer): string {
-  return `${KEY_TEXT}${wrappingKey(secret).id}+${secret.toString('base64')}`;
-}
-
-/** @throws EnvelopeError that says what is wrong, and never shows the secret. */
-export function parseWrappingKey(text: string): WrappingKey {
-  const [, id, base64] =
-    /^ENVELOPE\+KEY\+([0-9a-f]{16})\+([A-Za-z0-9+/]{43}=)$/.exec(text.trim()) ?? [];
-  if (id === undefined) throw new EnvelopeError(`a key of envelopes looks like ${KEY_TEXT}ID+KEY`);
-  const key = wrappingKey(Buffer.from(base64!, 'base64'));
-  if (key.id !== id)
-    throw new EnvelopeError('the id is not that of this key: was the file changed?');
-  return key;
-}
 
 export function isEncrypted(stored: Buffer): boolean {
   return stored.subarray(0, MAGIC.length).equals(MAGIC);
@@ -165,9 +106,9 @@ export async function encrypt(
   const header: EnvelopeHeader = {
     format: 1,
     slot,
-    wrap: 'local',
-    key: by.id,
-    wrapped: by.wrap(dataKey).toString('base64'),
+    wrap: by.wrap,
+    key: by.name,
+    wrapped: by.wrapKey(dataKey).toString('base64'),
     plainSha256: plainSha256.toString('hex'),
     plainBytes: plain.length,
   };
@@ -191,15 +132,12 @@ export async function encrypt(
   return stored;
 }
 
-/** The segment is encrypted with a key that was not given. */
+/** The segment is encrypted with a key that was not given; of one in KMS it says what its file holds. */
 export class MissingKeyError extends Error {
-  /** Of the key. */
-  readonly id: string;
-
-  constructor(slot: string, id: string) {
-    super(`${slot} is encrypted with the key ${id}, which was not given`);
+  constructor(slot: string, key: string) {
+    const line = isKmsSecretName(key) ? `; its file holds the line ${kmsSecretText(key)}` : '';
+    super(`${slot} is encrypted with the key ${secretId(key)}, which was not given${line}`);
     this.name = 'MissingKeyError';
-    this.id = id;
   }
 }
 
@@ -219,7 +157,7 @@ export function unwrapWith(
 ): Unwrap {
   return (slot, header) => {
     for (const { key, wrapped } of [header, ...(rewrapped.get(slot) ?? [])]) {
-      const by = keys.find(({ id }) => id === key);
+      const by = keys.find(({ id }) => id === secretId(key));
       if (by !== undefined) return by.unwrap(Buffer.from(wrapped, 'base64'));
     }
     throw new MissingKeyError(slot, header.key);

@@ -60,7 +60,11 @@ const EDGES: Record<string, string[]> = {
     'services/store/s3.ts',
     'services/verifier/s3-source.ts',
   ],
-  '@aws-sdk/client-kms': ['services/evidence/kms-signer.ts'],
+  '@aws-sdk/client-kms': [
+    'services/evidence/kms-client.ts',
+    'services/evidence/kms-envelope.ts',
+    'services/evidence/kms-signer.ts',
+  ],
   '@opensearch-project/opensearch': ['services/detector/alert/opensearch.ts'],
   kafkajs: [
     'services/cli/kafka-topics.ts',

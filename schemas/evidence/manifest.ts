@@ -29,11 +29,9 @@ export type Encryption =
   | { kind: 'sse-kms'; key: string }
   | {
       kind: 'envelope';
-      /** How the data key is wrapped: `local` (AES-256-GCM under a key file) or `kms`. */
+      /** Who keeps the secret that wrapped the data key, which one it is, and the data key, wrapped; base64. */
       wrap: 'local' | 'kms';
-      /** Id of the wrapping key. */
       key: string;
-      /** The data key, wrapped; base64. */
       wrapped: string;
       plainSha256: string;
       plainBytes: number;

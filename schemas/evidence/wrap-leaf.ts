@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import type { EnvelopeHeader, RewrappedKey } from '../envelope.ts';
 import { slotKey } from '../layout.ts';
+import { SECRET_NAMES } from '../wrapping-key.ts';
 import { type Leaf, leafSchema, longText, parseLeaf, timeText } from './leaf.ts';
 import { parsePartitionLog } from './log-layout.ts';
 
@@ -17,8 +18,8 @@ const ascending = <Entry extends [string, ...unknown[]]>(
 
 const schema = leafSchema({
   time: timeText,
-  wrap: z.literal('local'),
-  key: z.string().regex(/^[0-9a-f]{16}$/, 'not the id of a key'),
+  wrap: z.enum(['local', 'kms']),
+  key: z.string(),
   segments: z
     .array(
       z.tuple([
@@ -34,12 +35,12 @@ const schema = leafSchema({
     )
     .min(1)
     .refine((all) => ascending(all, (one, other) => one < other), 'not sorted'),
-});
+}).refine(({ wrap, key }) => SECRET_NAMES[wrap].test(key), 'not what is said of a secret');
 
 export interface WrapBody {
   time: string;
   wrap: EnvelopeHeader['wrap'];
-  /** Which secret wrapped them. */
+  /** Which secret wrapped them: `WrappingKey.name`. */
   key: string;
   /** By log of the partition, then by first offset of the segment: its wrapped key, base64. */
   segments: Array<[log: string, keys: Array<[firstOffset: string, wrapped: string]>]>;

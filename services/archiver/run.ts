@@ -32,7 +32,7 @@ import type { WriterSchemas } from './schemas.ts';
 export async function archive(context: ServiceContext): Promise<void> {
   const { config, log, clock, signal } = context;
   const cache = new SchemaCache(config.registry, { log, clock });
-  const store = archiveStore(config, clock);
+  const store = await archiveStore(config, clock);
   const { prefix } = config.storage;
   const anchored = configuredAnchors(config, {
     ...context,

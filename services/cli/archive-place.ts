@@ -2,7 +2,8 @@
 import { type Unwrap, unwrapWith } from '../../schemas/envelope.ts';
 import type { Certificate } from '../../schemas/evidence/certificate.ts';
 import type { Verifier } from '../../schemas/evidence/note.ts';
-import { wrappingKeyFromFile } from '../evidence/keys.ts';
+import type { WrappingKey } from '../../schemas/wrapping-key.ts';
+import { wrappingKeys } from '../evidence/keys.ts';
 import { configuredSigner } from '../evidence/signer.ts';
 import { namedAuthorities, namedVerifiers, namedWitnesses } from '../evidence/trust.ts';
 import { readWraps } from '../evidence/wraps.ts';
@@ -117,21 +118,36 @@ export function segmentProgress({
 
 const PROGRESS_SEGMENTS = 100;
 
-/** Secrets of the command line, else of the configuration. @throws Failure */
-export function unwrapKeys(files: readonly string[] | undefined, { archive }: Config) {
-  return (files ?? archive.envelopeKeys).map(wrappingKeyFromFile);
-}
-
 /**
- * What opens encrypted segments: those secrets, and what the archive says was wrapped again for them.
+ * What opens encrypted segments: secrets of the command line, else of the configuration, and what the
+ * archive says was wrapped again for them.
  * @throws Failure; `EVIDENCE` where that log is not as it was written.
  */
 export async function unwrapping(
   { store, prefix }: { store: ReadStore; prefix: string },
   files: readonly string[] | undefined,
-  config: Config,
+  { archive }: Config,
 ): Promise<Unwrap> {
-  const keys = unwrapKeys(files, config);
+  const keys = await wrappingKeys(archive, files);
   if (keys.length === 0) return unwrapWith([]);
   return unwrapWith(keys, await readWraps(store, prefix));
+}
+
+/**
+ * For a verifier: a log of wrapped keys that cannot be read is told of and left out, because what was
+ * done to it is among the findings.
+ */
+export async function unwrappingAsFar(
+  { store, prefix }: { store: Pick<ReadStore, 'get' | 'list'>; prefix: string },
+  keys: readonly WrappingKey[],
+  leftOut: (why: Failure) => void,
+): Promise<Unwrap> {
+  if (keys.length === 0) return unwrapWith([]);
+  try {
+    return unwrapWith(keys, await readWraps(store, prefix));
+  } catch (error) {
+    if (!(error instanceof Failure) || error.code !== 'EVIDENCE') throw error;
+    leftOut(error);
+    return unwrapWith(keys);
+  }
 }

@@ -216,11 +216,20 @@ function addKeys(program: Command, context: CommandContext): void {
     .command('envelope')
     .description('make a key that encrypts segments before they are stored')
     .requiredOption('--out <file>', 'where the key goes; made with rights for its owner only')
-    .action(async ({ out }: { out: string }) => {
-      const { newEnvelopeKey } = await import('./keys.ts');
-      finish(newEnvelopeKey(out, terminal));
+    .option('--kms <id>', 'let this symmetric key of AWS KMS keep the secret: key id, ARN or alias')
+    .addHelpText('after', ENVELOPE_HELP)
+    .action(async ({ out, kms }: { out: string; kms?: string }) => {
+      const { newEnvelopeKey, newKmsEnvelopeKey } = await import('./keys.ts');
+      const making =
+        kms === undefined
+          ? newEnvelopeKey(out, terminal)
+          : newKmsEnvelopeKey(config(), { out, kms }, terminal);
+      finish(await making);
     });
-  examples(envelope, ['lakeseal keys envelope --out /etc/lakeseal/envelope.key']);
+  examples(envelope, [
+    'lakeseal keys envelope --out /etc/lakeseal/envelope.key',
+    'lakeseal keys envelope --kms alias/audit-segments --out /etc/lakeseal/envelope.kms',
+  ]);
   const rewrapped = keys
     .command('rewrap')
     .description('let another key open what is encrypted already; segments stay as they are')
@@ -260,6 +269,11 @@ function addKeys(program: Command, context: CommandContext): void {
   ]);
   examples(keys, ['lakeseal keys show', 'lakeseal keys rotate --to next.key']);
 }
+
+const ENVELOPE_HELP = `
+With --kms the file holds what kms:GenerateDataKey made for this archive (storage.bucket and prefix), and
+no secret: archivers and readers ask kms:Decrypt when they start, and each segment says in its header
+what to ask. All archivers need the same file. Keys are rotated with \`keys rewrap\`.`;
 
 const REWRAP_HELP = `
 For \`verify\` and \`prove\` the new key is then enough. A running archiver opens its last segments with

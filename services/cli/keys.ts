@@ -4,11 +4,16 @@
  */
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
-import { formatWrappingKey, parseWrappingKey, SECRET_BYTES } from '../../schemas/envelope.ts';
 import { KEYS_LOG, rotationBody } from '../../schemas/evidence/key-leaf.ts';
 import { leafBytes, timeOf } from '../../schemas/evidence/leaf.ts';
 import { formatPrivateKey, NoteError, parsePrivateKey } from '../../schemas/evidence/note.ts';
-import { signerFromFile } from '../evidence/keys.ts';
+import {
+  formatWrappingKey,
+  kmsSecretText,
+  parseWrappingKey,
+  SECRET_BYTES,
+} from '../../schemas/wrapping-key.ts';
+import { archiveName, signerFromFile } from '../evidence/keys.ts';
 import { LogWriter } from '../evidence/log-writer.ts';
 import { configuredSigner, signerFromKms } from '../evidence/signer.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -53,6 +58,33 @@ export function newEnvelopeKey(out: string, terminal: Terminal): number {
       `The key is in ${out}: put it first in archive.envelopeKeys, in every archiver.`,
       'Who loses it loses every segment that it encrypts: Object Lock keeps bytes that nobody reads.',
       'Keep a copy where the archive is not, and leave it in the list as long as a segment needs it.',
+    ].join('\n'),
+  );
+  return 0;
+}
+
+/** `keyId`: of a symmetric key, also an alias. @throws Failure `KMS_…`, `KEY_FILE` */
+export async function newKmsEnvelopeKey(
+  { archive, storage }: Pick<Config, 'archive' | 'storage'>,
+  { out, kms }: { out: string; kms: string },
+  terminal: Terminal,
+): Promise<number> {
+  // Its client is large, and most keys are files.
+  const { newKmsSecret } = await import('../evidence/kms-envelope.ts');
+  const made = await newKmsSecret({
+    keyId: kms,
+    archive: archiveName(storage),
+    region: storage.region,
+    endpoint: archive.envelopeKmsEndpoint,
+  });
+  writeNew(out, `${kmsSecretText(made.name)}\n`);
+  terminal.out(made.id);
+  terminal.err(
+    [
+      `What KMS made is in ${out}: put it first in archive.envelopeKeys, the same file in every archiver.`,
+      `It is no secret: it takes kms:Decrypt, with the encryption context lakeseal-archive = ${made.archive}.`,
+      'Who deletes the KMS key loses every segment that it encrypts: deny kms:ScheduleKeyDeletion and',
+      'kms:DisableKey to all, as long as a segment is kept.',
     ].join('\n'),
   );
   return 0;

@@ -1,13 +1,13 @@
 /** What commands that read records do with encrypted segments. */
 import { setImmediate } from 'node:timers/promises';
 import {
-  EnvelopeError,
   MissingKeyError,
   openEnvelope,
   readEnvelopeHeader,
   type Unwrap,
 } from '../../schemas/envelope.ts';
 import type { ManifestBody } from '../../schemas/evidence/manifest.ts';
+import { EnvelopeError } from '../../schemas/wrapping-key.ts';
 import { Failure } from '../runtime/errors.ts';
 
 /** Of a segment as it is stored, what was sealed: the same bytes, or decrypted. */

@@ -5,13 +5,12 @@
  * Exit codes: 0 done, 2 some segments are of a secret that was not given, 1 could not run.
  */
 import { timeOf } from '../../schemas/evidence/leaf.ts';
-import { wrappingKeyFromFile } from '../evidence/keys.ts';
+import { assertMadeFor, wrappingKeyFromFile, wrappingKeys } from '../evidence/keys.ts';
 import { neededSigner } from '../evidence/signer.ts';
 import { planRewrap, writeWraps } from '../evidence/wraps.ts';
 import type { Config } from '../runtime/config.ts';
 import { counted, grouped } from '../runtime/wording.ts';
 import { createS3Store } from '../store/s3.ts';
-import { unwrapKeys } from './archive-place.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface RewrapFlags {
@@ -30,13 +29,15 @@ export async function rewrap(
   nowMs: number,
   terminal: Terminal,
 ): Promise<number> {
-  const to = wrappingKeyFromFile(flags.to);
-  const from = unwrapKeys(flags.unwrapKey, config);
+  const { archive, storage } = config;
+  const to = await wrappingKeyFromFile(flags.to, archive);
+  assertMadeFor(to, storage);
+  const from = await wrappingKeys(archive, flags.unwrapKey);
   const signer = await neededSigner(config, 'wrapped keys are signed');
   // Evidence is stored as it is: no encryption stands in front of this one.
-  const store = createS3Store(config.storage, config.archive);
+  const store = createS3Store(storage, archive);
   try {
-    const { prefix } = config.storage;
+    const { prefix } = storage;
     const { encrypted, due, lost, bodies } = await planRewrap(store, prefix, from, to);
     const toDo = due - lost.length;
     terminal.err(

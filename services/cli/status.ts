@@ -300,7 +300,7 @@ async function readArchive(
   nowMs: number,
 ): Promise<ArchiveStatus> {
   const { prefix } = config.storage;
-  const store = archiveStore(config, systemClock, RIGHTS);
+  const store = await archiveStore(config, systemClock, RIGHTS);
   const sealed: Sealed[] = new Array(addresses.length);
   const evidence: PartitionEvidenceStatus[] = new Array(addresses.length);
   try {

@@ -4,9 +4,9 @@
  */
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { unwrapWith } from '../../schemas/envelope.ts';
 import { PreparedIndex } from '../detector/alert/alert-index.ts';
 import { findingTemplate, openSearchClient } from '../detector/alert/opensearch.ts';
+import { wrappingKeys } from '../evidence/keys.ts';
 import { readPosture } from '../posture/read-posture.ts';
 import { keepHeapSteady } from '../runtime/heap.ts';
 import type { ServiceContext } from '../runtime/service.ts';
@@ -16,7 +16,7 @@ import { readStateFile, writeStateFile } from '../verifier/state-file.ts';
 import { watchMetrics } from '../watch/metrics.ts';
 import { verifierRuns } from '../watch/runs.ts';
 import { watch } from '../watch/watch.ts';
-import { trustedAnchors, trustedKeys, unwrapKeys } from './archive-place.ts';
+import { trustedAnchors, trustedKeys, unwrappingAsFar } from './archive-place.ts';
 import { configReader } from './store-client.ts';
 import { CONCURRENCY, judges } from './verify.ts';
 
@@ -31,8 +31,8 @@ export async function runVerifier(context: ServiceContext): Promise<undefined> {
   const verifiers = await trustedKeys({}, () => config);
   const anchors = trustedAnchors({}, config);
   const source = s3Source(storage);
-  // What was wrapped again later is for `verify`, which reads that log each time.
-  const unwrap = unwrapWith(unwrapKeys(undefined, config));
+  // KMS is asked once; what was wrapped again meanwhile is read by each run.
+  const keys = await wrappingKeys(archive);
   const store = createS3Store(storage, archive, clock);
   const reader = configReader(config);
   const client = openSearchClient(opensearch);
@@ -56,7 +56,6 @@ export async function runVerifier(context: ServiceContext): Promise<undefined> {
           prefix,
           verifiers,
           kept: [],
-          unwrap,
           deep: verifier.deep,
           rootAgeMsMax: null,
           concurrency: CONCURRENCY,
@@ -65,6 +64,10 @@ export async function runVerifier(context: ServiceContext): Promise<undefined> {
           breathe: () => setImmediate(),
           progress: () => {},
         },
+        unwrap: () =>
+          unwrappingAsFar({ store, prefix }, keys, (err) =>
+            log.warn({ err }, 'keys that were wrapped again are left out'),
+          ),
         posture: {
           store,
           target: { bucket, prefix },

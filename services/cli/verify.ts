@@ -7,9 +7,10 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { type Unwrap, unwrapWith } from '../../schemas/envelope.ts';
+import type { Unwrap } from '../../schemas/envelope.ts';
 import { judgeStamp } from '../../schemas/evidence/time-stamp.ts';
 import { judgeWitness } from '../../schemas/evidence/witness.ts';
+import { wrappingKeys } from '../evidence/keys.ts';
 import type { Config } from '../runtime/config.ts';
 import { describeFailure, Failure, reasonOf } from '../runtime/errors.ts';
 import { keepHeapSteady } from '../runtime/heap.ts';
@@ -29,8 +30,7 @@ import {
   type TrustedAnchors,
   trustedAnchors,
   trustedKeys,
-  unwrapKeys,
-  unwrapping,
+  unwrappingAsFar,
 } from './archive-place.ts';
 import { progressBar } from './progress-bar.ts';
 import type { Terminal } from './terminal.ts';
@@ -145,14 +145,12 @@ async function unwrapFor(
   config: Config,
   terminal: Terminal,
 ): Promise<Unwrap> {
+  const keys = await wrappingKeys(config.archive, unwrapKey);
   const archive = await openArchive(config, place);
   try {
-    return await unwrapping(archive, unwrapKey, config);
-  } catch (error) {
-    if (!(error instanceof Failure) || error.code !== 'EVIDENCE') throw error;
-    // What was done to that log is among the findings.
-    terminal.err(`keys that were wrapped again are left out: ${error.message}`);
-    return unwrapWith(unwrapKeys(unwrapKey, config));
+    return await unwrappingAsFar(archive, keys, ({ message }) =>
+      terminal.err(`keys that were wrapped again are left out: ${message}`),
+    );
   } finally {
     archive.close();
   }

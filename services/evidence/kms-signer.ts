@@ -1,10 +1,9 @@
 /**
  * A signing key that AWS KMS keeps: ECDSA on P-256 or Ed25519. The key never leaves the service; what
- * comes back is checked here before anything is made of it. Asks for kms:GetPublicKey and kms:Sign,
- * with the credential that the process has from AWS: the keys of `storage.*` are for the store.
+ * comes back is checked here before anything is made of it. Asks for kms:GetPublicKey and kms:Sign.
  */
 import { createPublicKey } from 'node:crypto';
-import { GetPublicKeyCommand, KMSClient, SignCommand } from '@aws-sdk/client-kms';
+import { GetPublicKeyCommand, SignCommand } from '@aws-sdk/client-kms';
 import {
   ED25519,
   isSignedBy,
@@ -13,7 +12,8 @@ import {
   type Verifier,
   verifierOf,
 } from '../../schemas/evidence/note.ts';
-import { Failure, type FailureOptions, isBrokenConnection } from '../runtime/errors.ts';
+import { Failure } from '../runtime/errors.ts';
+import { ANSWER_MS_MAX, askKms, type KmsUse, kmsClient } from './kms-client.ts';
 
 export interface KmsKey {
   /** Key id or ARN; not an alias, which may stand for another key tomorrow. */
@@ -24,35 +24,20 @@ export interface KmsKey {
   endpoint: string | undefined;
 }
 
-/** Tries of one request: throttling and broken connections. */
-const ATTEMPTS_MAX = 3;
-/** Longest wait for one answer. */
-const ANSWER_MS_MAX = 3_000;
+const HINTS: KmsUse['hints'] = {
+  KMS_NO_KEY: 'Check evidence.kmsKeyId and evidence.kmsRegion.',
+  KMS_DISABLED: 'Enable it again; what is sealed meanwhile is signed then.',
+  KMS_ACCESS_DENIED: 'The process needs kms:GetPublicKey and kms:Sign on the key.',
+  KMS_KEY: 'Make a key for SIGN_VERIFY, of ECC_NIST_P256 or ECC_NIST_EDWARDS25519.',
+  KMS_UNREACHABLE:
+    'Can this machine reach KMS, and are evidence.kmsRegion and evidence.kmsEndpoint right?',
+};
 
 /** @throws Failure `KMS_…` where the key cannot be used. */
 export async function kmsSigner(key: KmsKey, answerMsMax = ANSWER_MS_MAX): Promise<Signer> {
-  // Asked a few times a minute at most, so connections are not kept, and nothing has to be closed.
-  const agent = { keepAlive: false };
-  const client = new KMSClient({
-    region: key.region,
-    ...(key.endpoint === undefined ? {} : { endpoint: key.endpoint }),
-    maxAttempts: ATTEMPTS_MAX,
-    requestHandler: {
-      connectionTimeout: answerMsMax,
-      requestTimeout: answerMsMax,
-      throwOnRequestTimeout: true,
-      httpAgent: agent,
-      httpsAgent: agent,
-    },
-  });
-  const ask = async <Output>(what: string, run: () => Promise<Output>): Promise<Output> => {
-    try {
-      return await run();
-    } catch (error) {
-      throw kmsFailure(what, key, error);
-    }
-  };
-  const answer = await ask('give its public key', () =>
+  const use = { ...key, hints: HINTS };
+  const client = kmsClient(use, answerMsMax);
+  const answer = await askKms(use, 'give its public key', () =>
     client.send(new GetPublicKeyCommand({ KeyId: key.keyId })),
   );
   const verifier = verifierIn(key, answer.PublicKey);
@@ -62,7 +47,7 @@ export async function kmsSigner(key: KmsKey, answerMsMax = ANSWER_MS_MAX): Promi
   return {
     verifier,
     async sign(text) {
-      const { Signature } = await ask('sign', () =>
+      const { Signature } = await askKms(use, 'sign', () =>
         client.send(
           new SignCommand({ KeyId, Message: text, MessageType: 'RAW', SigningAlgorithm }),
         ),
@@ -99,76 +84,4 @@ function verifierIn({ keyId, name }: KmsKey, der: Uint8Array | undefined): Verif
       cause: error,
     });
   }
-}
-
-// --- errors --------------------------------------------------------------------------------------
-
-type Diagnosis = Omit<FailureOptions, 'cause'> & { text: string };
-
-const BY_NAME: Array<[RegExp, Diagnosis]> = [
-  [
-    /^NotFoundException$|^InvalidArnException$/,
-    {
-      code: 'KMS_NO_KEY',
-      text: 'there is no such key',
-      hint: 'Check evidence.kmsKeyId and evidence.kmsRegion.',
-    },
-  ],
-  [
-    /^DisabledException$|^KMSInvalidStateException$/,
-    {
-      code: 'KMS_DISABLED',
-      text: 'the key is disabled or about to be deleted',
-      hint: 'Enable it again; what is sealed meanwhile is signed then.',
-    },
-  ],
-  [
-    /^AccessDeniedException$/,
-    {
-      code: 'KMS_ACCESS_DENIED',
-      text: 'it is denied',
-      hint: 'The process needs kms:GetPublicKey and kms:Sign on the key.',
-    },
-  ],
-  [
-    /^InvalidKeyUsageException$|^UnsupportedOperationException$/,
-    {
-      code: 'KMS_KEY',
-      text: 'the key is not one for signing',
-      hint: 'Make a key for SIGN_VERIFY, of ECC_NIST_P256 or ECC_NIST_EDWARDS25519.',
-    },
-  ],
-  [
-    /^(CredentialsProviderError|TokenProviderError|UnrecognizedClientException|InvalidSignatureException|ExpiredTokenException|IncompleteSignature)$/,
-    {
-      code: 'KMS_CREDENTIALS',
-      text: 'no credential that AWS takes',
-      hint: 'Give the process a role, or AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
-    },
-  ],
-  [
-    /^(ThrottlingException|LimitExceededException|TooManyRequestsException)$/,
-    { code: 'KMS_SLOW_DOWN', text: 'it asks to slow down', retryable: true },
-  ],
-  [
-    /^(TimeoutError|AbortError|DependencyTimeoutException)$/,
-    { code: 'KMS_TIMEOUT', text: 'no answer in time', retryable: true },
-  ],
-];
-
-const OTHER: Diagnosis = {
-  code: 'KMS_UNREACHABLE',
-  text: 'it could not be reached, or failed',
-  hint: 'Can this machine reach KMS, and are evidence.kmsRegion and evidence.kmsEndpoint right?',
-  retryable: true,
-};
-
-function kmsFailure(what: string, { keyId, region }: KmsKey, error: unknown): Failure {
-  const { name } = (error ?? {}) as { name?: unknown };
-  // The SDK calls a broken connection a timeout too.
-  const isNamed = typeof name === 'string' && !isBrokenConnection(error);
-  const known = isNamed ? BY_NAME.find(([pattern]) => pattern.test(name)) : undefined;
-  const { text, ...diagnosis } = known?.[1] ?? OTHER;
-  const where = `the KMS key ${keyId} in ${region}`;
-  return new Failure(`${where} does not ${what}: ${text}`, { ...diagnosis, cause: error });
 }

@@ -3,13 +3,7 @@
  * says is believed as far as the segment opens to the digest in its manifest, so a forged leaf can do
  * no more than not help.
  */
-import {
-  EnvelopeError,
-  MissingKeyError,
-  type RewrappedKey,
-  unwrapWith,
-  type WrappingKey,
-} from '../../schemas/envelope.ts';
+import { MissingKeyError, type RewrappedKey, unwrapWith } from '../../schemas/envelope.ts';
 import { leafBytes } from '../../schemas/evidence/leaf.ts';
 import { partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { parseManifest } from '../../schemas/evidence/manifest.ts';
@@ -21,6 +15,7 @@ import {
   type WrapBody,
 } from '../../schemas/evidence/wrap-leaf.ts';
 import { slotKey } from '../../schemas/layout.ts';
+import { EnvelopeError, secretId, type WrappingKey } from '../../schemas/wrapping-key.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { evidenceFailure, leavesOf, partitionsOf } from './log-reader.ts';
 import { LogWriter } from './log-writer.ts';
@@ -80,10 +75,10 @@ export async function planRewrap(
         plan.encrypted += 1;
         const slot = slotKey('', { ...address, firstOffset: BigInt(firstOffset) });
         const keys = [encryption, ...(rewrapped.get(slot) ?? [])];
-        if (keys.some(({ key }) => key === to.id)) continue;
+        if (keys.some(({ key }) => secretId(key) === to.id)) continue;
         plan.due += 1;
         try {
-          const wrapped = to.wrap(unwrap(slot, encryption)).toString('base64');
+          const wrapped = to.wrapKey(unwrap(slot, encryption)).toString('base64');
           found.push([log, firstOffset, wrapped]);
         } catch (error) {
           if (!(error instanceof MissingKeyError) && !(error instanceof EnvelopeError)) throw error;
@@ -96,7 +91,7 @@ export async function planRewrap(
   }
   for (let at = 0; at < found.length; at += LEAF_SEGMENTS_MAX) {
     const segments = byLog(found.slice(at, at + LEAF_SEGMENTS_MAX));
-    plan.bodies.push({ wrap: 'local', key: to.id, segments });
+    plan.bodies.push({ wrap: to.wrap, key: to.name, segments });
   }
   return plan;
 }

@@ -4,18 +4,14 @@
  * Reads only.
  */
 
-import {
-  EnvelopeError,
-  MissingKeyError,
-  openEnvelope,
-  type Unwrap,
-} from '../../schemas/envelope.ts';
+import { MissingKeyError, openEnvelope, type Unwrap } from '../../schemas/envelope.ts';
 import type { HoldAsked } from '../../schemas/evidence/hold-leaf.ts';
 import { secondsOf } from '../../schemas/evidence/leaf.ts';
 import { partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { type ManifestBody, parseManifest } from '../../schemas/evidence/manifest.ts';
 import { type PartitionAddress, slotKey } from '../../schemas/layout.ts';
 import { SegmentError } from '../../schemas/segment.ts';
+import { EnvelopeError } from '../../schemas/wrapping-key.ts';
 import { evidenceFailure, leavesOf, partitionsOf } from '../evidence/log-reader.ts';
 import { inParallel } from '../runtime/parallel.ts';
 import type { ObjectStore } from '../store/store.ts';

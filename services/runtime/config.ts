@@ -120,8 +120,11 @@ const archive = z.strictObject({
     .array(text)
     .default([])
     .describe(
-      'Key files (`lakeseal keys envelope`): the first encrypts each segment before it is sent, all of them open.',
+      'Key files (`lakeseal keys envelope`, with or without --kms): the first encrypts each segment before it is sent, all of them open.',
     ),
+  envelopeKmsEndpoint: url
+    .optional()
+    .describe('Endpoint of the KMS that keeps the secrets in such files; unset for AWS.'),
   retention: z
     .enum(['bucket-default', 'headers'])
     .default('bucket-default')

@@ -6,7 +6,6 @@
  * Without the key that a segment takes nothing is guessed: the call fails until it is given.
  */
 import {
-  EnvelopeError,
   encrypt,
   isEncrypted,
   MissingKeyError,
@@ -15,10 +14,10 @@ import {
   storedPrefix,
   type Unwrap,
   unwrapWith,
-  type WrappingKey,
 } from '../../schemas/envelope.ts';
 import type { Encryption, Protection } from '../../schemas/evidence/manifest.ts';
 import { parseSlotKey } from '../../schemas/layout.ts';
+import { EnvelopeError, type WrappingKey } from '../../schemas/wrapping-key.ts';
 import { Failure } from '../runtime/errors.ts';
 import type { ObjectStore } from './store.ts';
 

@@ -3,7 +3,6 @@
  * how the store protects it against how it was sealed.
  */
 import {
-  EnvelopeError,
   MissingKeyError,
   openEnvelope,
   readEnvelopeHeader,
@@ -19,6 +18,7 @@ import {
 import { sha256 } from '../../schemas/evidence/merkle.ts';
 import { digestSegment } from '../../schemas/evidence/segment-digest.ts';
 import { readSegmentHeader, SegmentError, type SegmentHeader } from '../../schemas/segment.ts';
+import { EnvelopeError } from '../../schemas/wrapping-key.ts';
 import type { FindingCode, Report } from './findings.ts';
 import type { ArchiveSource, SourceVersion } from './source.ts';
 

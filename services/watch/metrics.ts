@@ -9,6 +9,7 @@ export interface WatchMetrics {
   ran(kind: RunKind, outcome: RunOutcome, endMs: number, tookMs: number): void;
   open(facts: readonly OpenFact[]): void;
   unsent(count: number): void;
+  unopened(segments: number): void;
 }
 
 export function watchMetrics(registry: Registry): WatchMetrics {
@@ -17,6 +18,10 @@ export function watchMetrics(registry: Registry): WatchMetrics {
     new Gauge({ name: `lakeseal_verifier_${name}`, help, labelNames, registers });
   const open = gauge('open_findings', 'Findings that are open.', ['class']);
   const unsent = gauge('unsent_findings', 'Findings that OpenSearch has not been told of yet.');
+  const unopened = gauge(
+    'unopened_segments',
+    'Encrypted segments whose records were not looked at, for want of a key.',
+  );
   const last = gauge('last_run_timestamp_seconds', 'End of the last run.', ['kind', 'outcome']);
   const took = gauge('last_run_seconds', 'How long the last run took.', ['kind']);
   const runs = new Counter({
@@ -37,5 +42,6 @@ export function watchMetrics(registry: Registry): WatchMetrics {
       }
     },
     unsent: (count) => unsent.set(count),
+    unopened: (segments) => unopened.set(segments),
   };
 }

@@ -2,7 +2,7 @@
  * The three runs of the verifier, as facts. Archive and bucket come as sources that can only read;
  * the state of the verification is a file beside the ledger.
  */
-
+import type { Unwrap } from '../../schemas/envelope.ts';
 import { classOfPosture, meaningOfPosture } from '../posture/findings.ts';
 import { type JudgePostureOptions, judgePosture } from '../posture/judge.ts';
 import { classOf, meaningOf } from '../verifier/findings.ts';
@@ -14,7 +14,9 @@ import type { RunResult } from './watch.ts';
 
 export interface RunsOptions {
   /** What all runs over the archive share. */
-  verify: Omit<VerifyOptions, 'state' | 'nowMs'>;
+  verify: Omit<VerifyOptions, 'state' | 'nowMs' | 'unwrap'>;
+  /** What opens encrypted segments, as the archive says when a run begins. */
+  unwrap: () => Promise<Unwrap>;
   posture: JudgePostureOptions;
   /** The file of the verification's state. */
   state: { path: string; read(): string | null; write(text: string): void };
@@ -29,8 +31,9 @@ export function verifierRuns(options: RunsOptions): (kind: RunKind) => Promise<R
 async function verifyArchive(options: RunsOptions, whole: boolean): Promise<RunResult> {
   const { state: file, nowMs } = options;
   const text = whole ? null : file.read();
-  const { findings, state } = await verify({
+  const { findings, state, partitions } = await verify({
     ...options.verify,
+    unwrap: await options.unwrap(),
     state: text === null ? null : parseState(text, file.path, options.verify.source.name),
     nowMs: nowMs(),
   });
@@ -41,7 +44,8 @@ async function verifyArchive(options: RunsOptions, whole: boolean): Promise<RunR
       meaning: meaningOf(finding.code),
     }),
   );
-  return { facts, keep: () => file.write(stateText(state)) };
+  const unopened = partitions.reduce((sum, one) => sum + one.unopened, 0);
+  return { facts, unopened, keep: () => file.write(stateText(state)) };
 }
 
 async function comparePosture({ posture }: RunsOptions): Promise<RunResult> {

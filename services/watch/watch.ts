@@ -24,6 +24,8 @@ import { dueMs, type Intervals, nextArchiveRun, type RunKind } from './schedule.
 
 export interface RunResult {
   facts: readonly Fact[];
+  /** Encrypted segments that no key opened; of runs that look into segments. */
+  unopened?: number;
   /** Called once the facts are kept: the next incremental run may then begin where this one ended. */
   keep(): void;
 }
@@ -110,14 +112,15 @@ class Watch {
     const { clock, log, health, signal } = context;
     const startMs = clock.now();
     try {
-      const { facts, keep } = await run(kind);
+      const { facts, unopened, keep } = await run(kind);
       if (signal.aborted) return false;
       const endMs = clock.now();
       this.#judge(subject, kind, facts, endMs);
       keep();
       metrics.ran(kind, facts.length > 0 ? 'findings' : 'clean', endMs, endMs - startMs);
+      if (unopened !== undefined) metrics.unopened(unopened);
       health.ready(subject, true);
-      log.info({ kind, findings: facts.length, tookMs: endMs - startMs }, 'verified');
+      log.info({ kind, findings: facts.length, unopened, tookMs: endMs - startMs }, 'verified');
       void this.#send();
       return true;
     } catch (error) {

@@ -9,7 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { encodeAuditEvent, frame } from '../../schemas/audit-event.ts';
-import { SECRET_BYTES, unwrapWith, type WrappingKey, wrappingKey } from '../../schemas/envelope.ts';
+import { unwrapWith } from '../../schemas/envelope.ts';
+import { SECRET_BYTES, type WrappingKey, wrappingKey } from '../../schemas/wrapping-key.ts';
 import {
   ACCESS_LOG,
   type AccessBody,

@@ -2,19 +2,24 @@
  * What splicing and framing cost without compression: walk each datum, put it into an envelope,
  * cut blocks, assemble, and read back, in records per second of CPU time, which a busy machine does
  * not distort as much. Then filling whole segments with compression, with and without the trees and
- * event times of evidence, in turns, in records per second of wall time and of CPU time: the ratio
- * of the two is what evidence costs. Prints one line of JSON; nothing is asserted about speed.
+ * event times of evidence, and encrypted too, in turns, in records per second of wall time and of CPU
+ * time: the ratios are what evidence and encryption cost. An encrypted segment is also held against
+ * AES-256-GCM alone over the same bytes. Prints one line of JSON; nothing is asserted about speed.
  */
-import { createHash } from 'node:crypto';
+import { createCipheriv, createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import avsc from 'avsc';
 import type { WriterSchema } from '../../schemas/datum.ts';
+import { encrypt } from '../../schemas/envelope.ts';
 import { parseSpliceSchema, readSegment } from '../../schemas/segment.ts';
 import { assembleSegment, BlockBuilder, type RawBlock } from '../../schemas/segment-writer.ts';
+import { wrappingKey } from '../../schemas/wrapping-key.ts';
 import { blockCompressor } from '../../services/archiver/compress.ts';
 import { startHashThread } from '../../services/archiver/hash-thread.ts';
 import { OpenSegment } from '../../services/archiver/open-segment.ts';
 import { hashHere, type TreeGrower } from '../../services/archiver/record-tree.ts';
+import { digestOf } from '../../services/store/s3.ts';
 
 const RECORDS = 200_000;
 const BLOCK_BYTES = 256 * 1024;
@@ -130,10 +135,13 @@ const noTrees: TreeGrower = {
 const timeless: WriterSchema = Object.create(schema, {
   text: { value: '{"type":"record","name":"None","fields":[]}' },
 });
+const KEY = wrappingKey(Buffer.alloc(32, 1));
+const SLOT = 'data/c/t/i/00000/00000000000000000000.avro';
 const VARIANTS = {
-  without: { trees: noTrees, writer: timeless },
-  here: { trees: hashHere, writer: schema },
-  thread: { trees: thread, writer: schema },
+  without: { trees: noTrees, writer: timeless, key: null },
+  here: { trees: hashHere, writer: schema, key: null },
+  thread: { trees: thread, writer: schema, key: null },
+  encrypted: { trees: thread, writer: schema, key: KEY },
 };
 type Variant = keyof typeof VARIANTS;
 
@@ -143,7 +151,18 @@ const values = Array.from({ length: 512 }, (_, index) => {
   return Buffer.concat([Buffer.from([0, 0, 0, 0, 7]), bytes]);
 });
 
-async function seal({ trees, writer }: (typeof VARIANTS)[Variant]): Promise<number> {
+/** The last segment that was finished, as it is before it is encrypted. */
+let plain: Buffer = Buffer.alloc(0);
+
+/** To the bytes that would be sent, and their hash. */
+async function finish(segment: OpenSegment, key: typeof KEY | null): Promise<void> {
+  const { bytes } = await segment.finish();
+  plain = bytes;
+  const digest = await digestOf(bytes);
+  if (key !== null) await digestOf(await encrypt(bytes, digest, SLOT, key, () => setImmediate()));
+}
+
+async function seal({ trees, writer, key }: (typeof VARIANTS)[Variant]): Promise<number> {
   const compress = blockCompressor('deflate', undefined);
   const options = { codec: 'deflate', blockBytes: BLOCK_BYTES, compress, trees } as const;
   const started = performance.now();
@@ -163,7 +182,7 @@ async function seal({ trees, writer }: (typeof VARIANTS)[Variant]): Promise<numb
     }
     // As in the archiver: the next one fills while this one is finished.
     await waiting;
-    waiting = segment.finish();
+    waiting = finish(segment, key);
   }
   await waiting;
   return performance.now() - started;
@@ -173,6 +192,7 @@ const seals: Record<Variant, { ms: number; cpuMs: number }> = {
   without: { ms: Number.POSITIVE_INFINITY, cpuMs: Number.POSITIVE_INFINITY },
   here: { ms: Number.POSITIVE_INFINITY, cpuMs: Number.POSITIVE_INFINITY },
   thread: { ms: Number.POSITIVE_INFINITY, cpuMs: Number.POSITIVE_INFINITY },
+  encrypted: { ms: Number.POSITIVE_INFINITY, cpuMs: Number.POSITIVE_INFINITY },
 };
 for (let round = 0; round < SEAL_ROUNDS; round++) {
   for (const name of Object.keys(VARIANTS) as Variant[]) {
@@ -183,6 +203,22 @@ for (let round = 0; round < SEAL_ROUNDS; round++) {
   }
 }
 await thread.close();
+
+// --- encryption alone -----------------------------------------------------------------------------
+
+const ENCRYPT_ROUNDS = 20;
+const plainHash = await digestOf(plain);
+const alone = { envelopeMs: Number.POSITIVE_INFINITY, gcmMs: Number.POSITIVE_INFINITY };
+for (let round = 0; round < ENCRYPT_ROUNDS; round++) {
+  let started = cpuMs();
+  await encrypt(plain, plainHash, SLOT, KEY, async () => {});
+  alone.envelopeMs = Math.min(alone.envelopeMs, cpuMs() - started);
+  started = cpuMs();
+  const cipher = createCipheriv('aes-256-gcm', plainHash, Buffer.alloc(12));
+  Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+  alone.gcmMs = Math.min(alone.gcmMs, cpuMs() - started);
+}
+const megabytesPer = (ms: number): number => Math.round(plain.length / 1000 / ms);
 
 const sealedPer = (ms: number): number => Math.round((SEAL_RECORDS / ms) * 1000);
 const ratio = (part: number, whole: number): number => Math.round((part / whole) * 1000) / 1000;
@@ -201,5 +237,11 @@ const result = {
   ratioWithEvidence: ratio(seals.without.ms, seals.thread.ms),
   ratioHashedHere: ratio(seals.without.ms, seals.here.ms),
   ratioOfCpu: ratio(seals.without.cpuMs, seals.thread.cpuMs),
+  sealedEncryptedPerSecond: sealedPer(seals.encrypted.ms),
+  ratioEncrypted: ratio(seals.thread.ms, seals.encrypted.ms),
+  ratioEncryptedOfCpu: ratio(seals.thread.cpuMs, seals.encrypted.cpuMs),
+  encryptedMegabytesPerCpuSecond: megabytesPer(alone.envelopeMs),
+  aes256GcmMegabytesPerCpuSecond: megabytesPer(alone.gcmMs),
+  ratioToAes256Gcm: ratio(alone.gcmMs, alone.envelopeMs),
 };
 console.log(JSON.stringify(result));

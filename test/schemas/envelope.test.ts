@@ -5,18 +5,20 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import {
   decrypt,
-  EnvelopeError,
   encrypt,
-  formatWrappingKey,
   isEncrypted,
   MissingKeyError,
   openEnvelope,
-  parseWrappingKey,
   readEnvelopeHeader,
   storedBytes,
   unwrapWith,
-  wrappingKey,
 } from '../../schemas/envelope.ts';
+import {
+  EnvelopeError,
+  formatWrappingKey,
+  parseWrappingKey,
+  wrappingKey,
+} from '../../schemas/wrapping-key.ts';
 
 const CHUNK_BYTES = 65_536;
 const SLOT = 'data/c/t/i/00000/00000000000000000000.avro';

@@ -1,7 +1,8 @@
 /** Encryption in front of a store: what goes through it, what does not, and keys that come and go. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isEncrypted, wrappingKey } from '../../schemas/envelope.ts';
+import { isEncrypted } from '../../schemas/envelope.ts';
+import { wrappingKey } from '../../schemas/wrapping-key.ts';
 import { sha256 } from '../../schemas/evidence/merkle.ts';
 import { slotKey } from '../../schemas/layout.ts';
 import { envelopeStore } from '../../services/store/envelope-store.ts';

@@ -50,13 +50,13 @@ async function newKey(name: string): Promise<string> {
   const file = join(root, name);
   const made = await run('keys', 'envelope', '--out', file);
   assert.equal(made.code, 0, made.err);
-  assert.equal(made.out.trim(), wrappingKeyFromFile(file).id);
+  assert.equal(made.out.trim(), (await wrappingKeyFromFile(file)).id);
   assert.equal(statSync(file).mode & 0o777, 0o600);
   return file;
 }
 
 async function archiveOf(keyFile: string): Promise<SmallArchive> {
-  const archive = smallArchive({ key: wrappingKeyFromFile(keyFile) });
+  const archive = smallArchive({ key: await wrappingKeyFromFile(keyFile) });
   for (const records of [4, 3]) await archive.seal(records);
   await archive.root(0);
   return archive;
@@ -214,7 +214,7 @@ async function resealed(
   const address = ADDRESSES[0]!;
   const log = partitionLog(address);
   const key = slotKey(PREFIX, { ...address, firstOffset: 0n });
-  const by = wrappingKeyFromFile(keyFile);
+  const by = await wrappingKeyFromFile(keyFile);
   const slot = key.slice(PREFIX.length);
   const inside = (await archive.store.get(key))!.bytes;
   const plain = Buffer.from(inside.toString('latin1').replaceAll('ada@', 'eve@'), 'latin1');

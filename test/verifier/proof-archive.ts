@@ -1,7 +1,6 @@
 /** A small archive on the store's double, as two partitions of an archiver would leave it. */
 import { setImmediate } from 'node:timers/promises';
 import { auditEventSchema, unframe } from '../../schemas/audit-event.ts';
-import type { WrappingKey } from '../../schemas/envelope.ts';
 import { leafBytes, timeOf } from '../../schemas/evidence/leaf.ts';
 import { partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { manifestBytes, manifestOf } from '../../schemas/evidence/manifest.ts';
@@ -11,6 +10,7 @@ import { HOUR_MS, type LogState, ROOT_LOG, rootBody } from '../../schemas/eviden
 import { digestSegment } from '../../schemas/evidence/segment-digest.ts';
 import { type PartitionAddress, slotKey } from '../../schemas/layout.ts';
 import { assembleSegment, BlockBuilder } from '../../schemas/segment-writer.ts';
+import type { WrappingKey } from '../../schemas/wrapping-key.ts';
 import { LogWriter } from '../../services/evidence/log-writer.ts';
 import { envelopeStore } from '../../services/store/envelope-store.ts';
 import type { ObjectStore } from '../../services/store/store.ts';

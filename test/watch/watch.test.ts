@@ -6,8 +6,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Registry } from 'prom-client';
-import { unwrapWith } from '../../schemas/envelope.ts';
+import { type Unwrap, unwrapWith } from '../../schemas/envelope.ts';
+import { evidenceKey } from '../../schemas/evidence/log-layout.ts';
+import { wrappingKey } from '../../schemas/wrapping-key.ts';
+import { unwrappingAsFar } from '../../services/cli/archive-place.ts';
 import type { BulkAnswer } from '../../services/detector/alert/bulk.ts';
+import { planRewrap, writeWraps } from '../../services/evidence/wraps.ts';
 import { Failure } from '../../services/runtime/errors.ts';
 import { HealthState } from '../../services/runtime/health.ts';
 import { silentLog } from '../../services/runtime/log.ts';
@@ -16,9 +20,17 @@ import { watchMetrics } from '../../services/watch/metrics.ts';
 import { verifierRuns } from '../../services/watch/runs.ts';
 import type { RunKind } from '../../services/watch/schedule.ts';
 import { type RunResult, type WatchOptions, watch } from '../../services/watch/watch.ts';
+import { FaultPlan } from '../double/faults.ts';
+import { doubleStore } from '../double/store.ts';
 import { POSTURE } from '../posture/a-posture.ts';
 import { bucketSource } from '../verifier/bucket-source.ts';
-import { PREFIX, type SmallArchive, START_MS, signer } from '../verifier/proof-archive.ts';
+import {
+  PREFIX,
+  type SmallArchive,
+  START_MS,
+  signer,
+  smallArchive,
+} from '../verifier/proof-archive.ts';
 import { dataKey, replace, scene } from '../verifier/tamperings.ts';
 import { HandClock } from './hand-clock.ts';
 
@@ -255,15 +267,19 @@ describe('the verifier as a service', () => {
 });
 
 /** The runs that production makes, over the double, in which nothing can be written any more. */
-function readOnlyRuns({ bucket, store }: SmallArchive, clock: HandClock, state: File) {
+function readOnlyRuns(
+  { bucket, store }: SmallArchive,
+  clock: HandClock,
+  state: File,
+  unwrap: () => Promise<Unwrap> = async () => unwrapWith([]),
+) {
   return verifierRuns({
     verify: {
       source: bucketSource(bucket),
       prefix: PREFIX,
       verifiers: [signer.verifier],
       kept: [],
-      unwrap: unwrapWith([]),
-      deep: false,
+      deep: true,
       rootAgeMsMax: null,
       concurrency: 2,
       judgeStamp: null,
@@ -272,6 +288,7 @@ function readOnlyRuns({ bucket, store }: SmallArchive, clock: HandClock, state: 
       breathe: () => setImmediate(),
       progress: () => {},
     },
+    unwrap,
     posture: {
       store,
       target: { bucket: 'audit', prefix: PREFIX },
@@ -331,4 +348,41 @@ test('a tampering is found, told once over three runs, and recovered, without a 
   await stop();
   assert.deepEqual(written, []);
   assert.ok(!(state.text ?? '').includes('forged'));
+});
+
+test('a deep run opens what was wrapped again, from the next run on', async () => {
+  const [old, next] = [wrappingKey(Buffer.alloc(32, 1)), wrappingKey(Buffer.alloc(32, 2))];
+  const archive = smallArchive({ key: old });
+  await archive.seal(3);
+  await archive.root(0);
+  const { bucket } = archive;
+  // Evidence alone: what stands in front of segments would open them.
+  const store = doubleStore(bucket, new FaultPlan());
+  const left: string[] = [];
+  const clock = new HandClock(START_MS);
+  const runs = readOnlyRuns(archive, clock, file(), () =>
+    unwrappingAsFar({ store, prefix: PREFIX }, [next], ({ code }) => left.push(code)),
+  );
+  assert.equal((await runs('whole')).unopened, 2);
+  const { bodies } = await planRewrap(store, PREFIX, [old], next);
+  const time = '2026-11-24T00:00:00Z';
+  await writeWraps(
+    store,
+    PREFIX,
+    signer,
+    bodies.map((body) => ({ time, ...body })),
+  );
+  const { facts, unopened } = await runs('whole');
+  assert.deepEqual([facts, unopened, left], [[], 0, []]);
+  // Its log broken: said, found, and the rest of the archive is verified all the same.
+  const key = evidenceKey(PREFIX, { log: 'wraps', kind: 'leaf', number: 0 });
+  replace(bucket, key, Buffer.from('{}\n'));
+  const broken = await runs('whole');
+  assert.ok(broken.facts.some((fact) => fact.key === key));
+  assert.deepEqual([broken.unopened, left], [2, ['EVIDENCE']]);
+  const service = new Scene(runs);
+  const stop = service.start();
+  await service.clock.pass(MINUTE_MS);
+  assert.match(await service.metrics.metrics(), /lakeseal_verifier_unopened_segments 2/);
+  await stop();
 });

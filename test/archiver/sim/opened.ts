@@ -3,7 +3,7 @@
  * format alone. Bytes that are not encrypted are what they are.
  */
 import { createDecipheriv, hkdfSync } from 'node:crypto';
-import { wrappingKey } from '../../../schemas/envelope.ts';
+import { wrappingKey } from '../../../schemas/wrapping-key.ts';
 
 const SECRET = Buffer.alloc(32, 9);
 /** With which some archives of the simulator are encrypted. */
