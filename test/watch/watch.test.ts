@@ -268,7 +268,7 @@ function readOnlyRuns({ bucket, store }: SmallArchive, clock: HandClock, state: 
       concurrency: 2,
       judgeStamp: null,
       judgeWitness: null,
-      expectStamps: false,
+      stampsSince: null,
       breathe: () => setImmediate(),
       progress: () => {},
     },
