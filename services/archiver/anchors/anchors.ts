@@ -112,6 +112,10 @@ export function secretIn(path: string): string {
   try {
     return readFileSync(path, 'utf8').replace(/\r?\n$/, '');
   } catch (cause) {
-    throw new Failure(`cannot read ${path}: ${reasonOf(cause)}`, { code: 'ANCHOR_FILE', cause });
+    throw new Failure(`cannot read ${path}: ${reasonOf(cause)}`, {
+      code: 'ANCHOR_FILE',
+      hint: 'Is the file there, and may this user read it?',
+      cause,
+    });
   }
 }

@@ -66,7 +66,8 @@ function filePlace({ path: folder }: Kind<'file'>): CopyPlace & { close(): void 
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw failed(error);
       } finally {
-        await rm(partial, { force: true });
+        // Where the place is no folder, that was told already.
+        await rm(partial, { force: true }).catch(() => {});
       }
     },
   };
