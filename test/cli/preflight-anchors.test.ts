@@ -182,7 +182,10 @@ describe('preflight of anchors', { skip }, () => {
 
     const wrong = { ...NOTARY, authorizationFile: LOGIN.replace('login', 'none') };
     assert.match(await of(wrong), /^failed .*cannot read .*none/);
-    assert.match(await of({ kind: 'http', url: NOTARY.url }), /^failed .* HTTP 401 .*\(It must take/);
+    assert.match(
+      await of({ kind: 'http', url: NOTARY.url }),
+      /^failed .* HTTP 401 .*\(It must take/,
+    );
     Object.assign(statuses, { DELETE: 405 });
     assert.match(await of(NOTARY), /^ok .*gave it back; preflight-1 stays there/);
     Object.assign(statuses, { GET: 405 });
