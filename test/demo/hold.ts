@@ -8,6 +8,7 @@ import { envName } from '../../services/runtime/config-keys.ts';
 import { assumeRole } from '../stack/session.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { DemoAlert } from './alerts.ts';
+import type { ArchiveView } from './archive.ts';
 import { runLakeseal } from './pipeline.ts';
 import type { Story } from './story.ts';
 import { onlyVersion, tryAttempt } from './tamper.ts';
@@ -37,6 +38,7 @@ export async function holdCase(
   story: Story,
   stack: Stack,
   env: Record<string, string>,
+  archive: ArchiveView,
   alert: DemoAlert,
 ): Promise<void> {
   const bucket = env.LAKESEAL_STORAGE_BUCKET!;
@@ -45,25 +47,52 @@ export async function holdCase(
   for (const [name, value] of Object.entries(session)) holder[envName(`holds.${name}`)] = value;
   const tell = (line: string): void => story.line(`  ${line}`);
 
-  const partitions = [...new Set(alert.evidence.map(({ partition }) => String(partition)))];
-  const chosen = partitions.flatMap((partition) => ['--partition', partition]);
-  const topic = ['--topic', alert.evidence[0]!.topic];
-  const range = ['--to', alert.time, ...topic, ...chosen];
-  const reason = ['--reason', alert.rule.title];
+  const { actor, evidence, rule, time } = alert;
+  const who = actor.includes('@') ? ['--filter', `actor.email=${actor}`] : [];
+  const partitions = new Set(evidence.map(({ partition }) => String(partition)));
+  const where = [...partitions].flatMap((partition) => ['--partition', partition]);
+  const asked = [
+    '--reason',
+    rule.title,
+    '--topic',
+    evidence[0]!.topic,
+    ...where,
+    '--to',
+    time,
+    ...who,
+  ];
+  const add = ['hold', 'add', CASE, ...asked];
+  story.line(`  lakeseal hold add ${CASE} ${asked.slice(2).join(' ')}`);
   let plan = '';
-  await runLakeseal(
-    ['hold', 'add', CASE, ...range, ...reason, '--dry-run', '--json'],
-    holder,
-    (line) => {
-      plan += line;
-    },
-  );
-  const added = await runLakeseal(['hold', 'add', CASE, ...range, ...reason], holder, tell);
-  const listed = await runLakeseal(['hold', 'list'], holder, tell);
-  story.check('the segments of the alert are held, as the signed log says', added + listed === 0);
-
+  await runLakeseal([...add, '--dry-run', '--json'], holder, (line) => {
+    plan += line;
+  });
   const { segments } = JSON.parse(plan) as { segments: Array<{ segmentKey: string }> };
-  await tryToLift(story, stack, bucket, segments[0]!.segmentKey);
+  const added = await runLakeseal(add, holder, tell);
+  const listed = await runLakeseal(['hold', 'list'], holder, tell);
+  const counted = evidence.map((record) => segmentOf(archive, record));
+  const all = counted.every((key) => segments.some(({ segmentKey }) => segmentKey === key));
+  story.check(
+    'what the alert counted is held, as the signed log says',
+    all && added + listed === 0,
+  );
+  await tryToLift(story, stack, bucket, counted[0]!);
+}
+
+/** Keys are in order of partition and offset. */
+function segmentOf(
+  { keys }: ArchiveView,
+  { partition, offset }: DemoAlert['evidence'][number],
+): string {
+  const place = (key: string): number[] =>
+    key
+      .split('/')
+      .slice(-2)
+      .map((part) => Number.parseInt(part, 10));
+  return keys.findLast((key) => {
+    const [of, first] = place(key);
+    return of === partition && first! <= offset;
+  })!;
 }
 
 async function tryToLift(story: Story, stack: Stack, Bucket: string, Key: string): Promise<void> {

@@ -86,7 +86,7 @@ async function run(
     const alert = mostTelling(alerts);
     const proved = await proveAlert(story, env, folder, alert, publicKey);
     story.chapter('A legal hold on the segments of that alert');
-    await holdCase(story, stack, env, alert);
+    await holdCase(story, stack, env, archive, alert);
     story.chapter('What protects the bucket, signed, and then less of it');
     await showPosture(story, stack, administrator, publicKey);
     story.chapter('The store administrator tries to change a sealed segment');
