@@ -24,6 +24,7 @@ export async function showPosture(
   story.check('the bucket is as recorded', before.exitCode === 0);
 
   const Bucket = administrator.LAKESEAL_STORAGE_BUCKET!;
+  const arn = `arn:aws:s3:::${Bucket}/*`;
   const root = stack.rootS3();
   let after: PostureVerdict;
   try {
@@ -33,7 +34,7 @@ export async function showPosture(
       Effect: 'Allow',
       Principal: '*',
       Action: ['s3:GetObject'],
-      Resource: [`arn:aws:s3:::${Bucket}/*`],
+      Resource: [arn],
     };
     const opened = JSON.stringify({ ...policy, Statement: [...policy.Statement, open] });
     story.line('  the administrator lets everybody read the bucket');
@@ -47,7 +48,8 @@ export async function showPosture(
     story.line(`  ${code}: ${item}\n    recorded  ${expected}\n    found     ${found}`);
   }
   const named = after.findings.some(
-    ({ code, found }) => code === 'policy_public' && found.includes(`s3:GetObject on ${Bucket}/*`),
+    ({ code, found }) =>
+      code === 'policy_public' && found.includes(`everyone: s3:GetObject on ${arn}`),
   );
   story.check(
     'a bucket opened to everybody is found and named',

@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { counted } from '../../services/runtime/wording.ts';
 import type { DemoAlert } from './alerts.ts';
 import { runLakeseal } from './pipeline.ts';
 import type { Story } from './story.ts';
@@ -67,15 +68,17 @@ export async function verifyArchive(
   });
   const { exitCode, root, partitions, findings } = JSON.parse(output) as {
     exitCode: number;
-    root: { size: number; stamps: number };
+    root: { size: number; time: string | null; stamps: number };
     partitions: Array<{ segments: number; records: number }>;
     findings: Array<{ code: string; key: string; found: string }>;
   };
   const sum = (of: 'segments' | 'records'): number =>
     partitions.reduce((total, partition) => total + partition[of], 0);
+  story.line(`  ${sum('segments')} segments, ${sum('records')} records: exit code ${exitCode}`);
+  // Of the hour in which the archiver started: nothing was sealed then.
+  const roots = `${counted(root.size, 'root')}, the newest of ${root.time}`;
   story.line(
-    `  ${sum('segments')} segments, ${sum('records')} records, ${root.size} roots, ` +
-      `${root.stamps} time stamps: exit code ${exitCode}`,
+    `  ${roots}, ${counted(root.stamps, 'time stamp')}; the next covers what was sealed since`,
   );
   for (const { code, key, found } of findings) story.line(`  ${code}: ${key}: ${found}`);
   return { exitCode, codes: new Set(findings.map(({ code }) => code)), stamps: root.stamps };
