@@ -120,7 +120,9 @@ async function run(
   } finally {
     if (!values.keep) await pipeline.stop();
   }
-  if (values.keep) story.addresses(stack, env, pipeline);
+  if (!values.keep) return;
+  story.addresses(stack, env, pipeline);
+  if (authority !== null) story.line('Not running any more: the time stamp authority.');
 }
 
 async function main(): Promise<number> {
