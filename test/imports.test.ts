@@ -51,6 +51,7 @@ const ROOMS: Record<string, number> = {
 const EDGES: Record<string, string[]> = {
   '@aws-sdk/client-s3': [
     'services/cli/bucket.ts',
+    'services/cli/copy-trial.ts',
     'services/cli/preflight-store.ts',
     'services/cli/store-client.ts',
     'services/collector/s3.ts',
@@ -79,6 +80,7 @@ const EDGES: Record<string, string[]> = {
     'schemas/match.ts',
     'services/archiver/anchors/anchors.ts',
     'services/cli/access-diff.ts',
+    'services/cli/copy-trial.ts',
     'services/cli/keys.ts',
     'services/cli/prove.ts',
     'services/cli/rules-files.ts',
@@ -100,6 +102,7 @@ const EDGES: Record<string, string[]> = {
   ],
   'node:fs/promises': [
     'services/archiver/anchors/places.ts',
+    'services/cli/copy-trial.ts',
     'services/collector/files.ts',
     'services/collector/ledger.ts',
     'services/detector/scan.ts',

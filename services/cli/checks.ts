@@ -2,7 +2,7 @@
 import type { Failure } from '../runtime/errors.ts';
 import { describeCause } from './problem.ts';
 
-export type CheckPart = 'kafka' | 'registry' | 'store' | 'opensearch';
+export type CheckPart = 'kafka' | 'registry' | 'store' | 'anchors' | 'opensearch';
 
 /** `unknown`: it cannot be told from here, which is neither fine nor wrong. */
 export type CheckOutcome = 'ok' | 'failed' | 'unknown';

@@ -10,6 +10,7 @@ import {
   countOption,
   jsonOption,
   repeatable,
+  stampsSinceOption,
   timeOption,
   trustedKeyOptions,
   unwrapOption,
@@ -49,6 +50,11 @@ function addVerify(program: Command, { terminal, finish, config, examples }: Com
     .addOption(repeatable('--tsa-ca <file>', 'PEM root of an authority whose time stamps count'))
     .addOption(repeatable('--witness <vkey>', 'public key of a witness'))
     .option('--expect-stamps', 'a root that no time stamp covers within a day is a finding')
+    .option(
+      '--stamps-since <time>',
+      'the same of roots from that time on (ISO 8601), or from the `first` that is stamped',
+      stampsSinceOption,
+    )
     .option('--deep', 'read every record, not only the stored bytes')
     .addOption(unwrapOption())
     .option('--root-max-age <seconds>', 'oldest that the newest root may be', countOption)
@@ -74,6 +80,8 @@ retention where the place tells of it. A copy in a folder may have a versions.js
 The public key must come by another way than the archive, and so must what --tsa-ca and --witness
 name; without these the configuration's (anchors.*) count, and without any, time stamps are only
 counted.
+Where stamping was switched on later, --stamps-since says when. With first it is taken from the
+archive: whoever could take away the first stamps moves it, and cannot be told from a late beginning.
 --state keeps where each log ended, on this machine and for its owner only: the next run begins there
 and makes sure that the end is still the same. What was changed before it is found by --whole, so run
 that now and then too. A log with findings of class tampered stays where it was.

@@ -18,6 +18,11 @@ export function timeOption(text: string): number {
   return time;
 }
 
+/** `first`, or seconds since the epoch of an ISO 8601 time. */
+export function stampsSinceOption(text: string): number | 'first' {
+  return text === 'first' ? text : timeOption(text) / 1000;
+}
+
 /** A day as `2026-11-24`. */
 export function dayOption(text: string): string {
   if (dayStart(text) === null) throw new InvalidArgumentError('write it as 2026-11-24.');

@@ -3,7 +3,13 @@
  * the alerts applies to it, and deleted at once.
  */
 import type { Client } from '@opensearch-project/opensearch';
-import { alertTemplateState, openSearchClient } from '../detector/alert/opensearch.ts';
+import {
+  alertTemplate,
+  findingTemplate,
+  type IndexTemplate,
+  openSearchClient,
+  templateState,
+} from '../detector/alert/opensearch.ts';
 import type { Config } from '../runtime/config.ts';
 import { Failure, reasonOf } from '../runtime/errors.ts';
 import { type Check, check, type Finding, failed, ok, unknown } from './checks.ts';
@@ -17,8 +23,13 @@ export async function checkOpenSearch(config: Config, random: string): Promise<C
   try {
     const reachable = await step('it answers', () => checkAnswers(client));
     if (reachable.outcome === 'failed') return [reachable];
-    const template = await step('index template of alerts', () => checkTemplate(client, config));
-    const checks = [reachable, template];
+    const template = await step('index template of alerts', () =>
+      checkTemplate(client, alertTemplate(config.opensearch)),
+    );
+    const findings = await step('index template of findings', () =>
+      checkTemplate(client, findingTemplate(config.opensearch)),
+    );
+    const checks = [reachable, template, findings];
     if (template.outcome === 'failed') return checks;
     checks.push(
       await step('a document is created once', () => checkCreate(client, config, random)),
@@ -57,9 +68,9 @@ function statusOf(error: unknown): number | undefined {
   return (error as { statusCode?: number } | null)?.statusCode;
 }
 
-async function checkTemplate(client: Client, config: Config): Promise<Finding> {
-  const state = await alertTemplateState(client, config.opensearch);
-  if (state === 'current') return ok(config.opensearch.alertIndexPrefix);
+async function checkTemplate(client: Client, template: IndexTemplate): Promise<Finding> {
+  const state = await templateState(client, template);
+  if (state === 'current') return ok(template.name);
   const detail = state === 'missing' ? 'it is not there' : 'it is of another version or setting';
   return failed(detail, 'run lakeseal setup');
 }

@@ -124,21 +124,20 @@ async function checkBucket({ archiver, bucket, config, clock }: StoreContext): P
   return judgeClock(bucket, before, clock.now(), date);
 }
 
-/** Pure. `date` is what the store called the time between `before` and `after`, in whole seconds. */
+/** Pure. `date` is what a server called the time between `before` and `after`, in whole seconds. */
 export function judgeClock(
-  bucket: string,
+  where: string,
   before: number,
   after: number,
   date: string | undefined,
 ): Finding {
   const theirs = Date.parse(date ?? '');
-  if (Number.isNaN(theirs)) return unknown(bucket, 'the store sends no date to compare clocks by');
+  if (Number.isNaN(theirs)) return unknown(where, 'it sends no date to compare clocks by');
   const skewMs = Math.max(before - theirs - 1_000, theirs - after, 0);
-  if (skewMs <= SKEW_MS_MAX)
-    return ok(`${bucket}; clocks within ${Math.ceil(skewMs / 1000) + 1} s`);
+  if (skewMs <= SKEW_MS_MAX) return ok(`${where}; clocks within ${Math.ceil(skewMs / 1000) + 1} s`);
   return failed(
-    `the clock of this machine and of the store differ by ${Math.round(skewMs / 1000)} s`,
-    'set both by a time server: signatures and retention dates depend on it',
+    `the clocks of this machine and of ${where} differ by ${Math.round(skewMs / 1000)} s`,
+    'set both by a time server: signatures, retention dates and time stamps depend on it',
   );
 }
 

@@ -3,11 +3,14 @@
  * depends on it. Exit code 0 when nothing failed; what could not be told is said and is no failure.
  */
 import { randomBytes } from 'node:crypto';
+import { exchange } from '../archiver/anchors/http.ts';
 import { registerSchemas } from '../ingest/registry.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
+import { createS3Store } from '../store/s3.ts';
 import { type Check, check, type Finding, failed, ok } from './checks.ts';
+import { checkAnchors } from './preflight-anchors.ts';
 import { checkKafka } from './preflight-kafka.ts';
 import { checkOpenSearch } from './preflight-opensearch.ts';
 import { checkStore, WRITE_ONCE } from './preflight-store.ts';
@@ -29,11 +32,22 @@ export async function runPreflight(
     guard('kafka', checkKafka(config, log, random)),
     check('registry', 'schemas are registered', () => checkSchemas(config)).then((one) => [one]),
     guard('store', checkStore(config, systemClock, random)),
+    guard('anchors', tryAnchors(config, random)),
     guard('opensearch', checkOpenSearch(config, random)),
   ]);
   const checks = parts.flat();
   if (record === null) return checks;
   return [...checks, await recordChecked(config, checks, record, systemClock.now())];
+}
+
+async function tryAnchors(config: Config, random: string): Promise<Check[]> {
+  const store = createS3Store(config.storage, config.archive);
+  try {
+    const options = { http: exchange, clock: systemClock, randomBytes, store, random };
+    return await checkAnchors(config, options);
+  } finally {
+    store.close();
+  }
 }
 
 /** A part that cannot even start (a certificate that cannot be read) is one failed check. */

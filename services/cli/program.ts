@@ -214,7 +214,9 @@ function addPreflight(program: Command, { terminal, finish, config }: CommandCon
 
 const PREFLIGHT_HELP = `
 Writes a few bytes under PREFIX/preflight/ in the bucket, which stay until their retention ends, and
-an index in OpenSearch that it deletes. Exit code 0 when nothing failed, else 1. What the archiver's
+an index in OpenSearch that it deletes. What anchors.* names is tried too: a stamp over nothing is asked
+for, a file is put where copies go and taken away where that may be, and witnesses are asked what they
+have seen. Exit code 0 when nothing failed, else 1. What the archiver's
 credential cannot see is checked with the administrator's (setup.*) where it is given.
 --record-baseline needs evidence.keyFile, and writes nothing while a check of the store fails. Record
 anew, with another --reason, after every intended change: earlier baselines stay.`;

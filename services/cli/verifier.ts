@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { secondsOf } from '../../schemas/evidence/leaf.ts';
 import { PreparedIndex } from '../detector/alert/alert-index.ts';
 import { findingTemplate, openSearchClient } from '../detector/alert/opensearch.ts';
 import { wrappingKeys } from '../evidence/keys.ts';
@@ -11,6 +12,7 @@ import { readPosture } from '../posture/read-posture.ts';
 import { keepHeapSteady } from '../runtime/heap.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { createS3Store } from '../store/s3.ts';
+import type { StampsSince } from '../verifier/root-check.ts';
 import { s3Source } from '../verifier/s3-source.ts';
 import { readStateFile, writeStateFile } from '../verifier/state-file.ts';
 import { watchMetrics } from '../watch/metrics.ts';
@@ -60,7 +62,7 @@ export async function runVerifier(context: ServiceContext): Promise<undefined> {
           rootAgeMsMax: null,
           concurrency: CONCURRENCY,
           ...judges(anchors),
-          expectStamps: anchors.authorities !== null,
+          stampsSince: anchors.authorities === null ? null : stampsSince(verifier.stampsSince),
           breathe: () => setImmediate(),
           progress: () => {},
         },
@@ -88,6 +90,12 @@ export async function runVerifier(context: ServiceContext): Promise<undefined> {
     reader.destroy();
     await client.close();
   }
+}
+
+/** Every root, where nothing is set. The configuration holds nothing that is no time. */
+function stampsSince(text: string | undefined): StampsSince {
+  if (text === undefined) return 0;
+  return text === 'first' ? text : secondsOf(text);
 }
 
 function fileAt(path: string) {

@@ -18,6 +18,7 @@ import { counted, grouped } from '../runtime/wording.ts';
 import { classOf, exitCodeOf, meaningOf } from '../verifier/findings.ts';
 import { folderSource } from '../verifier/folder-source.ts';
 import { parseState, stateText, type VerifierState } from '../verifier/kept-state.ts';
+import type { StampsSince } from '../verifier/root-check.ts';
 import { s3Source } from '../verifier/s3-source.ts';
 import type { ArchiveSource } from '../verifier/source.ts';
 import { readStateFile, writeStateFile } from '../verifier/state-file.ts';
@@ -43,6 +44,8 @@ export interface VerifyFlags extends KeyFlags, AnchorFlags {
   whole?: true;
   deep?: true;
   expectStamps?: true;
+  /** Implies `expectStamps`. */
+  stampsSince?: StampsSince;
   unwrapKey?: string[];
   rootMaxAge?: number;
   maxFindings: number;
@@ -78,7 +81,8 @@ async function verifyPlace(
 ): Promise<number> {
   const verifiers = await trustedKeys(flags, () => config);
   const anchors = trustedAnchors(flags, config);
-  if (flags.expectStamps === true && anchors.authorities === null) {
+  const stampsSince = flags.stampsSince ?? (flags.expectStamps === true ? 0 : null);
+  if (stampsSince !== null && anchors.authorities === null) {
     throw new Failure('time stamps are expected, but of no authority', {
       code: 'USAGE',
       hint: 'Pass the root certificate of the authority with --tsa-ca.',
@@ -110,7 +114,7 @@ async function verifyPlace(
       rootAgeMsMax: flags.rootMaxAge === undefined ? null : flags.rootMaxAge * 1000,
       concurrency: CONCURRENCY,
       ...judges(anchors),
-      expectStamps: flags.expectStamps === true,
+      stampsSince,
       breathe: () => setImmediate(),
       progress: (log, bytes) => bar.update(log, bytes),
     });
@@ -118,7 +122,7 @@ async function verifyPlace(
     if (flags.state !== undefined) writeStateFile(flags.state, stateText(verification.state));
     const code = exitCodeOf(verification.findings);
     if (flags.json === true) terminal.out(asJson(source, verification, code));
-    else tell(terminal, source, verification, flags, anchors, code);
+    else tell(terminal, source, verification, { ...flags, stampsSince }, anchors, code);
     return code;
   } finally {
     bar.stop();
@@ -213,7 +217,7 @@ function tell(
   terminal: Terminal,
   source: ArchiveSource,
   { partitions, root, trusted, incremental, findings }: Verification,
-  { maxFindings, deep }: VerifyFlags,
+  { maxFindings, deep, stampsSince }: VerifyFlags,
   { authorities }: TrustedAnchors,
   code: number,
 ): void {
@@ -239,8 +243,14 @@ function tell(
   const roots =
     root.time === null ? 'no root' : `${counted(root.size, 'root')}, the newest of ${root.time}`;
   const judged = authorities === null ? ' not judged (--tsa-ca)' : '';
-  const stamps = root.stamps === 0 ? '' : `, ${counted(root.stamps, 'time stamp')}${judged}`;
-  terminal.out(`${partitions.length > 0 ? '\n' : ''}${roots}${stamps}`);
+  const stamps =
+    root.stamps === 0 && stampsSince === null
+      ? ''
+      : `, ${counted(root.stamps, 'time stamp')}${judged}`;
+  const from =
+    root.stampsFrom === null ? 'of no root yet' : `from the root of ${root.stampsFrom} on`;
+  const expected = stampsSince === null ? '' : `, expected ${from}`;
+  terminal.out(`${partitions.length > 0 ? '\n' : ''}${roots}${stamps}${expected}`);
   if (incremental) terminal.out(INCREMENTAL);
   terminal.out(`trusted: ${trusted.map(({ vkey }) => vkey).join(', ')}\n`);
   for (const { code: what, key, versionId, expected, found } of findings.slice(0, maxFindings)) {

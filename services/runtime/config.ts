@@ -13,6 +13,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { secondsOf } from '../../schemas/evidence/leaf.ts';
 import { crossChecks, type Problem } from './config-checks.ts';
 import { type ConfigKey, describeKeys } from './config-keys.ts';
 import { readSources } from './config-sources.ts';
@@ -295,6 +296,12 @@ const verifier = z.strictObject({
     .default(15 * MINUTE_MS)
     .describe('How often what protects the bucket is compared with its baseline.'),
   deep: z.boolean().default(false).describe('Read every record, not only the stored bytes.'),
+  stampsSince: text
+    .refine((since) => since === 'first' || secondsOf(since) !== null, 'neither first nor a time')
+    .optional()
+    .describe(
+      'Roots from this time on need a time stamp (2026-11-24T10:00:00Z), or from the `first` that has one; unset for every root.',
+    ),
   stateFolder: text
     .default('verifier-state')
     .describe('Folder of what the verifier keeps: where runs ended, and what is open.'),

@@ -39,7 +39,7 @@ export async function copyArchive(options: CopyOptions): Promise<CopySummary> {
   const { source, prefix, folder, concurrency, dryRun, progress } = options;
   const summary: CopySummary = { objects: 0, kept: 0, bytes: 0, markers: 0 };
   const path = join(folder, VERSIONS_FILE);
-  const listing = dryRun ? null : openListing(folder, `${path}${PART}`);
+  const listing = dryRun ? null : lateListing(folder, `${path}${PART}`);
   const waiting: Array<Promise<string>> = [];
   const take = async (): Promise<void> => {
     const line = await waiting.shift()!;
@@ -58,6 +58,8 @@ export async function copyArchive(options: CopyOptions): Promise<CopySummary> {
       }
     }
     while (waiting.length > 0) await take();
+    // Of nothing there is an empty listing.
+    await listing?.write('');
   } catch (error) {
     // The others end before the reason is told.
     await Promise.allSettled(waiting);
@@ -125,6 +127,20 @@ async function copyBytes(
 interface Listing {
   write(line: string): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Opened by the first line, so that a store that refuses the first call leaves no folder behind. */
+function lateListing(folder: string, path: string): Listing {
+  let listing: Listing | null = null;
+  return {
+    async write(line) {
+      listing ??= openListing(folder, path);
+      await listing.write(line);
+    },
+    async close() {
+      await listing?.close();
+    },
+  };
 }
 
 function openListing(folder: string, path: string): Listing {

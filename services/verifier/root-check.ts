@@ -10,6 +10,12 @@ import type { KeptLog } from './kept-state.ts';
 import { type CheckedLog, checkLog, type LogCheckOptions, type ToldSize } from './log-check.ts';
 import type { KeyVersions, Peekable, SourceVersion } from './source.ts';
 
+/**
+ * From which root on a stamp is expected: seconds since the epoch (0: every root), or from the first
+ * that has a good one, which whoever takes the first stamps away moves. Null: of none.
+ */
+export type StampsSince = number | 'first' | null;
+
 export interface RootCheckOptions
   extends Pick<LogCheckOptions, 'source' | 'prefix' | 'report' | 'verifiers' | 'told'> {
   /** Where a run before ended. */
@@ -21,8 +27,8 @@ export interface RootCheckOptions
   judgeStamp: ((note: Buffer, stamp: Buffer) => StampVerdict) | null;
   /** Whether the lines are signatures of witnesses; null where none are trusted. */
   judgeWitness: ((note: Buffer, lines: Buffer) => string | null) | null;
-  /** A root that no stamp shows to have been there within a day of its hour is a finding; needs `judgeStamp`. */
-  expectStamps: boolean;
+  /** A root from there on that no stamp shows to have been there within a day is a finding; needs `judgeStamp`. */
+  stampsSince: StampsSince;
   /** Times at which keys were rotated away, seconds since the epoch, by vkey. */
   rotated: ReadonlyMap<string, number>;
   /** Called for each root in order: its hour, seconds since the epoch, and the size of each log. */
@@ -35,6 +41,8 @@ export interface RootSummary extends CheckedLog {
   /** The newest hour; null without a root. */
   time: string | null;
   stamps: number;
+  /** Hour of the first root of which a stamp was expected; null where of none. */
+  stampsFrom: string | null;
 }
 
 const HOUR_S = 3_600;
@@ -70,7 +78,8 @@ export async function checkRoots(
       suffix === 'tsr' ? check.stamp(size, bytes, key) : check.witness(size, bytes, key),
   });
   check.end();
-  return { ...checked, time: check.time, stamps: check.stamps };
+  const { time, stamps, stampsFrom } = check;
+  return { ...checked, time, stamps, stampsFrom };
 }
 
 class RootCheck {
@@ -78,11 +87,14 @@ class RootCheck {
   readonly #tell: (log: string, told: ToldSize) => void;
   time: string | null = null;
   stamps: number;
+  stampsFrom: string | null = null;
   #sizes = new Map<string, number>();
   /** The checkpoint that was read last. */
   #note: { size: number; bytes: Buffer } | null = null;
   /** Checkpoints, and hours of their roots, of which no stamp was met yet. */
   #unstamped: Array<{ size: number; time: number }> = [];
+  /** A good stamp was met. */
+  #begun = false;
 
   constructor(options: RootCheckOptions, tell: (log: string, told: ToldSize) => void) {
     this.#options = options;
@@ -117,7 +129,7 @@ class RootCheck {
     this.#note = { size, bytes };
     const rotated = this.#options.rotated.get(vkey);
     const time = this.time === null ? null : secondsOf(this.time);
-    if (time !== null && this.#options.expectStamps) this.#unstamped.push({ size, time });
+    if (time !== null) this.#expect(size, time);
     if (rotated === undefined || time === null || time <= rotated + HOUR_S) return;
     const expected = 'its successor’s signature';
     this.#find('signed_after_rotation', this.#noteKey(size), expected, vkey);
@@ -154,8 +166,20 @@ class RootCheck {
     for (const { size } of this.#unstamped) this.#missing(size);
   }
 
+  #expect(size: number, time: number): void {
+    const since = this.#options.stampsSince;
+    if (since === null || (since !== 'first' && time < since)) return;
+    this.stampsFrom ??= this.time;
+    this.#unstamped.push({ size, time });
+  }
+
   /** A stamp shows that everything before it was there, too. */
   #stamped(stamp: number): void {
+    if (this.#options.stampsSince === 'first' && !this.#begun) {
+      this.#begun = true;
+      this.stampsFrom = this.time;
+      this.#unstamped = [];
+    }
     for (const { size, time } of this.#unstamped) if (!isTimely(stamp, time)) this.#missing(size);
     this.#unstamped = [];
   }

@@ -45,7 +45,7 @@ import {
 import { ToldSizes } from './told-sizes.ts';
 
 export interface VerifyOptions
-  extends Pick<RootCheckOptions, 'judgeStamp' | 'judgeWitness' | 'expectStamps'> {
+  extends Pick<RootCheckOptions, 'judgeStamp' | 'judgeWitness' | 'stampsSince'> {
   source: ArchiveSource;
   prefix: string;
   /** Obtained by another way than the archive. */
@@ -176,16 +176,16 @@ class Run {
   }
 
   #rootOptions(): RootCheckOptions {
-    const { judgeStamp, judgeWitness, expectStamps } = this.#options;
+    const { judgeStamp, judgeWitness, stampsSince } = this.#options;
     return {
       ...this.#common(ROOT_LOG),
       // A stamp may come late: which roots lack one is only seen from the first one on.
-      kept: expectStamps ? null : this.#keptOf(ROOT_LOG),
+      kept: stampsSince === null ? this.#keptOf(ROOT_LOG) : null,
       knownSize: this.#state?.logs[ROOT_LOG]?.size ?? 0,
       reached: (kept) => this.#reached.set(ROOT_LOG, kept),
       judgeStamp,
       judgeWitness,
-      expectStamps,
+      stampsSince,
       rotated: this.#keys.rotated,
       met: (sequence, version) => this.#protection.root(sequence, version),
       sizesAt: (time, sizes) => this.#keys.sizesAt(time, sizes),

@@ -54,7 +54,7 @@ async function verifyFolder(folder: string, deep: boolean): Promise<Run> {
     concurrency: 4,
     judgeStamp: null,
     judgeWitness: null,
-    expectStamps: false,
+    stampsSince: null,
     breathe: () => setImmediate(),
     progress: () => {},
   });

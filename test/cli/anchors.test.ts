@@ -62,15 +62,27 @@ describe('anchors at the command line', { skip }, () => {
     assert.match(counted.out, /1 time stamp not judged \(--tsa-ca\)/);
     const judged = await run('verify', copy, '--key', KEY, ...trust, '--expect-stamps');
     assert.equal(judged.code, 0, judged.out + judged.err);
-    assert.match(judged.out, /1 time stamp\n/);
+    assert.match(judged.out, /1 time stamp, expected from the root of 2026-11-24T00:00:00Z on\n/);
     const other = await run('verify', copy, '--key', KEY, '--tsa-ca', stranger.certificate);
     assert.equal(other.code, 1);
     assert.match(other.out, /stamp_invalid: .*\.tsr.*\n.*\n.*\n.*no chain leads to a trusted/);
   });
 
+  test('verify expects stamps from when it is told, or from the first', async () => {
+    const place = ['verify', copy, '--key', KEY, ...trust, '--stamps-since'];
+    const later = await run(...place, '2026-11-25T00:00:00Z');
+    assert.match(later.out, /1 time stamp, expected of no root yet\n/);
+    const { root } = JSON.parse((await run(...place, 'first', '--json')).out);
+    assert.equal(root.stampsFrom, '2026-11-24T00:00:00Z');
+    const wrong = await run(...place, 'yesterday');
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.err, /write it as 2026-/);
+  });
+
   test('verify says what it was not given, or what is wrong with it', async () => {
     const place = ['verify', copy, '--key', KEY];
     for (const [argv, expected] of [
+      [[...place, '--stamps-since', 'first'], /of no authority[\s\S]*--tsa-ca/],
       [[...place, '--expect-stamps'], /of no authority[\s\S]*--tsa-ca/],
       [[...place, '--tsa-ca', join(copy, 'versions.jsonl')], /no certificate in PEM form/],
       [[...place, '--tsa-ca', join(folder, 'none')], /none cannot be read/],

@@ -170,12 +170,12 @@ function byRuleAndActor(alerts: DemoAlert[]): Row[] {
 }
 
 /** Of the gravest alerts the one that counts the fewest events. */
-export function mostTelling(alerts: readonly DemoAlert[]): { id: string; title: string } {
+export function mostTelling(alerts: readonly DemoAlert[]): DemoAlert {
   const [first] = alerts.toSorted(
     (a, b) =>
       LEVELS.indexOf(a.rule.level) - LEVELS.indexOf(b.rule.level) ||
       a.evidence.length - b.evidence.length,
   );
   if (first === undefined) throw new Error('there is no alert to prove');
-  return { id: first.id, title: first.rule.title };
+  return first;
 }

@@ -15,8 +15,11 @@ import { describeFailure } from '../../services/runtime/errors.ts';
 import { type Stack, startStack } from '../stack/stack.ts';
 import { alertsOfAll, expectedAlerts, mostTelling, showAlerts } from './alerts.ts';
 import { describeArchive, firstEvent, sealedEverything } from './archive.ts';
+import { type DemoAuthority, startAuthority } from './authority.ts';
 import { collectDay, type Day, writeDay } from './day.ts';
+import { holdCase } from './hold.ts';
 import { type Pipeline, runSetup, startPipeline } from './pipeline.ts';
+import { showPosture } from './posture.ts';
 import { makeKey, proveAlert, verifyArchive } from './proof.ts';
 import { createStory, type Story } from './story.ts';
 import { forge, tamper } from './tamper.ts';
@@ -46,14 +49,21 @@ function wholeNumber(name: string, text: string, min: number): number {
   throw new Error(`--${name} takes a whole number from ${min} on, not ${JSON.stringify(text)}`);
 }
 
-async function run(story: Story, stack: Stack, folder: string): Promise<void> {
+async function run(
+  story: Story,
+  stack: Stack,
+  folder: string,
+  authority: DemoAuthority | null,
+): Promise<void> {
   const day: Day = await writeDay(story, join(folder, 'delivery'), {
     events: wholeNumber('events', values.events, 1_000),
     seed: wholeNumber('seed', values.seed, 0),
   });
   story.chapter('Setting up topics, schema, locked bucket and index templates');
   const { keyFile, publicKey } = await makeKey(story, folder);
-  const env = await runSetup(story, stack, folder, keyFile);
+  const caFile = authority?.caFile ?? null;
+  if (caFile === null) story.line('  openssl is not here: time stamps are NOT shown');
+  const { env, administrator } = await runSetup(story, stack, folder, keyFile, authority);
 
   story.chapter('Starting archiver and detector');
   const pipeline: Pipeline = await startPipeline(story, env, folder, values.keep);
@@ -73,16 +83,21 @@ async function run(story: Story, stack: Stack, folder: string): Promise<void> {
     story.chapter('One event in the archive');
     firstEvent(story, archive);
     story.chapter('One alert proved, from the archive and for a reader without it');
-    const proved = await proveAlert(story, env, folder, mostTelling(alerts), publicKey);
+    const alert = mostTelling(alerts);
+    const proved = await proveAlert(story, env, folder, alert, publicKey);
+    story.chapter('A legal hold on the segments of that alert');
+    await holdCase(story, stack, env, archive, alert);
+    story.chapter('What protects the bucket, signed, and then less of it');
+    await showPosture(story, stack, administrator, publicKey);
     story.chapter('The store administrator tries to change a sealed segment');
     await tamper(story, stack, env, archive);
     story.chapter('The archive verified, every record of it');
-    const verified = await verifyArchive(story, env, publicKey);
+    const verified = await verifyArchive(story, env, publicKey, caFile);
     story.chapter(
       'The administrator hides a sealed segment behind a forged one, and it is verified again',
     );
     story.line(`  ${await forge(stack, env, archive)}`);
-    const forged = await verifyArchive(story, env, publicKey);
+    const forged = await verifyArchive(story, env, publicKey, caFile);
 
     story.check('every event collected is in the topic', collected.events === archive.kafkaRecords);
     story.check('every record of the topic is sealed once', archive.exactlyOnce);
@@ -96,6 +111,7 @@ async function run(story: Story, stack: Stack, folder: string): Promise<void> {
     );
     story.check('the proof of an alert holds with nothing but the public key', proved);
     story.check('the archive verifies', verified.exitCode === 0);
+    if (caFile !== null) story.check('a time stamp over its roots counts', verified.stamps > 0);
     const named = ['delete_marker', 'extra_version'].every((code) => forged.codes.has(code));
     story.check('the forgery is found and named', forged.exitCode === 1 && named);
     const missed = day.missed(alerts);
@@ -104,7 +120,9 @@ async function run(story: Story, stack: Stack, folder: string): Promise<void> {
   } finally {
     if (!values.keep) await pipeline.stop();
   }
-  if (values.keep) story.addresses(stack, env, pipeline);
+  if (!values.keep) return;
+  story.addresses(stack, env, pipeline);
+  if (authority !== null) story.line('Not running any more: the time stamp authority.');
 }
 
 async function main(): Promise<number> {
@@ -117,10 +135,12 @@ async function main(): Promise<number> {
   mkdirSync(join(folder, 'delivery'));
   story.chapter('Starting Kafka, schema registry, MinIO and OpenSearch');
   const stack = await startStack({ report: (line) => story.line(line), keep: values.keep });
+  const authority = await startAuthority();
   try {
-    await run(story, stack, folder);
+    await run(story, stack, folder, authority);
   } finally {
     if (!values.keep) {
+      authority?.close();
       await stack.stop();
       rmSync(folder, { recursive: true, force: true });
     }

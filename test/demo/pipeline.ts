@@ -8,6 +8,7 @@ import { writeGeography } from '../company/week/geography.ts';
 import { configEnv } from '../stack/environment.ts';
 import { LAKESEAL_MAIN, type ServiceProcess, startService } from '../stack/service.ts';
 import type { Stack } from '../stack/stack.ts';
+import type { DemoAuthority } from './authority.ts';
 import type { Story } from './story.ts';
 
 export interface Pipeline {
@@ -52,13 +53,14 @@ export async function runLakeseal(
   return code;
 }
 
-/** Runs `lakeseal setup` as the administrator; returns the environment of everybody else. */
+/** Runs `lakeseal setup` as the administrator; returns that environment, and that of everybody else. */
 export async function runSetup(
   story: Story,
   stack: Stack,
   folder: string,
   keyFile: string,
-): Promise<Record<string, string>> {
+  authority: DemoAuthority | null,
+): Promise<{ env: Record<string, string>; administrator: Record<string, string> }> {
   const { city, asn } = writeGeography(folder);
   const env = configEnv(stack.state, {
     'enrich.city': city,
@@ -69,6 +71,7 @@ export async function runSetup(
     'archive.retentionDays': 1,
     'evidence.keyFile': keyFile,
     'collect.ledger': join(folder, 'ledger'),
+    ...(authority === null ? {} : { 'anchors.timestamps': timestampsOf(authority) }),
   });
   const administrator = {
     ...env,
@@ -77,7 +80,12 @@ export async function runSetup(
   };
   const code = await runLakeseal(['setup'], administrator, (line) => story.line(`  ${line}`));
   if (code !== 0) throw new Error('lakeseal setup failed, see above');
-  return env;
+  return { env, administrator };
+}
+
+/** As a variable takes it. */
+function timestampsOf({ url, caFile }: DemoAuthority): string {
+  return JSON.stringify([{ url, caFile }]);
 }
 
 export async function startPipeline(

@@ -4,6 +4,8 @@
  */
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { counted } from '../../services/runtime/wording.ts';
+import type { DemoAlert } from './alerts.ts';
 import { runLakeseal } from './pipeline.ts';
 import type { Story } from './story.ts';
 
@@ -28,12 +30,12 @@ export async function proveAlert(
   story: Story,
   env: Record<string, string>,
   folder: string,
-  alert: { id: string; title: string },
+  alert: DemoAlert,
   publicKey: string,
 ): Promise<boolean> {
   const out = join(folder, 'proofs');
   mkdirSync(out);
-  story.line(`  ${alert.title}`);
+  story.line(`  ${alert.rule.title}`);
   const tell = (line: string): void => story.line(`  ${line.replace(`${out}/`, '')}`);
   const startedMs = performance.now();
   const proved = await runLakeseal(['prove', '--alert', alert.id, '--out', out], env, tell);
@@ -48,24 +50,36 @@ export async function proveAlert(
   return proved === 0 && files.length > 0 && holding === files.length;
 }
 
-/** What `lakeseal verify` says of the archive: its exit code and the codes of its findings. */
+/**
+ * What `lakeseal verify` says of the archive: its exit code, the codes of its findings, and how many time
+ * stamps of the authority with that root certificate it counted.
+ */
 export async function verifyArchive(
   story: Story,
   env: Record<string, string>,
   publicKey: string,
-): Promise<{ exitCode: number; codes: Set<string> }> {
+  caFile: string | null,
+): Promise<{ exitCode: number; codes: Set<string>; stamps: number }> {
   let output = '';
-  await runLakeseal(['verify', '--deep', '--json', '--key', publicKey], env, (line) => {
+  const authority = caFile === null ? [] : ['--tsa-ca', caFile];
+  const args = ['verify', '--deep', '--json', '--key', publicKey, ...authority];
+  await runLakeseal(args, env, (line) => {
     output += line;
   });
-  const { exitCode, partitions, findings } = JSON.parse(output) as {
+  const { exitCode, root, partitions, findings } = JSON.parse(output) as {
     exitCode: number;
+    root: { size: number; time: string | null; stamps: number };
     partitions: Array<{ segments: number; records: number }>;
     findings: Array<{ code: string; key: string; found: string }>;
   };
   const sum = (of: 'segments' | 'records'): number =>
     partitions.reduce((total, partition) => total + partition[of], 0);
   story.line(`  ${sum('segments')} segments, ${sum('records')} records: exit code ${exitCode}`);
+  // Of the hour in which the archiver started: nothing was sealed then.
+  const roots = `${counted(root.size, 'root')}, the newest of ${root.time}`;
+  story.line(
+    `  ${roots}, ${counted(root.stamps, 'time stamp')}; the next covers what was sealed since`,
+  );
   for (const { code, key, found } of findings) story.line(`  ${code}: ${key}: ${found}`);
-  return { exitCode, codes: new Set(findings.map(({ code }) => code)) };
+  return { exitCode, codes: new Set(findings.map(({ code }) => code)), stamps: root.stamps };
 }

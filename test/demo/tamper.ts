@@ -5,12 +5,13 @@ import {
   ListObjectVersionsCommand,
   PutObjectCommand,
   PutObjectRetentionCommand,
+  type S3Client,
 } from '@aws-sdk/client-s3';
 import type { Stack } from '../stack/stack.ts';
 import { type ArchiveView, getBytes } from './archive.ts';
 import type { Story } from './story.ts';
 
-interface Attempt {
+export interface Attempt {
   what: string;
   run(): Promise<unknown>;
 }
@@ -27,11 +28,7 @@ export async function tamper(
   const root = stack.rootS3();
   const archiver = stack.archiverS3();
   try {
-    const versions = await root.send(
-      new ListObjectVersionsCommand({ Bucket: bucket, Prefix: key }),
-    );
-    const versionId = versions.Versions?.[0]?.VersionId;
-    if (versionId === undefined) throw new Error(`no version of ${key}`);
+    const versionId = await onlyVersion(root, bucket, key);
     const before = sha256(await getBytes(root, bucket, key, versionId));
     const where = { Bucket: bucket, Key: key };
     const attempts: Attempt[] = [
@@ -107,7 +104,16 @@ export async function forge(
   return where.Key;
 }
 
-async function tryAttempt(story: Story, { what, run }: Attempt): Promise<void> {
+/** Id of the version that is there. */
+export async function onlyVersion(client: S3Client, bucket: string, key: string): Promise<string> {
+  const command = new ListObjectVersionsCommand({ Bucket: bucket, Prefix: key });
+  const versionId = (await client.send(command)).Versions?.[0]?.VersionId;
+  if (versionId === undefined) throw new Error(`no version of ${key}`);
+  return versionId;
+}
+
+/** Says what the store answered, and makes a check of it: it must refuse. */
+export async function tryAttempt(story: Story, { what, run }: Attempt): Promise<void> {
   try {
     await run();
     story.line(`  ${what}: the store let it happen`);

@@ -10,12 +10,13 @@ import type { Client } from '@opensearch-project/opensearch';
 import kafkajs from 'kafkajs';
 import { Registry } from 'prom-client';
 import {
-  alertTemplateState,
+  alertTemplate,
   countAlerts,
   installAlertTemplate,
   listAlerts,
   openSearchClient,
   refreshAlerts,
+  templateState,
 } from '../../services/detector/alert/opensearch.ts';
 import { detect } from '../../services/detector/run.ts';
 import { scan } from '../../services/detector/scan.ts';
@@ -180,7 +181,7 @@ describe('detector on real servers', () => {
   let live: string[] = [];
 
   it('says in its readiness that the index template is missing, and sends nothing', async () => {
-    assert.equal(await alertTemplateState(client, config.opensearch), 'missing');
+    assert.equal(await templateState(client, alertTemplate(config.opensearch)), 'missing');
     await produce(lines);
     const detector = start();
     await until('alerts wait', async () => {

@@ -207,6 +207,11 @@ describe('problems', () => {
       },
       /must not pass 5368709120/,
     ],
+    [
+      'a beginning of stamps that is no time',
+      { LAKESEAL_VERIFIER_STAMPS_SINCE: '2026-11-24' },
+      /stampsSince.*neither first nor a time/,
+    ],
     ['too long retention', { LAKESEAL_ARCHIVE_RETENTION_DAYS: '36501' }, /must not pass 36500/],
     [
       'one topic for both',

@@ -46,7 +46,11 @@ export class TestWitness {
     const note = Buffer.from(text.slice(end + 2));
     const { size, root, origin } = parseCheckpoint(parseNote(note));
     if (origin !== `${NAME}/root`) return answerOf(404);
-    openCheckpoint(note, [signer.verifier]);
+    try {
+      openCheckpoint(note, [signer.verifier]);
+    } catch {
+      return answerOf(403);
+    }
     if (old > size) return answerOf(400);
     if (old !== this.seen.size) return answerOf(409, `${this.seen.size}\n`, 'text/x.tlog.size');
     const proof = lines.map((line) => Buffer.from(line, 'base64'));

@@ -19,8 +19,11 @@ import { judgeStamp } from '../../schemas/evidence/time-stamp.ts';
 import { judgeWitness } from '../../schemas/evidence/witness.ts';
 import { rootKey } from '../../services/archiver/anchors/root.ts';
 import { prove } from '../../services/verifier/prove.ts';
+import type { StampsSince } from '../../services/verifier/root-check.ts';
 import { type Forgery, hasOpenssl, type Made, TestTsa } from '../tsa/tsa.ts';
 import { TestWitness } from '../tsa/witness.ts';
+import { bucketSource } from './bucket-source.ts';
+import { findingsIn } from './findings-in.ts';
 import { PREFIX, type SmallArchive, START_MS, signer, smallArchive } from './proof-archive.ts';
 import { both, hasPython, KEY, python } from './readings.ts';
 import { LOG, noteKey, replace } from './tamperings.ts';
@@ -78,7 +81,7 @@ describe('stamps and witnesses', { skip }, () => {
   const judges = {
     judgeStamp: (note: Buffer, stamp: Buffer) => judgeStamp(note, stamp, { trusted }),
     judgeWitness: (note: Buffer, text: Buffer) => judgeWitness(note, text, [witness.key]),
-    expectStamps: true,
+    stampsSince: 0,
   };
   const args = ['--tsa-ca', ca.certificate, '--expect-stamps', '--witness', witness.key.vkey];
 
@@ -233,6 +236,38 @@ describe('stamps and witnesses', { skip }, () => {
     const time = START_S + 31 * 3600;
     late.put(tsr(4), tsa.forge(late.note(4), by, { time }));
     assert.deepEqual(await agreed(late), [1, 2].map(name));
+  });
+
+  test('that began later are missed from then on, or from the first that is there', async () => {
+    const scene = new Scene();
+    const hours = [0, 1, 30, 31, 60, 61];
+    for (const hour of hours) await scene.archive.root(hour);
+    // The root of hour 30 was the first to be stamped; those of hours 60 and 61 have none.
+    scene.put(tsr(3), tsa.forge(scene.note(3), by, { time: START_S + 30 * 3600 }));
+    scene.put(tsr(4), tsa.forge(scene.note(4), by, { time: START_S + 31 * 3600 }));
+    const missed = async (stampsSince: StampsSince) => {
+      const found = await findingsIn(bucketSource(scene.archive.bucket), {
+        ...judges,
+        stampsSince,
+      });
+      assert.ok(found.every(({ code }) => code === 'stamp_missing'));
+      return found.map(({ key }) => hours[Number(/(\d+)\.note$/.exec(key)![1]) - 1]);
+    };
+    assert.deepEqual(await missed(0), [0, 1, 60, 61]);
+    assert.deepEqual(await missed('first'), [60, 61]);
+    assert.deepEqual(await missed(START_S + 30 * 3600), [60, 61]);
+    assert.deepEqual(await missed(START_S + 3600), [1, 60, 61]);
+    assert.deepEqual(await missed(START_S + 61 * 3600), [61]);
+    assert.deepEqual(await missed(null), []);
+    // A stamp that is none is no beginning; and where there is none at all, none is excused.
+    scene.put(tsr(3), scene.stamp(1, 60));
+    scene.put(tsr(4), scene.stamp(1, 60));
+    const found = await findingsIn(bucketSource(scene.archive.bucket), {
+      ...judges,
+      stampsSince: 'first',
+    });
+    const missing = found.filter(({ code }) => code === 'stamp_missing');
+    assert.equal(missing.length, hours.length);
   });
 
   test('of witnesses that nobody knows are passed over', async () => {

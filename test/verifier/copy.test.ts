@@ -1,12 +1,14 @@
 /** Copies of an archive: as good as the bucket to whoever verifies. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { Failure } from '../../services/runtime/errors.ts';
 import { type CopyOptions, copyArchive } from '../../services/verifier/copy-archive.ts';
 import { folderSource } from '../../services/verifier/folder-source.ts';
 import type { ArchiveSource } from '../../services/verifier/source.ts';
+import { Bucket } from '../double/bucket.ts';
 import { bucketSource } from './bucket-source.ts';
 import { findingsIn } from './findings-in.ts';
 import { PREFIX } from './proof-archive.ts';
@@ -57,6 +59,26 @@ describe('a copy', () => {
       leftOver.filter((name) => name.endsWith('.part')),
       [],
     );
+  });
+
+  test('leaves no folder where the store refuses the first call, whichever it is', async () => {
+    const { bucket } = await scene();
+    const refuse = async (): Promise<never> => {
+      throw new Failure('denied', { code: 'S3_ACCESS_DENIED' });
+    };
+    const source = bucketSource(bucket);
+    const refusing: Array<Partial<ArchiveSource>> = [
+      { versions: () => ({ [Symbol.asyncIterator]: () => ({ next: refuse }) }) },
+      { read: refuse },
+    ];
+    for (const changes of refusing) {
+      const { folder, done } = copy({ ...source, ...changes });
+      await assert.rejects(done, { code: 'S3_ACCESS_DENIED' });
+      assert.equal(existsSync(folder), false);
+    }
+    const empty = copy(bucketSource(new Bucket({ nowMs: () => 0 })));
+    assert.equal((await empty.done).objects, 0);
+    assert.equal(readFileSync(join(empty.folder, 'versions.jsonl'), 'utf8'), '');
   });
 
   test('reads a file anew that is not whole', async () => {

@@ -31,7 +31,7 @@ export async function verifiedIn(
     concurrency: 2,
     judgeStamp: null,
     judgeWitness: null,
-    expectStamps: false,
+    stampsSince: null,
     breathe: () => setImmediate(),
     progress: () => {},
     ...changes,

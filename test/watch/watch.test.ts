@@ -284,7 +284,7 @@ function readOnlyRuns(
       concurrency: 2,
       judgeStamp: null,
       judgeWitness: null,
-      expectStamps: false,
+      stampsSince: null,
       breathe: () => setImmediate(),
       progress: () => {},
     },

@@ -16,8 +16,8 @@ import { exchange, type Http } from './http.ts';
 import { Persistence, type PersistenceOptions } from './persistence.ts';
 import { placeOf } from './places.ts';
 import { type Anchor, rootKey, type SignedRoot } from './root.ts';
-import { stampAnchor } from './stamps.ts';
-import { witnessAnchor } from './witnesses.ts';
+import { type Authority, stampAnchor } from './stamps.ts';
+import { type Witness, witnessAnchor } from './witnesses.ts';
 
 export interface AnchorsOptions extends PersistenceOptions {
   prefix: string;
@@ -67,17 +67,11 @@ export function configuredAnchors(
 ): { anchors: Anchors; close(): void } {
   const stampers: Anchor[] = [];
   if (anchors.timestamps.length > 0) {
-    const authorities = anchors.timestamps.map(({ url, caFile, authorizationFile }) => ({
-      url,
-      trusted: () => (caFile === undefined ? null : namedAuthorities([caFile])),
-      authorization: () => (authorizationFile === undefined ? null : secretIn(authorizationFile)),
-    }));
+    const authorities = anchors.timestamps.map(authorityOf);
     stampers.push(stampAnchor({ ...options, authorities, http, randomBytes }));
   }
   if (anchors.witnesses.length > 0) {
-    const witnesses = anchors.witnesses.map(({ url, key }) => {
-      return { url, key: namedWitnesses([key])[0]! };
-    });
+    const witnesses = anchors.witnesses.map(witnessOf);
     stampers.push(witnessAnchor({ ...options, witnesses, http }));
   }
   const places: Array<{ close(): void }> = [];
@@ -97,10 +91,31 @@ export function configuredAnchors(
   };
 }
 
-function secretIn(path: string): string {
+export function authorityOf({
+  url,
+  caFile,
+  authorizationFile,
+}: Config['anchors']['timestamps'][number]): Authority {
+  return {
+    url,
+    trusted: () => (caFile === undefined ? null : namedAuthorities([caFile])),
+    authorization: () => (authorizationFile === undefined ? null : secretIn(authorizationFile)),
+  };
+}
+
+export function witnessOf({ url, key }: Config['anchors']['witnesses'][number]): Witness {
+  return { url, key: namedWitnesses([key])[0]! };
+}
+
+/** What a file of a credential holds, without the line feed behind it. @throws Failure `ANCHOR_FILE` */
+export function secretIn(path: string): string {
   try {
     return readFileSync(path, 'utf8').replace(/\r?\n$/, '');
   } catch (cause) {
-    throw new Failure(`cannot read ${path}: ${reasonOf(cause)}`, { code: 'ANCHOR_FILE', cause });
+    throw new Failure(`cannot read ${path}: ${reasonOf(cause)}`, {
+      code: 'ANCHOR_FILE',
+      hint: 'Is the file there, and may this user read it?',
+      cause,
+    });
   }
 }

@@ -2,7 +2,7 @@
 import { Failure, reasonOf } from '../../runtime/errors.ts';
 
 export interface HttpRequest {
-  method: 'GET' | 'POST' | 'PUT';
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   url: string;
   headers?: Record<string, string>;
   body?: Buffer;

@@ -66,7 +66,8 @@ function filePlace({ path: folder }: Kind<'file'>): CopyPlace & { close(): void 
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw failed(error);
       } finally {
-        await rm(partial, { force: true });
+        // Where the place is no folder, that was told already.
+        await rm(partial, { force: true }).catch(() => {});
       }
     },
   };
@@ -78,22 +79,34 @@ const NOT_SHOWN = new Set([405, 501]);
 /** There is one already. Not 409, which some servers answer where the folder is missing. */
 const HELD = 412;
 
+export function fileAddress({ url }: Kind<'http'>, name: string): string {
+  return `${url.replace(/\/+$/, '')}/${name}`;
+}
+
+/** @throws Failure where the file of the credential cannot be read. */
+export function httpLogin(
+  { authorizationFile }: Kind<'http'>,
+  secret: (path: string) => string,
+): Record<string, string> {
+  return authorizationFile === undefined ? {} : { authorization: secret(authorizationFile) };
+}
+
 function httpPlace(
-  { url, authorizationFile }: Kind<'http'>,
+  copy: Kind<'http'>,
   http: Http,
   secret: (path: string) => string,
 ): CopyPlace & { close(): void } {
-  const at = (name: string): string => `${url.replace(/\/+$/, '')}/${name}`;
-  const login = (): Record<string, string> =>
-    authorizationFile === undefined ? {} : { authorization: secret(authorizationFile) };
+  const where = shownUrl(copy.url);
+  const at = (name: string): string => fileAddress(copy, name);
+  const login = (): Record<string, string> => httpLogin(copy, secret);
   const refused = (status: number): Failure =>
-    new Failure(`${shownUrl(url)} answers HTTP ${status}`, {
+    new Failure(`${where} answers HTTP ${status}`, {
       code: 'COPY_HTTP',
       hint: 'It must take PUT, and should answer GET, below the address of the copy.',
       retryable: true,
     });
   return {
-    where: shownUrl(url),
+    where,
     close: () => {},
     async get(name) {
       const { status, body } = await http({ method: 'GET', url: at(name), headers: login() });
@@ -122,14 +135,23 @@ const AS_THE_BUCKET_SAYS = {
 } as const;
 const ANSWER_MS_MAX = 30_000;
 
-function s3Place(
+/** The bucket with its credential. @throws Failure where the file of that cannot be read. */
+export function copyTarget(
   { kind: _, secretAccessKeyFile, ...target }: Kind<'s3'>,
   secret: (path: string) => string,
-): CopyPlace & { close(): void } {
+): Config['storage'] {
   const key =
     secretAccessKeyFile === undefined ? {} : { secretAccessKey: secret(secretAccessKeyFile) };
+  return { ...target, ...key, timeoutMs: ANSWER_MS_MAX };
+}
+
+function s3Place(
+  copy: Kind<'s3'>,
+  secret: (path: string) => string,
+): CopyPlace & { close(): void } {
+  const target = copyTarget(copy, secret);
   const store = createS3Store(
-    { ...target, ...key, timeoutMs: ANSWER_MS_MAX },
+    target,
     AS_THE_BUCKET_SAYS,
     systemClock,
     'Keeping a copy elsewhere needs s3:PutObject and GetObject there.',

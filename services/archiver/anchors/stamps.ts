@@ -54,11 +54,14 @@ async function stamp(root: SignedRoot, options: StampOptions): Promise<void> {
   }
   const refused: string[] = [];
   for (const authority of authorities) {
-    const answer = await ask(root, authority, options);
-    if (typeof answer === 'string') refused.push(`${shownUrl(authority.url)}: ${answer}`);
-    else {
-      await store.putIfAbsent(key, answer);
+    const stamped = await requestStamp(root.note, authority, options);
+    if (typeof stamped === 'string') refused.push(`${shownUrl(authority.url)}: ${stamped}`);
+    else if (isTimely(stamped.time, root.timeMs / 1000)) {
+      await store.putIfAbsent(key, stamped.answer);
       return;
+    } else {
+      // Its time is left out: a reason that changes each time would be told each time.
+      refused.push(`${shownUrl(authority.url)}: its clock does not fit the hour of the root`);
     }
   }
   throw new Failure(refused.join('; '), {
@@ -68,12 +71,19 @@ async function stamp(root: SignedRoot, options: StampOptions): Promise<void> {
   });
 }
 
-/** RFC 3161, section 3.4. The answer, or why it is none. */
-async function ask(
-  root: SignedRoot,
+export interface Stamped {
+  /** TimeStampResp, DER. */
+  answer: Buffer;
+  /** Seconds since the epoch. */
+  time: number;
+}
+
+/** One question to one authority (RFC 3161, section 3.4): a stamp that verifies, or why there is none. */
+export async function requestStamp(
+  note: Buffer,
   { url, trusted, authorization }: Authority,
-  { http, randomBytes }: StampOptions,
-): Promise<Buffer | string> {
+  { http, randomBytes }: Pick<StampOptions, 'http' | 'randomBytes'>,
+): Promise<Stamped | string> {
   const nonce = randomBytes(NONCE_BYTES);
   try {
     const login = authorization();
@@ -83,17 +93,13 @@ async function ask(
       ...(login === null ? {} : { authorization: login }),
     };
     const rules = { trusted: trusted(), nonce };
-    const body = stampRequest(root.note, nonce);
+    const body = stampRequest(note, nonce);
     const answer = await http({ method: 'POST', url, headers, body });
     if (answer.status !== 200) return `HTTP ${answer.status}`;
-    const verdict = judgeStamp(root.note, answer.body, rules);
-    if (!verdict.ok) {
-      const type = answer.contentType === REPLY ? '' : `, an answer of type ${answer.contentType}`;
-      return `${verdict.detail}${type}`;
-    }
-    if (isTimely(verdict.time, root.timeMs / 1000)) return answer.body;
-    // Its time is left out: a reason that changes each time would be told each time.
-    return 'its clock does not fit the hour of the root';
+    const verdict = judgeStamp(note, answer.body, rules);
+    if (verdict.ok) return { answer: answer.body, time: verdict.time };
+    const type = answer.contentType === REPLY ? '' : `, an answer of type ${answer.contentType}`;
+    return `${verdict.detail}${type}`;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     return error.message;

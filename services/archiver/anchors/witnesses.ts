@@ -34,6 +34,7 @@ export interface WitnessOptions {
 const TOGETHER_MS = 600_000;
 /** A witness may be told of its own size and of one race. */
 const ATTEMPTS = 3;
+const CONFLICT = 409;
 const SIZE_TYPE = 'text/x.tlog.size';
 const SIZE = /^(0|[1-9]\d{0,15})\n$/;
 
@@ -88,18 +89,16 @@ class WitnessRound {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const old = this.#sizes.get(witness) ?? 0;
       const proof = old === 0 || old === root.size ? [] : await reader.consistency(old, root.size);
-      const hashes = proof.map((hash) => `${hash.toString('base64')}\n`).join('');
-      const body = Buffer.concat([Buffer.from(`old ${old}\n${hashes}\n`), root.note]);
-      const url = `${witness.url.replace(/\/+$/, '')}/add-checkpoint`;
-      const answer = await this.#options.http({ method: 'POST', url, body });
-      if (answer.status === 200) {
+      const reply = await submit(root.note, old, proof, witness, this.#options.http);
+      if (reply.kind === 'cosigned') {
         this.#sizes.set(witness, root.size);
-        return linesIn(root.note, answer.body, witness.key);
+        return reply.lines;
       }
-      const told =
-        answer.status === 409 && answer.contentType === SIZE_TYPE ? sizeOf(answer.body) : null;
-      if (told === null || told === old)
-        throw new Failure(meaningOf(answer.status), { code: 'WITNESS' });
+      if (reply.kind === 'refused' || reply.size === old) {
+        const status = reply.kind === 'refused' ? reply.status : CONFLICT;
+        throw new Failure(meaningOf(status), { code: 'WITNESS' });
+      }
+      const told = reply.size;
       if (told > root.size) {
         throw new Failure(`it cosigned ${told} roots, and here are ${root.size}: run verify`, {
           code: 'WITNESS',
@@ -109,6 +108,35 @@ class WitnessRound {
     }
     throw new Failure('it tells another size each time', { code: 'WITNESS' });
   }
+}
+
+export type WitnessReply =
+  | { kind: 'cosigned'; lines: string }
+  /** It cosigned that many leaves last, and wants the proof from there. */
+  | { kind: 'size'; size: number }
+  | { kind: 'refused'; status: number };
+
+/**
+ * One add-checkpoint: the signed note, and the consistency proof from the `old` leaves that the witness is said
+ * to have seen last. @throws Failure where there is no answer, or one that is no signature of its key.
+ */
+export async function submit(
+  note: Buffer,
+  old: number,
+  proof: readonly Buffer[],
+  { url, key }: Witness,
+  http: Http,
+): Promise<WitnessReply> {
+  const hashes = proof.map((hash) => `${hash.toString('base64')}\n`).join('');
+  const answer = await http({
+    method: 'POST',
+    url: `${url.replace(/\/+$/, '')}/add-checkpoint`,
+    body: Buffer.concat([Buffer.from(`old ${old}\n${hashes}\n`), note]),
+  });
+  const { status, contentType, body } = answer;
+  if (status === 200) return { kind: 'cosigned', lines: linesIn(note, body, key) };
+  const size = status === CONFLICT && contentType === SIZE_TYPE ? sizeOf(body) : null;
+  return size === null ? { kind: 'refused', status } : { kind: 'size', size };
 }
 
 function sizeOf(body: Buffer): number | null {
@@ -135,6 +163,7 @@ const MEANINGS: Record<number, string> = {
   422: 'it has seen another history of this log',
 };
 
-function meaningOf(status: number): string {
+/** Of an HTTP status, for people. */
+export function meaningOf(status: number): string {
   return `HTTP ${status}${MEANINGS[status] === undefined ? '' : `: ${MEANINGS[status]}`}`;
 }

@@ -127,13 +127,6 @@ function shippedTemplate(
 
 export type TemplateState = 'missing' | 'different' | 'current';
 
-export async function alertTemplateState(
-  client: Client,
-  config: OpenSearchConfig,
-): Promise<TemplateState> {
-  return templateState(client, alertTemplate(config));
-}
-
 /** Throws `Failure` where OpenSearch cannot be asked. */
 export async function templateState(
   client: Client,

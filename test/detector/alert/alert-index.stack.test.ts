@@ -6,13 +6,14 @@ import fc from 'fast-check';
 import { alertIndex, alertJson, alertOf } from '../../../services/detector/alert/alert.ts';
 import { verdictOf } from '../../../services/detector/alert/bulk.ts';
 import {
-  alertTemplateState,
+  alertTemplate,
   countAlerts,
   installAlertTemplate,
   listAlerts,
   openSearchClient,
   refreshAlerts,
   sendBulk,
+  templateState,
 } from '../../../services/detector/alert/opensearch.ts';
 import { bulkAction } from '../../../services/detector/alert/send.ts';
 import { loadRules, SHIPPED_LISTS, SHIPPED_RULES } from '../../../services/detector/sigma/rules.ts';
@@ -64,11 +65,11 @@ describe('alert index', () => {
   it('is set up once, says what it would do, and leaves an index alone that is right', async () => {
     const dry = await installAlertTemplate(client, config, { dryRun: true });
     assert.equal(dry.outcome, 'would make');
-    assert.equal(await alertTemplateState(client, config), 'missing');
+    assert.equal(await templateState(client, alertTemplate(config)), 'missing');
     assert.equal((await installAlertTemplate(client, config, { dryRun: false })).outcome, 'made');
     assert.equal((await installAlertTemplate(client, config, { dryRun: false })).outcome, 'found');
     const changed = { ...config, shards: 2 };
-    assert.equal(await alertTemplateState(client, changed), 'different');
+    assert.equal(await templateState(client, alertTemplate(changed)), 'different');
     const would = await installAlertTemplate(client, changed, { dryRun: true });
     assert.equal(would.outcome, 'would change');
     const did = await installAlertTemplate(client, changed, { dryRun: false });
