@@ -80,11 +80,13 @@ export function configuredAnchors(
     });
     stampers.push(witnessAnchor({ ...options, witnesses, http }));
   }
-  const places: Array<{ close(): void }> = [];
+  /** The newest of each copy. */
+  const places = new Map<number, { close(): void }>();
   const copiers = anchors.copies.map((copy, at) => {
     const open = () => {
+      places.get(at)?.close();
       const place = placeOf(copy, http, secretIn);
-      places.push(place);
+      places.set(at, place);
       return place;
     };
     return copyAnchor({ ...options, open, name: `copies.${at}` });
@@ -92,7 +94,7 @@ export function configuredAnchors(
   return {
     anchors: new Anchors(options, stampers, copiers),
     close: () => {
-      for (const place of places) place.close();
+      for (const place of places.values()) place.close();
     },
   };
 }
