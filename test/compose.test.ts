@@ -32,8 +32,8 @@ const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as
   devDependencies: Record<string, string>;
 };
 /** What ends by itself; the others stay. */
-const ONE_SHOT = ['minio-init', 'setup', 'collector'];
-const OWN = ['setup', 'archiver', 'detector', 'collector', 'verifier'];
+const ONE_SHOT = ['minio-init', 'setup', 'keys', 'collector'];
+const OWN = ['setup', 'archiver', 'detector', 'keys', 'collector', 'verifier'];
 
 /**
  * The schema as a linter of Compose files publishes it on npm, which every machine that runs this
@@ -172,7 +172,24 @@ describe('least privilege', () => {
     assert.match(holds('setup'), /MINIO_ROOT/);
     assert.doesNotMatch(holds('detector'), /STORAGE/);
     assert.doesNotMatch(holds('archiver'), /OPENSEARCH/);
-    assert.doesNotMatch(holds('verifier'), /KAFKA|ARCHIVER/);
+    assert.doesNotMatch(holds('verifier'), /KAFKA|ARCHIVER|KEY_FILE/);
+  });
+
+  test('the signing key is written by who makes it, and seen by the archiver alone', () => {
+    const holders = services.flatMap(([name, { volumes = [] }]) =>
+      volumes.filter((one) => one.startsWith('keys:')).map((one) => `${name} ${one}`),
+    );
+    assert.deepEqual(holders.sort(), ['archiver keys:/keys:ro', 'keys keys:/keys']);
+  });
+
+  test('where lakeseal writes into a volume, the image has a folder of its user', () => {
+    const dockerfile = readFileSync(join(ROOT, 'Dockerfile'), 'utf8');
+    const [, made = '', owned = ''] = /^RUN mkdir (.+) && chown node:node (.+)$/m.exec(dockerfile)!;
+    assert.equal(made, owned);
+    const written = OWN.flatMap((name) => compose.services[name]?.volumes ?? [])
+      .filter((volume) => /^\w+:/.test(volume))
+      .map((volume) => volume.split(':')[1]!);
+    assert.deepEqual([...new Set(written)].sort(), made.split(' ').sort());
   });
 
   test('the policy of the archiver is the one that the tests are run with', () => {

@@ -141,11 +141,13 @@ async function sealAndHide(): Promise<{ key: string; mend: () => Promise<unknown
   }
 }
 
-/** What is told from now on. */
+/** What is told from now on. What a look amid the archiver's work finds incomplete is brief, and left out. */
 async function newFacts() {
   const before = new Set((await told()).map(({ _id }) => _id));
   const facts = async (): Promise<string[]> =>
-    asFacts((await told()).filter(({ _id }) => !before.has(_id)));
+    asFacts(
+      (await told()).filter((one) => !before.has(one._id) && one.class !== 'incomplete'),
+    );
   return {
     facts,
     until: (wanted: string[]) =>
@@ -339,7 +341,7 @@ describe('the verifier on real servers', () => {
     await morePasses();
     assert.equal((await verifier.stop()).code, 0);
     assert.deepEqual(await listVersions(admin, Bucket), versions);
-    const foreign = versions.filter(({ key }) => !/^sealed\/(data|evidence)\//.test(key));
+    const foreign = versions.filter(({ key }) => !/^sealed\/(data|evidence|preflight)\//.test(key));
     assert.deepEqual(foreign, []);
     assertOneVersionEach(versions);
   });
