@@ -39,3 +39,23 @@ export function composePolicy(name: 'ARCHIVER_POLICY' | 'VERIFIER_POLICY'): {
 } {
   return JSON.parse(compose.services['minio-init']!.environment![name]!);
 }
+
+/** `${NAME:-default}` as Compose replaces it. */
+export function expanded(text: string, variables: Record<string, string>): string {
+  return text.replace(/\$\{(\w+):-([^}]*)\}/g, (_, name: string, otherwise: string) => {
+    return variables[name] || otherwise;
+  });
+}
+
+/** The environment and the command of a service, as its container gets them. */
+export function asContainer(name: string, variables: Record<string, string>) {
+  const { environment = {}, command = [], healthcheck } = compose.services[name]!;
+  const replaced = (text: string): string => expanded(text, variables);
+  return {
+    environment: Object.fromEntries(
+      Object.entries(environment).map(([key, value]) => [key, replaced(value)]),
+    ),
+    command: command.map(replaced),
+    probe: healthcheck?.test ?? [],
+  };
+}
