@@ -114,7 +114,7 @@ describe('docker-compose.yml without an engine', { skip }, () => {
     const archiver = startContainer(t, 'archiver', variables);
     await probeAccepts('archiver', archiver);
     await until('records were read', WAIT_MS, async () => {
-      return (await archiver.metric('lakeseal_archiver_records_total')) > 0;
+      return (await archiver.metric('lakeseal_consumer_records_total')) > 0;
     });
     assert.equal((await archiver.stop()).code, 0);
     const segment = (await listVersions(admin, bucket)).find(({ key }) => key.endsWith('.avro'))!;

@@ -212,7 +212,7 @@ after(async () => {
 describe('the verifier on real servers', () => {
   test('finds nothing in an archive that grows while it looks', async () => {
     let growing = true;
-    const passes = morePasses(3 * RUNS).finally(() => {
+    const passes = morePasses(2 * RUNS).finally(() => {
       growing = false;
     });
     let hour = 1;
