@@ -6,7 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -71,6 +71,7 @@ async function init(): Promise<string> {
 describe('docker-compose.yml without an engine', { skip }, () => {
   let first = '';
   before(async () => {
+    for (const volume of ['keys', 'verifier']) mkdirSync(join(folder, volume));
     first = await init();
   });
 
