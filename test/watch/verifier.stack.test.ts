@@ -145,9 +145,7 @@ async function sealAndHide(): Promise<{ key: string; mend: () => Promise<unknown
 async function newFacts() {
   const before = new Set((await told()).map(({ _id }) => _id));
   const facts = async (): Promise<string[]> =>
-    asFacts(
-      (await told()).filter((one) => !before.has(one._id) && one.class !== 'incomplete'),
-    );
+    asFacts((await told()).filter((one) => !before.has(one._id) && one.class !== 'incomplete'));
   return {
     facts,
     until: (wanted: string[]) =>

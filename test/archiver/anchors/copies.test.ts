@@ -218,7 +218,7 @@ describe('copies of roots', () => {
     await assert.rejects(unknown.get('x'), { code: 'COPY_HTTP', message: /HTTP 401/ });
   });
 
-  test('are put by a credential that may do nothing else, and not twice', async () => {
+  test('are put by a credential that may do nothing else, and not twice', async (t) => {
     const scene = new AnchorScene();
     const secret = join(folder, 'put-only');
     writeFileSync(secret, 'sesame');
@@ -229,6 +229,7 @@ describe('copies of roots', () => {
       }
     })();
     const double = await startDouble({ buckets: new Map([['elsewhere', bucket]]), faults });
+    t.after(() => double.close());
     const place = placeOf(
       {
         kind: 's3',
@@ -245,7 +246,6 @@ describe('copies of roots', () => {
     );
     for (let hour = 0; hour < 3; hour++) await copier(scene, place).run(await scene.root());
     place.close();
-    await double.close();
     const keys = bucket.list('', undefined, 100);
     assert.equal(keys.length, 6);
     for (const key of keys) assert.equal(bucket.versions(key).length, 1, key);
