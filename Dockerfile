@@ -19,8 +19,9 @@ WORKDIR /app
 COPY --from=build /src/package.json /src/LICENSE ./
 COPY --from=build /src/node_modules ./node_modules
 COPY --from=build /src/dist ./dist
-# The ledger of the collector, the state of the verifier: a volume put there takes over this owner.
-RUN mkdir /ledger /verifier && chown node:node /ledger /verifier
+# The signing key, the ledger of the collector, the state of the verifier: a volume put there takes over
+# this owner.
+RUN mkdir /keys /ledger /verifier && chown node:node /keys /ledger /verifier
 USER node
 EXPOSE 9464
 HEALTHCHECK --interval=5s --timeout=5s --start-period=10s --retries=6 \

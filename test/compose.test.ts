@@ -10,7 +10,6 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { Ajv } from 'ajv';
-import { parse } from 'yaml';
 import { configKeys } from '../services/runtime/config.ts';
 import {
   type Artifact,
@@ -20,45 +19,21 @@ import {
   OPENSEARCH_VERSION,
   REGISTRY_VERSION,
 } from './stack/artifacts.ts';
+import { compose, composePolicy, COMPOSE_TEXT as text } from './stack/compose-file.ts';
 import { ARCHIVER_ACTIONS } from './stack/native.ts';
 import { createProgress } from './stack/progress.ts';
 
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '..');
 
-interface Service {
-  image: string;
-  build?: string;
-  command?: string[];
-  user?: string;
-  read_only?: boolean;
-  cap_drop?: string[];
-  security_opt?: string[];
-  privileged?: boolean;
-  ports?: string[];
-  volumes?: string[];
-  environment?: Record<string, string>;
-  healthcheck?: { test?: string[]; disable?: boolean };
-  depends_on?: Record<string, { condition: string }>;
-  profiles?: string[];
-  restart?: string;
-}
-
-interface Compose {
-  services: Record<string, Service>;
-  volumes: Record<string, unknown>;
-}
-
-const text = readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8');
-const compose = parse(text, { merge: true }) as Compose;
 const services = Object.entries(compose.services);
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
   version: string;
   devDependencies: Record<string, string>;
 };
 /** What ends by itself; the others stay. */
-const ONE_SHOT = ['minio-init', 'setup', 'collector'];
-const OWN = ['setup', 'archiver', 'detector', 'collector', 'verifier'];
+const ONE_SHOT = ['minio-init', 'setup', 'keys', 'collector'];
+const OWN = ['setup', 'archiver', 'detector', 'keys', 'collector', 'verifier'];
 
 /**
  * The schema as a linter of Compose files publishes it on npm, which every machine that runs this
@@ -197,12 +172,29 @@ describe('least privilege', () => {
     assert.match(holds('setup'), /MINIO_ROOT/);
     assert.doesNotMatch(holds('detector'), /STORAGE/);
     assert.doesNotMatch(holds('archiver'), /OPENSEARCH/);
-    assert.doesNotMatch(holds('verifier'), /KAFKA|ARCHIVER/);
+    assert.doesNotMatch(holds('verifier'), /KAFKA|ARCHIVER|KEY_FILE/);
+  });
+
+  test('the signing key is written by who makes it, and seen by the archiver alone', () => {
+    const holders = services.flatMap(([name, { volumes = [] }]) =>
+      volumes.filter((one) => one.startsWith('keys:')).map((one) => `${name} ${one}`),
+    );
+    assert.deepEqual(holders.sort(), ['archiver keys:/keys:ro', 'keys keys:/keys']);
+  });
+
+  test('where lakeseal writes into a volume, the image has a folder of its user', () => {
+    const dockerfile = readFileSync(join(ROOT, 'Dockerfile'), 'utf8');
+    const [, made = '', owned = ''] = /^RUN mkdir (.+) && chown node:node (.+)$/m.exec(dockerfile)!;
+    assert.equal(made, owned);
+    const written = OWN.flatMap((name) => compose.services[name]?.volumes ?? [])
+      .filter((volume) => /^\w+:/.test(volume))
+      .map((volume) => volume.split(':')[1]!);
+    assert.deepEqual([...new Set(written)].sort(), made.split(' ').sort());
   });
 
   test('the policy of the archiver is the one that the tests are run with', () => {
-    const policy = JSON.parse(compose.services['minio-init']!.environment!.ARCHIVER_POLICY!);
-    const [objects, buckets] = policy.Statement as { Action: string[]; Resource: string[] }[];
+    const policy = composePolicy('ARCHIVER_POLICY');
+    const [objects, buckets] = policy.Statement;
     assert.equal(policy.Statement.length, 2);
     assert.deepEqual(objects?.Action, ARCHIVER_ACTIONS.objects);
     assert.deepEqual(buckets?.Action, ARCHIVER_ACTIONS.buckets);
@@ -212,8 +204,8 @@ describe('least privilege', () => {
 });
 
 test('the policy of the verifier allows nothing but reading', () => {
-  const policy = JSON.parse(compose.services['minio-init']!.environment!.VERIFIER_POLICY!);
-  const actions = (policy.Statement as { Action: string[] }[]).flatMap(({ Action }) => Action);
+  const policy = composePolicy('VERIFIER_POLICY');
+  const actions = policy.Statement.flatMap(({ Action }) => Action);
   assert.ok(actions.length > 5);
   for (const action of actions) assert.match(action, /^s3:(Get|List)[A-Za-z]+$/);
 });

@@ -39,6 +39,7 @@ export async function collectDelivery(
   const feeds: Feed[] = [];
   try {
     for (const place of places) feeds.push(await openFeed(place, openDelivery(place), session));
+    context.health.ready('collect', true);
     for (;;) {
       await passOver(feeds, session, pendingMax);
       await settle(feeds, session);

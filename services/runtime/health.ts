@@ -1,7 +1,7 @@
 /**
  * The named checks behind /livez and /readyz. Each says by itself when it changes; nothing here
- * asks a server. A check that was never set does not count, and readiness is false from the moment
- * the process is told to stop.
+ * asks a server. A check that was never set does not count, but readiness is false until the first is,
+ * and from the moment the process is told to stop.
  */
 import type { Health } from './service.ts';
 
@@ -32,7 +32,9 @@ export class HealthState implements Health {
     const stopping = this.#stopping
       ? [{ check: 'stopping', reason: 'the process is stopping' }]
       : [];
-    return [...stopping, ...failing(this.#ready)];
+    const starting =
+      this.#ready.size === 0 ? [{ check: 'starting', reason: 'the process is starting' }] : [];
+    return [...stopping, ...starting, ...failing(this.#ready)];
   }
 
   failingLive(): Check[] {

@@ -25,9 +25,11 @@ describe('probes', () => {
     const health = new HealthState();
     const { server, get } = await served(health);
     context.after(() => server.close());
+    assert.match((await get('/readyz')).text, /"failing".*the process is starting/);
+    assert.equal((await get('/livez')).status, 200);
+    health.ready('store', true);
     assert.deepEqual(await get('/readyz'), { status: 200, text: '{"status":"ok"}' });
     health.ready('kafka', false, 'not joined');
-    health.ready('store', true);
     health.live('fetch', false, 'no fetch for 200 s');
     assert.deepEqual(await get('/readyz'), {
       status: 503,

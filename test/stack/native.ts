@@ -27,6 +27,7 @@ import type { Programs } from './artifacts.ts';
 import { freshFetch } from './fresh-fetch.ts';
 import { isAlive, type ProcessIdentity } from './process.ts';
 import type { LaunchState, ServerName, StackState } from './state.ts';
+import { addStoreUser } from './store-user.ts';
 
 const run = promisify(execFile);
 
@@ -432,16 +433,9 @@ export function archiverPolicy(bucketPrefix: string): unknown {
 }
 
 /** Makes the user `state.s3.archiver` with that policy. */
-export async function createArchiverUser(context: NativeContext): Promise<void> {
-  const { root, archiver, endpoint, bucketPrefix } = context.state.s3;
-  const folder = join(context.dir, 'minio');
-  const policyFile = join(folder, 'archiver-policy.json');
-  writeFileSync(policyFile, JSON.stringify(archiverPolicy(bucketPrefix), null, 2));
-  const login = endpoint.replace('://', `://${root.accessKeyId}:${root.secretAccessKey}@`);
-  const env = { ...baseEnv(folder), MC_HOST_stack: login };
-  const mc = (...args: string[]) =>
-    run(context.programs.mc, ['--config-dir', join(folder, 'mc'), ...args], { env });
-  await mc('admin', 'policy', 'create', 'stack', 'archiver', policyFile);
-  await mc('admin', 'user', 'add', 'stack', archiver.accessKeyId, archiver.secretAccessKey);
-  await mc('admin', 'policy', 'attach', 'stack', 'archiver', '--user', archiver.accessKeyId);
+export async function createArchiverUser({ state, dir, programs }: NativeContext): Promise<void> {
+  const { archiver, bucketPrefix } = state.s3;
+  const place = { mc: programs.mc, folder: join(dir, 'minio') };
+  const policy = archiverPolicy(bucketPrefix);
+  await addStoreUser(state.s3, place, archiver, { name: 'archiver', policy });
 }

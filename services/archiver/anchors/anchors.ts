@@ -74,11 +74,13 @@ export function configuredAnchors(
     const witnesses = anchors.witnesses.map(witnessOf);
     stampers.push(witnessAnchor({ ...options, witnesses, http }));
   }
-  const places: Array<{ close(): void }> = [];
+  /** The newest of each copy. */
+  const places = new Map<number, { close(): void }>();
   const copiers = anchors.copies.map((copy, at) => {
     const open = () => {
+      places.get(at)?.close();
       const place = placeOf(copy, http, secretIn);
-      places.push(place);
+      places.set(at, place);
       return place;
     };
     return copyAnchor({ ...options, open, name: `copies.${at}` });
@@ -86,7 +88,7 @@ export function configuredAnchors(
   return {
     anchors: new Anchors(options, stampers, copiers),
     close: () => {
-      for (const place of places) place.close();
+      for (const place of places.values()) place.close();
     },
   };
 }

@@ -20,7 +20,7 @@ export interface CopyPlace {
 export interface CopyOptions {
   prefix: string;
   store: Pick<ObjectStore, 'get'>;
-  /** Called until it does not throw; the place is then kept. @throws Failure */
+  /** Called at first and after every failure: what it reads may have been mended. @throws Failure */
   open: () => CopyPlace;
   name: string;
 }
@@ -30,7 +30,17 @@ const BESIDE: readonly Kind[] = ['note', 'tsr', 'witness'];
 
 export function copyAnchor(options: CopyOptions): Anchor {
   const copier = new Copier(options);
-  return { name: options.name, run: (root) => copier.run(root) };
+  return {
+    name: options.name,
+    run: async (root) => {
+      try {
+        await copier.run(root);
+      } catch (error) {
+        copier.reopen();
+        throw error;
+      }
+    },
+  };
 }
 
 class Copier {
@@ -57,6 +67,11 @@ class Copier {
       for (const name of this.#there) if (sizeIn(name) < number) this.#there.delete(name);
     }
     await this.#beside(size);
+  }
+
+  /** The next run opens the place anew. */
+  reopen(): void {
+    this.#opened = null;
   }
 
   get #place(): CopyPlace {

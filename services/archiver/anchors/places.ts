@@ -154,12 +154,20 @@ function s3Place(
     target,
     AS_THE_BUCKET_SAYS,
     systemClock,
-    'Keeping a copy elsewhere needs s3:PutObject and GetObject there.',
+    'Keeping a copy elsewhere needs s3:PutObject there.',
   );
   return {
     where: `s3://${target.bucket}/${target.prefix}`,
     close: () => store.close(),
-    get: async (name) => (await store.get(`${target.prefix}${name}`))?.bytes ?? null,
+    async get(name) {
+      try {
+        return (await store.get(`${target.prefix}${name}`))?.bytes ?? null;
+      } catch (error) {
+        // Who may only put is denied everything else; who may not list, what is not there.
+        if (error instanceof Failure && error.code === 'S3_ACCESS_DENIED') return null;
+        throw error;
+      }
+    },
     putIfAbsent: async (name, bytes) => {
       await store.putIfAbsent(`${target.prefix}${name}`, bytes);
     },

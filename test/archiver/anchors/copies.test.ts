@@ -14,6 +14,7 @@ import { placeOf } from '../../../services/archiver/anchors/places.ts';
 import { type Anchor, rootKey } from '../../../services/archiver/anchors/root.ts';
 import { Failure } from '../../../services/runtime/errors.ts';
 import { Bucket } from '../../double/bucket.ts';
+import { FaultPlan, type Operation } from '../../double/faults.ts';
 import { startDouble } from '../../double/server.ts';
 import { bucketSource } from '../../verifier/bucket-source.ts';
 import { findingsIn } from '../../verifier/findings-in.ts';
@@ -217,6 +218,39 @@ describe('copies of roots', () => {
     await assert.rejects(unknown.get('x'), { code: 'COPY_HTTP', message: /HTTP 401/ });
   });
 
+  test('are put by a credential that may do nothing else, and not twice', async (t) => {
+    const scene = new AnchorScene();
+    const secret = join(folder, 'put-only');
+    writeFileSync(secret, 'sesame');
+    const bucket = new Bucket({ nowMs: () => Date.now() });
+    const faults = new (class extends FaultPlan {
+      override next(operation: Operation) {
+        return operation === 'put' ? null : ('denied' as const);
+      }
+    })();
+    const double = await startDouble({ buckets: new Map([['elsewhere', bucket]]), faults });
+    t.after(() => double.close());
+    const place = placeOf(
+      {
+        kind: 's3',
+        bucket: 'elsewhere',
+        prefix: '',
+        region: 'us-east-1',
+        endpoint: double.endpoint,
+        pathStyle: true,
+        accessKeyId: 'copier',
+        secretAccessKeyFile: secret,
+      },
+      async () => assert.fail('HTTP'),
+      (path) => readFileSync(path, 'utf8'),
+    );
+    for (let hour = 0; hour < 3; hour++) await copier(scene, place).run(await scene.root());
+    place.close();
+    const keys = bucket.list('', undefined, 100);
+    assert.equal(keys.length, 6);
+    for (const key of keys) assert.equal(bucket.versions(key).length, 1, key);
+  });
+
   test('of a place that cannot be opened yet are made when it can', async () => {
     const scene = new AnchorScene();
     const place = new Place();
@@ -232,6 +266,19 @@ describe('copies of roots', () => {
     assert.deepEqual(place.names, ['1.note', '0.json']);
     assert.equal(opened, 3);
     assert.equal(scene.failed.length, 2);
+    scene.close();
+  });
+
+  test('after a failure the place is opened anew: its secret may be another by now', async () => {
+    const scene = new AnchorScene();
+    const [wrong, right] = [new Place(), new Place()];
+    wrong.away = true;
+    const places = [wrong, right];
+    const open = (): CopyPlace => places.shift()!;
+    const persistence = scene.persist(copyAnchor({ ...scene.options, open, name: 'copies.0' }));
+    persistence.wake(await scene.root());
+    await scene.world.advance(60_000);
+    assert.deepEqual(right.names, ['1.note', '0.json']);
     scene.close();
   });
 
