@@ -140,12 +140,15 @@ export class RulesInForce {
     const { log, clock, ready, rulesCurrent } = this.#parts;
     const loaded = this.#parts.load(clock.now());
     if (!loaded.ok) {
-      const lines = loaded.problems.map(describeProblem);
-      for (const problem of lines) log.error({ problem }, 'a rule does not load');
-      const errors = loaded.problems.filter(({ severity }) => severity === 'error').length;
-      log.error({ errors }, 'the rules on disk do not load; those of before stay in force');
+      const isError = ({ severity }: Problem): boolean => severity === 'error';
+      const errors = loaded.problems.filter(isError).map(describeProblem);
+      this.#doubt(loaded.problems.filter((problem) => !isError(problem)));
+      for (const problem of errors) log.error({ problem }, 'a rule does not load');
+      const told = { errors: errors.length };
+      log.error(told, 'the rules on disk do not load; those of before stay in force');
       rulesCurrent(false);
-      ready(false, `the rules on disk do not load (${counted(errors, 'error')}): ${lines[0]}`);
+      const count = counted(errors.length, 'error');
+      ready(false, `the rules on disk do not load (${count}): ${errors[0]}`);
       return false;
     }
     this.#engine = loaded.engine;
@@ -155,12 +158,15 @@ export class RulesInForce {
   }
 
   #tell(warnings: Problem[]): void {
-    const { log, ready, rulesCurrent, rulesLoaded } = this.#parts;
-    for (const warning of warnings) {
-      log.warn({ problem: describeProblem(warning) }, 'a rule is doubtful');
-    }
+    const { ready, rulesCurrent, rulesLoaded } = this.#parts;
+    this.#doubt(warnings);
     rulesLoaded(this.#engine.alerting);
     rulesCurrent(true);
     ready(true);
+  }
+  #doubt(warnings: Problem[]): void {
+    for (const warning of warnings) {
+      this.#parts.log.warn({ problem: describeProblem(warning) }, 'a rule is doubtful');
+    }
   }
 }
