@@ -52,7 +52,9 @@ import { until } from './wait.ts';
 
 const PARTITIONS = 4;
 const NAMES = ['a', 'b'] as const;
-const QUIET_MS = 8_000;
+/** Judged between two changes: with them event time goes on by more than most windows are long. */
+const QUIET_EVENTS = 400n;
+const QUIET_MS_MAX = 120_000;
 const TAKEN_MS_MAX = 60_000;
 const JUDGED_MS_MAX = 120_000;
 const RELOAD_MS = 1_000;
@@ -136,6 +138,24 @@ class Site {
     await this.#until(name, 'those of before stay in force', () => this.write(name, text));
   }
 
+  /** Until so many more events are judged, and settled. */
+  async quiet(events = QUIET_EVENTS): Promise<void> {
+    const { stack, detectGroup, topic } = this.scene;
+    await withAdmin(stack.brokers, async (admin) => {
+      const judged = async (): Promise<bigint> => {
+        const offsets = await committedOffsets(admin, detectGroup, topic);
+        return [...offsets.values()].reduce((sum, offset) => sum + offset, 0n);
+      };
+      const wanted = (await judged()) + events;
+      await until(
+        `${events} more events are judged`,
+        QUIET_MS_MAX,
+        async () => (await judged()) >= wanted,
+        500,
+      );
+    });
+  }
+
   /** Where both have gone from one stage to the next. */
   async rollOut(roll: () => Promise<void>): Promise<void> {
     const { scene, fences } = this;
@@ -161,7 +181,7 @@ class Site {
 /** All that is done to the rules, in its order. */
 async function operate(site: Site): Promise<void> {
   const { fleet } = site;
-  await sleep(QUIET_MS);
+  await site.quiet();
   await site.rollOut(async () => {
     if (site.isShared) await site.write('a', changingRules(1));
     else await site.change('a', changingRules(1));
@@ -170,10 +190,10 @@ async function operate(site: Site): Promise<void> {
     await site.change('b', changingRules(1));
     await fleet.member('a').ready(TAKEN_MS_MAX);
   });
-  await sleep(QUIET_MS);
+  await site.quiet();
   for (const name of NAMES) await site.refuse(name, brokenRules().text);
   await refused(site);
-  await sleep(QUIET_MS / 2);
+  await site.quiet(QUIET_EVENTS / 2n);
   await site.rollOut(async () => {
     await site.change('b', changingRules(2));
     await site.fell('b');
@@ -181,13 +201,13 @@ async function operate(site: Site): Promise<void> {
     else await site.change('a', changingRules(2));
     await fleet.member('b').ready(TAKEN_MS_MAX);
   });
-  await sleep(QUIET_MS);
+  await site.quiet();
   await site.rollOut(async () => {
     await site.change('a', changingRules(3));
     await sleep(site.random.integer(0, 3_000));
     await site.change('b', changingRules(3));
   });
-  await sleep(QUIET_MS);
+  await site.quiet();
 }
 
 /** Both say which line is at fault, to whoever reads the log, the metrics or the readiness. */
