@@ -38,7 +38,7 @@ import type { LogBounds } from './log-reader.ts';
 import { PlanHold } from './plan-hold.ts';
 import { decodeStreamRecord, type StreamRecord } from './records.ts';
 import { type Behind, type PartitionLog, restoreState } from './restore.ts';
-import { around, markOfSet, type RuleHistory, withNewest } from './rule-history.ts';
+import { markOfSet, untold } from './rule-history.ts';
 import { Watermark } from './watermark.ts';
 
 export interface CorrelationParts extends LaneParts {
@@ -165,7 +165,7 @@ export class Correlation implements ConsumerHandlers {
         ...groups.map((change) => [change.key, change] as const),
       ]),
       owners: succeeded(checkpoint?.owners ?? [], writer, bounds.end),
-      untold: untoldOf(history, judges, haveChanged),
+      untold: untold(history, markOfSet(judges.plans.values()), haveChanged),
     });
     await lane.tell(alerts);
     const watermark = lane.watermark.value;
@@ -346,17 +346,6 @@ export class Correlation implements ConsumerHandlers {
 /** A flush of many groups is longer: then the owners are found on the way, with one reading more. */
 function newestOf({ start, end }: LogBounds): LogBounds {
   return { start: largest(start, end - NEWEST_ENTRIES), end };
-}
-
-/**
- * What the partition's list of rule sets is to become; null where it stays. A set that is known and not
- * the last is older than what others have by now, unless this process has come from them to it.
- */
-function untoldOf(history: RuleHistory, judges: Judges, haveChanged: boolean): RuleHistory | null {
-  const set = markOfSet(judges.plans.values());
-  if (!haveChanged && around(history, set).after.length > 0) return null;
-  const told = withNewest(history, set);
-  return told === history ? null : told;
 }
 
 function positionOf({ topic, partition }: TopicPartition, offset: bigint) {

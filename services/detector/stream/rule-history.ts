@@ -50,6 +50,20 @@ export function around(
   return { before: history.slice(0, at), after: history.slice(at + 1) };
 }
 
+/**
+ * What the list is to become where the set judges from now on; null where it stays. A set that is known
+ * and not the last is older than what others have by now, unless this process `hasChanged` to it.
+ */
+export function untold(
+  history: RuleHistory,
+  set: RuleSetMark,
+  hasChanged: boolean,
+): RuleHistory | null {
+  if (!hasChanged && around(history, set).after.length > 0) return null;
+  const told = withNewest(history, set);
+  return told === history ? null : told;
+}
+
 export function encodeHistory(history: RuleHistory): Buffer {
   return Buffer.from(JSON.stringify({ sets: history }));
 }

@@ -7,6 +7,7 @@ import {
   decodeHistory,
   encodeHistory,
   markOfSet,
+  untold,
   withNewest,
 } from '../../../services/detector/stream/rule-history.ts';
 
@@ -28,6 +29,13 @@ describe('the list of rule sets', () => {
     assert.deepEqual(around([A, B], A), { before: [], after: [B] });
     assert.deepEqual(around([A, B], B), { before: [A], after: [] });
     assert.deepEqual(around([A, B], markOfSet(['four'])), { before: [A, B], after: [] });
+  });
+
+  it('is told anew where a set is new, or where it was changed to, and not by one that is behind', () => {
+    assert.deepEqual(untold([A], B, false), [A, B]);
+    assert.equal(untold([A, B], B, false), null);
+    assert.equal(untold([A, B], A, false), null);
+    assert.deepEqual(untold([A, B], A, true), [B, A]);
   });
 
   it('is bounded, and always holds the newest', () => {
