@@ -1,7 +1,7 @@
 /**
  * Promises D1 and D3 while rules change, on real servers: two detectors, a steady stream, rules of which
  * some stay and some are changed, added, excepted and switched off, by file and by SIGHUP, and one
- * detector that is killed with -9 in the middle of it. Once over one folder that both read, once over a
+ * detector that is killed with -9 in the middle of it, or both restarted in turn. Once over one folder that both read, once over a
  * folder for each, of which one is changed some seconds before the other.
  *
  * Rules that stay give the alerts of `lakeseal scan`; each meaning of a rule that changes gives those of
@@ -54,6 +54,8 @@ const PARTITIONS = 4;
 const NAMES = ['a', 'b'] as const;
 /** Judged between two changes: with them event time goes on by more than most windows are long. */
 const QUIET_EVENTS = 400n;
+/** Between two restarts: a few seconds. One who has not restarted yet waits for 30 s at most. */
+const ROLLING_EVENTS = 80n;
 const QUIET_MS_MAX = 120_000;
 const TAKEN_MS_MAX = 60_000;
 const JUDGED_MS_MAX = 120_000;
@@ -169,6 +171,12 @@ class Site {
     fences.push({ judged: judged!, folded: folded!, ends });
   }
 
+  async restart(name: (typeof NAMES)[number]): Promise<void> {
+    const { code } = await this.fleet.leave(name);
+    assert.equal(code, 0, `exit code of ${name}`);
+    await this.fleet.start(name).ready(TAKEN_MS_MAX);
+  }
+
   /** Kills it in the middle of what it does with new rules, and starts it again. */
   async fell(name: (typeof NAMES)[number]): Promise<void> {
     await sleep(this.random.integer(0, 1_000));
@@ -203,9 +211,12 @@ async function operate(site: Site): Promise<void> {
   });
   await site.quiet();
   await site.rollOut(async () => {
-    await site.change('a', changingRules(3));
-    await sleep(site.random.integer(0, 3_000));
-    await site.change('b', changingRules(3));
+    // As a rolling restart does it: each starts with the new rules, and has never seen the others.
+    for (const name of NAMES) {
+      await site.write(name, changingRules(3));
+      await site.restart(name);
+      await site.quiet(ROLLING_EVENTS);
+    }
   });
   await site.quiet();
 }
