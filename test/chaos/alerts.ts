@@ -9,6 +9,8 @@ import {
 import { loadConfig } from '../../services/runtime/config.ts';
 import { freshFetch } from '../stack/fresh-fetch.ts';
 import { LAKESEAL_MAIN } from '../stack/service.ts';
+import type { Scene } from './scene.ts';
+import { until } from './wait.ts';
 
 const PAGE = 5_000;
 const MGET_MAX = 1_000;
@@ -76,6 +78,24 @@ export async function readAlerts(url: string, prefix: string): Promise<FoundAler
     after = hits.at(-1)?.sort;
     if (hits.length < PAGE) return found;
   }
+}
+
+/**
+ * The alerts of a scene, once all of these are there, and those that must not had time to come. Where
+ * some never come: what is there by then, for the test to complain of.
+ */
+export async function judgedAlerts(
+  { stack, alertIndexPrefix }: Scene,
+  expected: Iterable<string>,
+  limitMs: number,
+): Promise<FoundAlert[]> {
+  const read = () => readAlerts(stack.opensearchUrl, alertIndexPrefix);
+  const wanted = [...expected];
+  await until('all alerts are there', limitMs, async () => {
+    const ids = new Set((await read()).map(({ id }) => id));
+    return wanted.every((id) => ids.has(id));
+  }).catch(() => {});
+  return read();
 }
 
 /** The ids, after a check that no id stands twice, in one index or in two. */

@@ -5,7 +5,6 @@
  * nothing was taken for late.
  */
 import assert from 'node:assert/strict';
-import { createWriteStream, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,15 +15,15 @@ import {
   assertSameIds,
   type FoundAlert,
   installTemplate,
-  readAlerts,
+  judgedAlerts,
   scanFile,
 } from './alerts.ts';
+import { Feed } from './feed.ts';
 import { Fleet } from './fleet.ts';
-import { connectedProducer, endOffsets, withAdmin } from './kafka.ts';
+import { endOffsets, withAdmin } from './kafka.ts';
 import { chosenSeed, type Random, seededRandom } from './random.ts';
 import { openScene, type Scene } from './scene.ts';
-import { LATENESS_MS, Stream, type StreamEvent, writeStreamRules } from './stream.ts';
-import { until } from './wait.ts';
+import { LATENESS_MS, writeStreamRules } from './stream.ts';
 
 const PARTITIONS = 4;
 const KILLS = 32;
@@ -36,78 +35,7 @@ const VISITS = [
   [16, 21],
   [26, 30],
 ] as const;
-const EVENTS_A_BATCH = 10;
-const BATCH_PAUSE_MS = 250;
-const STEP_MS = 4_000;
-/** All windows, and what waits for silence, end within this after the last event. */
-const CLOSING_MS = 3 * 3_600_000;
 const JUDGED_MS_MAX = 120_000;
-
-/** Writes the stream to the topic, as fast as it is told, and what it wrote to a file for `scan`. */
-class Feed {
-  readonly file: string;
-  events = 0;
-  repeated = 0;
-  #stopping = false;
-  #work: Promise<void> | undefined;
-  readonly #scene: Scene;
-  readonly #random: Random;
-  readonly #stream: Stream;
-
-  constructor(scene: Scene, random: Random) {
-    this.#scene = scene;
-    this.#random = random;
-    this.#stream = new Stream(random, Date.now() - 20 * 3_600_000, STEP_MS);
-    this.file = join(scene.folder, 'events.ndjson');
-  }
-
-  start(): void {
-    this.#work = this.#run();
-    this.#work.catch(() => {});
-  }
-
-  /** The last events bring event time beyond everything that was judged. */
-  async stop(): Promise<void> {
-    this.#stopping = true;
-    await this.#work;
-  }
-
-  async #run(): Promise<void> {
-    const { stack, topic } = this.#scene;
-    const lines = createWriteStream(this.file);
-    const producer = await connectedProducer(stack.brokers);
-    const send = async (events: StreamEvent[]): Promise<void> => {
-      const messages = events.map(({ json }, index) => ({
-        key: null,
-        value: json,
-        partition: (this.events + index) % PARTITIONS,
-      }));
-      await producer.send({ topic, messages, acks: -1 });
-    };
-    try {
-      let again: StreamEvent[] = [];
-      while (!this.#stopping) {
-        const fresh = Array.from({ length: EVENTS_A_BATCH }, () => this.#stream.next());
-        this.#note(fresh, lines);
-        await send([...again, ...fresh]);
-        this.events += fresh.length;
-        this.repeated += again.length;
-        again = fresh.filter(() => this.#random.next() < 0.05);
-        await sleep(BATCH_PAUSE_MS);
-      }
-      const closing = this.#stream.closing(CLOSING_MS);
-      this.#note([closing], lines);
-      await send(Array.from({ length: PARTITIONS }, () => closing));
-    } finally {
-      await producer.disconnect();
-      await new Promise<void>((resolve) => lines.end(() => resolve()));
-    }
-  }
-
-  #note(events: StreamEvent[], lines: WriteStream): void {
-    for (const { json } of events) lines.write(`${json}\n`);
-  }
-}
 
 describe('detectors killed while rules over many events are judged', () => {
   let scene: Scene;
@@ -132,14 +60,14 @@ describe('detectors killed while rules over many events are judged', () => {
       'opensearch.timeoutMs': 10_000,
     };
     fleet = new Fleet((name, life) => scene.detector(settings, `${name}-${life}`));
-    feed = new Feed(scene, random);
+    feed = new Feed(scene, random, PARTITIONS);
     feed.start();
     for (const name of ['a', 'b']) fleet.start(name);
     await Promise.all(['a', 'b'].map((name) => fleet.member(name).ready(120_000)));
     visits = await fight(fleet, random);
     await feed.stop();
     expected = await scanFile(feed.file, rules, ['--no-shipped-rules']);
-    found = await judged(scene, expected);
+    found = await judgedAlerts(scene, expected.keys(), JUDGED_MS_MAX);
     exits = await fleet.stop();
   });
 
@@ -194,15 +122,4 @@ async function fight(fleet: Fleet, random: Random): Promise<Exit[]> {
     fleet.start(victim);
   }
   return Promise.all(left);
-}
-
-/** The alerts, once all that must be there are, and those that must not had time to come. */
-async function judged(scene: Scene, expected: Map<string, string>): Promise<FoundAlert[]> {
-  const { stack, alertIndexPrefix } = scene;
-  const read = () => readAlerts(stack.opensearchUrl, alertIndexPrefix);
-  await until('all alerts are there', JUDGED_MS_MAX, async () => {
-    const ids = new Set((await read()).map(({ id }) => id));
-    return [...expected.keys()].every((id) => ids.has(id));
-  }).catch(() => {});
-  return read();
 }

@@ -83,6 +83,8 @@ export class Correlator {
   #watermark = Number.NEGATIVE_INFINITY;
   #nowMs = Number.NEGATIVE_INFINITY;
   #groups = 0;
+  /** Of state that was kept without its meaning in the key, and goes on with it. */
+  readonly #plainKeys: string[] = [];
   #sweep: Iterator<readonly [RuleStore, string]> | null = null;
   readonly #stats: Omit<CorrelatorStats, 'groups' | 'open'> = {
     folded: 0,
@@ -110,9 +112,13 @@ export class Correlator {
     return { ...this.#stats, groups: this.#groups, open: this.#open.size };
   }
 
-  /** Key of the group that a match belongs to, as in `takeChanges`. */
+  /**
+   * Key of the group that a match of a rule in force belongs to, as in `takeChanges`. The meaning of
+   * the rule is part of it: while rules are rolled out, two meanings of one rule are kept by turns.
+   */
   keyOf({ ruleId, group }: Pick<Match, 'ruleId' | 'group'>): string {
-    return `${ruleId}\n${JSON.stringify(group)}`;
+    const store = this.#stores.get(ruleId);
+    return `${store?.keyPrefix ?? `${ruleId}\n\n`}${JSON.stringify(group)}`;
   }
 
   /** `fold`, and the effects so far. */
@@ -261,9 +267,10 @@ export class Correlator {
    */
   takeChanges(): StateChange[] {
     const changes: StateChange[] = [];
-    for (const [ruleId, store] of this.#stores) {
+    for (const key of this.#plainKeys.splice(0)) changes.push({ key, state: null });
+    for (const store of this.#stores.values()) {
       for (const key of store.changed) {
-        changes.push({ key: `${ruleId}\n${key}`, state: store.sealed(key) });
+        changes.push({ key: `${store.keyPrefix}${key}`, state: store.sealed(key) });
       }
       store.changed.clear();
     }
@@ -277,9 +284,11 @@ export class Correlator {
    *   the group then starts afresh. `stats` tells which.
    */
   restore(key: string, state: Buffer): boolean {
-    const end = key.indexOf('\n');
-    const store = this.#stores.get(key.slice(0, end));
-    if (store === undefined) {
+    const end = key.indexOf('\n') + 1;
+    const store = this.#stores.get(key.slice(0, end - 1));
+    // The meaning was not always part of the key: the group itself begins with a bracket.
+    const isPlain = key[end] === '[';
+    if (store === undefined || !(isPlain || key.startsWith(store.keyPrefix))) {
       this.#stats.strangers += 1;
       return false;
     }
@@ -288,7 +297,11 @@ export class Correlator {
       this.#stats[decoded.why === 'stranger' ? 'strangers' : 'broken'] += 1;
       return false;
     }
-    const groupKey = key.slice(end + 1);
+    const groupKey = key.slice(isPlain ? end : store.keyPrefix.length);
+    if (isPlain) {
+      store.changed.add(groupKey);
+      this.#plainKeys.push(key);
+    }
     const known = store.groups.get(groupKey);
     if (known === undefined) this.#groups += 1;
     else if (typeof known !== 'string') this.#open.delete(known);

@@ -78,12 +78,15 @@ let scratch = Buffer.alloc(65_536);
 
 export class RuleStore {
   readonly rule: Rule;
+  /** What the keys of its groups' states begin with: the rule, and its meaning. */
+  readonly keyPrefix: string;
   readonly groups = new Map<string, Open | string>();
   /** Keys of groups that changed since they were last taken. */
   readonly changed = new Set<string>();
 
   constructor(rule: Rule) {
     this.rule = rule;
+    this.keyPrefix = `${rule.plan.ruleId}\n${rule.mark.toString('base64url')}\n`;
   }
 
   pack(open: Open): void {

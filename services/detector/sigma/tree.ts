@@ -6,6 +6,7 @@
  * Total: whatever the text, reading answers trees, problems, or both.
  */
 import {
+  type Alias,
   type Document,
   isAlias,
   isMap,
@@ -91,22 +92,22 @@ function treeOf(document: Document, source: Source, findings: Findings): Tree | 
     findings.error(spot, `not valid YAML: ${error.message.split('\n')[0]}`, yamlHint(error));
   }
   if (document.errors.length > 0 || document.contents === null) return null;
-  const converter = new Converter(document, source, findings);
+  const converter = new Converter(source, findings);
   const tree = converter.tree(document.contents as Node, 0);
   return converter.failed ? null : tree;
 }
 
 class Converter {
   failed = false;
-  readonly #document: Document;
   readonly #source: Source;
   readonly #findings: Findings;
   /** Trees of nodes that are read; null while one is being read. */
   readonly #done = new Map<Node, Tree | null>();
+  /** The last node of each name, so far: asking the document for one walks all of it each time. */
+  readonly #anchors = new Map<string, Node>();
   #aliases = 0;
 
-  constructor(document: Document, source: Source, findings: Findings) {
-    this.#document = document;
+  constructor(source: Source, findings: Findings) {
     this.#source = source;
     this.#findings = findings;
   }
@@ -121,6 +122,7 @@ class Converter {
       return this.#refused(node, 'a YAML alias inside what it stands for', 'write the values out');
     }
     if (known !== undefined) return known;
+    if (node.anchor !== undefined) this.#anchors.set(node.anchor, node);
     this.#done.set(node, null);
     const tree = this.#read(node, depth);
     this.#done.set(node, tree);
@@ -153,13 +155,17 @@ class Converter {
     return { key: scalar(key, null), value };
   }
 
-  #alias(node: Node, depth: number): Tree {
+  #alias(node: Alias, depth: number): Tree {
     this.#aliases += 1;
-    const target = isAlias(node) ? node.resolve(this.#document) : undefined;
-    if (this.#aliases > ALIASES_MAX || target === undefined) {
+    const target = this.#anchors.get(node.source);
+    if (target === undefined) {
+      const hint = `mark the value with "&${node.source}" before it, or write it out`;
+      return this.#refused(node, `nothing before it is named "${node.source}"`, hint);
+    }
+    if (this.#aliases > ALIASES_MAX) {
       return this.#refused(node, `more than ${ALIASES_MAX} YAML aliases`, 'write the values out');
     }
-    return this.tree(target as Node, depth);
+    return this.tree(target, depth);
   }
 
   #refused(place: Node | Spot, message: string, hint: string): Tree {
@@ -174,20 +180,19 @@ class Converter {
   }
 }
 
-function scalar(spot: Spot, node: Scalar | null): ScalarTree {
-  const { source, at } = spot;
+function scalar({ source, at }: Spot, node: Scalar | null): ScalarTree {
+  const written = node?.source ?? '';
   const quoted = node?.type === 'QUOTE_SINGLE' || node?.type === 'QUOTE_DOUBLE';
-  const oneLine =
-    (quoted || node?.type === 'PLAIN') && !(node?.source ?? '').includes('\n') && node !== null;
-  const place = { source, at, textAt: quoted ? at + 1 : at, oneLine };
-  const value = node?.value;
-  if (typeof value === 'number') {
-    return { kind: 'scalar', ...place, value, text: node?.source ?? String(value) };
-  }
-  if (typeof value === 'string' || typeof value === 'boolean') {
-    return { kind: 'scalar', ...place, value, text: String(value) };
-  }
-  return { kind: 'scalar', ...place, value: null, text: '' };
+  const oneLine = (quoted || node?.type === 'PLAIN') && !written.includes('\n');
+  const [value, text] = heldBy(node?.value, written);
+  return { kind: 'scalar', source, at, value, text, textAt: quoted ? at + 1 : at, oneLine };
+}
+
+/** What a node holds, and that as text. */
+function heldBy(value: unknown, written: string): [ScalarTree['value'], string] {
+  if (typeof value === 'number') return [value, written === '' ? String(value) : written];
+  if (typeof value === 'string' || typeof value === 'boolean') return [value, String(value)];
+  return [null, ''];
 }
 
 /** The place of character `index` of a text; its start where it spans lines. */

@@ -38,6 +38,7 @@ import type { LogBounds } from './log-reader.ts';
 import { PlanHold } from './plan-hold.ts';
 import { decodeStreamRecord, type StreamRecord } from './records.ts';
 import { type Behind, type PartitionLog, restoreState } from './restore.ts';
+import { markOfSet, untold } from './rule-history.ts';
 import { Watermark } from './watermark.ts';
 
 export interface CorrelationParts extends LaneParts {
@@ -121,19 +122,21 @@ export class Correlation implements ConsumerHandlers {
   }
 
   /** The partition as the state topic has it, under the rules that are in force now. */
-  async #restored({ topic, partition }: TopicPartition): Promise<Lane> {
+  async #restored({ topic, partition }: TopicPartition, haveChanged = false): Promise<Lane> {
     const { state, log, clock, writer } = this.#parts;
     const judges = this.#parts.judges();
     this.#hold.inForce(judges.plans.values());
     const judge = judges.open();
     const startedMs = clock.now();
     const bounds = await state.bounds(partition);
-    const { checkpoint, entries, orphans, ahead, behind } = await restoreState({
+    const restored = await restoreState({
       read: (take) => state.read(partition, bounds, take),
       readNewest: (take) => state.read(partition, newestOf(bounds), take),
       group: (key, bytes) => judge.restore(key, bytes),
       orphanBeforeMs: startedMs - ORPHAN_MS_MAX,
     });
+    const { checkpoint, history, entries, orphans, ahead, behind } = restored;
+    this.#hold.told(history);
     // Without a checkpoint nothing was ever folded, whatever the group has committed.
     const next = checkpoint?.folded ?? 0n;
     const { groups, alerts } = await this.#caughtUp(partition, judges, behind, next);
@@ -162,6 +165,7 @@ export class Correlation implements ConsumerHandlers {
         ...groups.map((change) => [change.key, change] as const),
       ]),
       owners: succeeded(checkpoint?.owners ?? [], writer, bounds.end),
+      untold: untold(history, markOfSet(judges.plans.values()), haveChanged),
     });
     await lane.tell(alerts);
     const watermark = lane.watermark.value;
@@ -204,7 +208,7 @@ export class Correlation implements ConsumerHandlers {
       if (this.#isLeft(batch)) return null;
       await batch.heartbeat();
     }
-    const renewed = await this.#restored(lane);
+    const renewed = await this.#restored(lane, true);
     if (this.#isLeft(batch)) return null;
     renewed.next = lane.next;
     renewed.committed = lane.committed;

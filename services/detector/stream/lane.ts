@@ -17,8 +17,9 @@ import { letterOf, recordTime } from './letters.ts';
 import type { CorrelationMetrics } from './metrics.ts';
 import type { PlanHold } from './plan-hold.ts';
 import type { PlannedMatch, Progress, StreamRecord } from './records.ts';
+import { encodeHistory, type RuleHistory } from './rule-history.ts';
 import { Settling } from './settling.ts';
-import { encodeStateEntry, type StateMessage } from './state-entries.ts';
+import { encodeStateEntry, type StateEntry, type StateMessage } from './state-entries.ts';
 import type { Watermark } from './watermark.ts';
 
 export type StateWrite = StateMessage & { partition: number };
@@ -48,6 +49,8 @@ export interface LaneStart extends TopicPartition {
   unwritten: Map<string, StateChange>;
   /** Those who have owned the partition, this process the last. */
   owners: readonly Owner[];
+  /** The sets that have judged the partition, ours among them; null where the state topic has them. */
+  untold: RuleHistory | null;
 }
 
 /** A lane as it was at one moment, on its way to the state topic. */
@@ -55,6 +58,7 @@ export interface Snapshot {
   lane: Lane;
   next: bigint;
   changes: StateChange[];
+  untold: RuleHistory | null;
   messages: StateWrite[];
   /** Resolves when all alerts and dead letters of before are settled. */
   settled: Promise<void>;
@@ -87,6 +91,7 @@ export class Lane implements TopicPartition {
   #durable: bigint;
   readonly #ahead: Map<string, bigint>;
   readonly #owners: readonly Owner[];
+  #untold: RuleHistory | null;
   /** Changes that are not acknowledged by the state topic yet, by key of the group. */
   readonly #unwritten: Map<string, StateChange>;
   /** Newest states of alerts that went out already since the last flush. */
@@ -108,6 +113,7 @@ export class Lane implements TopicPartition {
     this.#ahead = start.ahead;
     this.#unwritten = start.unwritten;
     this.#owners = start.owners;
+    this.#untold = start.untold;
   }
 
   get durable(): bigint {
@@ -116,7 +122,7 @@ export class Lane implements TopicPartition {
 
   /** Whether all it has is on the state topic. */
   get isDurable(): boolean {
-    return this.#durable >= this.next && this.#unwritten.size === 0;
+    return this.#durable >= this.next && this.#unwritten.size === 0 && this.#untold === null;
   }
 
   /** Whether the record is to be waited with, because rules that it is of may be on their way. */
@@ -259,23 +265,26 @@ export class Lane implements TopicPartition {
     const changes = [...this.#unwritten.values()];
     const { next, partition } = this;
     const { writer, metrics } = this.#parts;
-    const messageOf = (group: string | null, state: Buffer | null) => ({
+    const messageOf = (what: StateEntry['what'], group: string, state: Buffer | null) => ({
       partition,
-      ...encodeStateEntry({ group, folded: next, writer, state }),
+      ...encodeStateEntry({ what, group, folded: next, writer, state }),
     });
     const checkpoint = encodeCheckpoint(this.watermark.state(), this.#owners);
+    const untold = this.#untold;
     const messages = [
-      ...changes.map(({ key, state }) => messageOf(key, state)),
-      messageOf(null, checkpoint),
+      ...(untold === null ? [] : [messageOf('rules', '', encodeHistory(untold))]),
+      ...changes.map(({ key, state }) => messageOf('group', key, state)),
+      messageOf('checkpoint', '', checkpoint),
     ];
     metrics.groups(partition, this.judge.groups);
     metrics.watermark(partition, this.watermark.value);
-    return { lane: this, next, changes, messages, settled };
+    return { lane: this, next, changes, untold, messages, settled };
   }
 
   /** The snapshot is on the state topic. */
-  written({ next, changes }: Snapshot): void {
+  written({ next, changes, untold }: Snapshot): void {
     this.#durable = next;
+    if (this.#untold === untold) this.#untold = null;
     for (const change of changes) {
       // It may have changed again meanwhile.
       if (this.#unwritten.get(change.key) === change) this.#unwritten.delete(change.key);

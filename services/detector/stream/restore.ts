@@ -20,6 +20,7 @@ import {
   sameOwners,
 } from './checkpoint.ts';
 import type { LogBounds } from './log-reader.ts';
+import { decodeHistory, type RuleHistory } from './rule-history.ts';
 import { decodeStateEntry } from './state-entries.ts';
 
 /** A group whose newest state is gone: what is left was written by one who was not the owner. */
@@ -34,6 +35,8 @@ export interface Behind {
 export interface Restored {
   /** null where nothing was ever folded. */
   checkpoint: Checkpoint | null;
+  /** The sets that have judged the partition, as far as that is known. */
+  history: RuleHistory;
   /** Groups that are folded further than the checkpoint, and how far. */
   ahead: Map<string, bigint>;
   /** Groups that are not taken over: they lack matches. */
@@ -94,18 +97,21 @@ interface Survey {
   winners: Winners;
   /** The furthest. */
   checkpoint: Checkpoint | null;
+  history: RuleHistory;
   entries: number;
 }
 
 async function survey(read: RestoreParts['read'], owners: readonly Owner[]): Promise<Survey> {
-  const found: Survey = { winners: new Winners(), checkpoint: null, entries: 0 };
+  const found: Survey = { winners: new Winners(), checkpoint: null, history: [], entries: 0 };
   await read((records) => {
     for (const record of records) {
       const entry = decodeStateEntry(record);
       if (entry === null) continue;
       found.entries += 1;
-      const { group, folded, state, writer } = entry;
-      if (group !== null) {
+      const { what, group, folded, state, writer } = entry;
+      if (what === 'rules') {
+        found.history = decodeHistory(state);
+      } else if (what === 'group') {
         const foreign = isForeign(owners, record.offset, writer);
         found.winners.offer(group, Number(record.offset), Number(folded), foreign);
       } else if (state !== null && folded >= (found.checkpoint?.folded ?? 0n)) {
@@ -119,15 +125,18 @@ async function survey(read: RestoreParts['read'], owners: readonly Owner[]): Pro
 
 async function takeOver(
   parts: RestoreParts,
-  { winners, checkpoint, entries }: Survey,
+  { winners, checkpoint, history, entries }: Survey,
   owners: readonly Owner[],
 ): Promise<Restored> {
-  const restored: Restored = { checkpoint, ahead: new Map(), behind: [], orphans: [], entries };
+  const restored: Restored = {
+    ...{ checkpoint, history, entries },
+    ...{ ahead: new Map(), behind: [], orphans: [] },
+  };
   const upTo = checkpoint?.folded ?? 0n;
   await parts.read((records) => {
     for (const record of records) {
       const entry = decodeStateEntry(record);
-      if (entry === null || entry.group === null) continue;
+      if (entry?.what !== 'group') continue;
       const { group, folded, state, writer } = entry;
       if (!winners.isWinner(group, Number(record.offset))) continue;
       if (folded < upTo && isForeign(owners, record.offset, writer)) {

@@ -4,11 +4,17 @@
  * the previous one in force, names every problem with its place, and shows in a metric and in the
  * readiness until it is mended.
  *
- * Between two detectors the change is not at one moment. For a rule that is the same before and after
- * nothing differs. A rule that is new or means something else starts with the events of whoever has it
- * first: the other waits with a match that it does not know yet until it has the rule, too
- * (`plan-hold.ts`). Events that one judges by the old rules meanwhile are not judged by the new ones;
- * from then on its alerts depend on events and rules alone (D1).
+ * Between two detectors the change is not at one moment. What holds meanwhile:
+ *
+ * - a rule of which the meaning stays (kind, threshold, window, group-by, the rules below it) loses
+ *   nothing. Its alerts are those of `scan`, and where what it selects is changed, or an exception comes
+ *   or goes, each event counts as whoever reads it judges it;
+ * - a meaning that is new begins with the first event that anybody judges by it. Its alerts are those of
+ *   `scan` over the events that were judged by it: all from where the last detector has it, and before
+ *   that those that others read. One who does not have it yet waits with its matches (`plan-hold.ts`);
+ * - a meaning that is replaced, or switched off, ends in each group at some match in between. Its alerts
+ *   until there stay, and its state for a week, apart from that of the new one: changed back, it goes on
+ *   from there, without what was judged by the other meanwhile.
  *
  * The files are looked at from time to time by their times and sizes, and at once on SIGHUP. A change
  * is taken when it has stood still for a moment: an editor or a roll-out writes more than one file.
@@ -140,12 +146,15 @@ export class RulesInForce {
     const { log, clock, ready, rulesCurrent } = this.#parts;
     const loaded = this.#parts.load(clock.now());
     if (!loaded.ok) {
-      const lines = loaded.problems.map(describeProblem);
-      for (const problem of lines) log.error({ problem }, 'a rule does not load');
-      const errors = loaded.problems.filter(({ severity }) => severity === 'error').length;
-      log.error({ errors }, 'the rules on disk do not load; those of before stay in force');
+      const isError = ({ severity }: Problem): boolean => severity === 'error';
+      const errors = loaded.problems.filter(isError).map(describeProblem);
+      this.#doubt(loaded.problems.filter((problem) => !isError(problem)));
+      for (const problem of errors) log.error({ problem }, 'a rule does not load');
+      const told = { errors: errors.length };
+      log.error(told, 'the rules on disk do not load; those of before stay in force');
       rulesCurrent(false);
-      ready(false, `the rules on disk do not load (${counted(errors, 'error')}): ${lines[0]}`);
+      const count = counted(errors.length, 'error');
+      ready(false, `the rules on disk do not load (${count}): ${errors[0]}`);
       return false;
     }
     this.#engine = loaded.engine;
@@ -155,12 +164,15 @@ export class RulesInForce {
   }
 
   #tell(warnings: Problem[]): void {
-    const { log, ready, rulesCurrent, rulesLoaded } = this.#parts;
-    for (const warning of warnings) {
-      log.warn({ problem: describeProblem(warning) }, 'a rule is doubtful');
-    }
+    const { ready, rulesCurrent, rulesLoaded } = this.#parts;
+    this.#doubt(warnings);
     rulesLoaded(this.#engine.alerting);
     rulesCurrent(true);
     ready(true);
+  }
+  #doubt(warnings: Problem[]): void {
+    for (const warning of warnings) {
+      this.#parts.log.warn({ problem: describeProblem(warning) }, 'a rule is doubtful');
+    }
   }
 }

@@ -1,6 +1,7 @@
 /**
  * What is in the state topic: for each group of a rule that has anything to keep, its state, and for
- * each partition one checkpoint. The topic is compacted; a null value ends an entry.
+ * each partition one checkpoint, and one entry that tells which rule sets have judged it. The topic is
+ * compacted; a null value ends an entry.
  *
  * A value is one version byte, the offset of the matches topic up to which it is folded (8 bytes,
  * big-endian: every match before that offset is in it), the writer (8 bytes), and then what is kept.
@@ -17,14 +18,16 @@
 import type { KafkaRecord, RecordHeader } from '../../ingest/record.ts';
 
 export const CHECKPOINT_KEY = 'checkpoint';
+export const RULES_KEY = 'rules';
 const GROUP_PREFIX = 'g:';
 const VERSION = 1;
 const HEAD_BYTES = 1 + 8 + 8;
 const AT_HEADER = 'at';
 
 export interface StateEntry {
-  /** Key of a group as correlation gives it, or null: the checkpoint of the partition. */
-  group: string | null;
+  what: 'group' | 'checkpoint' | 'rules';
+  /** Key of a group as correlation gives it; empty for the others. */
+  group: string;
   /** Every match before this offset is in it. */
   folded: bigint;
   /** Which process wrote it. */
@@ -39,8 +42,8 @@ export interface StateMessage {
   headers: RecordHeader[];
 }
 
-export function encodeStateEntry({ group, folded, writer, state }: StateEntry): StateMessage {
-  const key = Buffer.from(group === null ? CHECKPOINT_KEY : GROUP_PREFIX + group);
+export function encodeStateEntry({ what, group, folded, writer, state }: StateEntry): StateMessage {
+  const key = Buffer.from(keyOf(what, group));
   const head = Buffer.alloc(HEAD_BYTES);
   head[0] = VERSION;
   head.writeBigInt64BE(folded, 1);
@@ -49,20 +52,32 @@ export function encodeStateEntry({ group, folded, writer, state }: StateEntry): 
   return { key, value: Buffer.concat([head, state]), headers: [] };
 }
 
+function keyOf(what: StateEntry['what'], group: string): string {
+  if (what === 'group') return GROUP_PREFIX + group;
+  return what === 'checkpoint' ? CHECKPOINT_KEY : RULES_KEY;
+}
+
+function whatOf(key: string): StateEntry['what'] | null {
+  if (key.startsWith(GROUP_PREFIX)) return 'group';
+  if (key === CHECKPOINT_KEY) return 'checkpoint';
+  return key === RULES_KEY ? 'rules' : null;
+}
+
 /** null where it is not an entry of this version. Copies what it keeps. */
 export function decodeStateEntry(
   record: Pick<KafkaRecord, 'key' | 'value' | 'headers'>,
 ): StateEntry | null {
   const { key, value, headers } = record;
   const name = key?.toString('utf8') ?? '';
-  const isCheckpoint = name === CHECKPOINT_KEY;
-  if (!isCheckpoint && !name.startsWith(GROUP_PREFIX)) return null;
+  const what = whatOf(name);
+  if (what === null) return null;
   const head = value ?? headers.find((header) => header.key === AT_HEADER)?.value;
   if (head === undefined || head === null || head.length < HEAD_BYTES || head[0] !== VERSION) {
     return null;
   }
   return {
-    group: isCheckpoint ? null : name.slice(GROUP_PREFIX.length),
+    what,
+    group: what === 'group' ? name.slice(GROUP_PREFIX.length) : '',
     folded: head.readBigInt64BE(1),
     writer: head.readBigUInt64BE(9),
     state: value === null ? null : Buffer.from(value.subarray(HEAD_BYTES)),

@@ -239,7 +239,8 @@ describe('a group that is over', () => {
     assert.deepEqual(correlator.takeChanges(), []);
     correlator.advance(161);
     assert.equal(correlator.groups, 0);
-    assert.deepEqual(correlator.takeChanges(), [{ key: 'rule\n["ann"]', state: null }]);
+    const key = correlator.keyOf({ ruleId: 'rule', group: ['ann'] });
+    assert.deepEqual(correlator.takeChanges(), [{ key, state: null }]);
     assert.equal(correlator.stats.forgotten, 1);
   });
 
@@ -283,6 +284,39 @@ describe('kept state', () => {
     newer[0] = 9;
     assert.equal(correlator.restore(key, newer), false);
     assert.equal(correlator.stats.strangers, 1);
+  });
+
+  test('of two meanings of one rule lies side by side', () => {
+    const changesOf = (kind: StatefulKind) => {
+      const { send, correlator } = open(kind);
+      send(10);
+      return correlator.takeChanges() as [{ key: string; state: Buffer }];
+    };
+    const four = aggregate('event_count', { gte: 4 });
+    const kept = [...changesOf(three), ...changesOf(four)];
+    assert.equal(new Set(kept.map(({ key }) => key)).size, 2);
+    for (const kind of [three, four]) {
+      const { correlator } = open(kind);
+      const taken = kept.filter(({ key, state }) => correlator.restore(key, state));
+      assert.deepEqual(
+        taken.map(({ key }) => key),
+        [correlator.keyOf({ ruleId: 'rule', group: ['ann'] })],
+      );
+    }
+  });
+
+  test('under a key of before, which has no meaning in it, goes on under the new one', () => {
+    const one = open(three);
+    one.send(10);
+    const [{ key, state }] = one.correlator.takeChanges() as [{ key: string; state: Buffer }];
+    const { correlator, send } = open(three);
+    assert.equal(correlator.restore('rule\n["ann"]', state), true);
+    assert.deepEqual(correlator.takeChanges(), [
+      { key: 'rule\n["ann"]', state: null },
+      { key, state },
+    ]);
+    send(20);
+    assert.deepEqual(kinds(send(30)), ['alert']);
   });
 
   test('is not written anew for a judgement in vain, as long as something waits', () => {

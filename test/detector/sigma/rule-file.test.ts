@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { Matcher } from '../../../services/detector/match/match.ts';
 import { parseRuleFile, RULE_FILE_BYTES_MAX } from '../../../services/detector/sigma/rule-file.ts';
-import { problemsOf, rulesOf, ruleText } from '../events.ts';
+import { auditEvent, problemsOf, rulesOf, ruleText } from '../events.ts';
 
 const GOOD = ruleText('sel:\n  actionName: login\ncondition: sel');
 
@@ -89,6 +90,18 @@ describe('rule files', () => {
       rulesOf(ruleText('a: &x\n  actionName: login\nb: *x\ncondition: a and b')).length,
       1,
     );
+  });
+
+  it('takes for an alias the last of its name before it, in the same document', () => {
+    const matches = (text: string, actionName: string): boolean =>
+      new Matcher(rulesOf(ruleText(text))).match(auditEvent({ actionName })).length === 1;
+    const twice = 'a: &x\n  actionName: login\nb: &x\n  actionName: logout\nc: *x\ncondition: c';
+    assert.equal(matches(twice, 'login'), false);
+    assert.equal(matches(twice, 'logout'), true);
+    const later = problemsOf(ruleText('a: *x\nb: &x\n  actionName: login\ncondition: a and b'));
+    assert.match(later[0]!, /^rule\.yml:\d+:\d+: error: nothing before it is named "x"; /);
+    const other = `${ruleText('a: &x\n  actionName: login\ncondition: a')}---\nid: *x\n`;
+    assert.ok(problemsOf(other).some((line) => /nothing before it is named "x"/.test(line)));
   });
 
   it('tells all problems of a file at once, in place', () => {

@@ -41,7 +41,7 @@ describe('correlation', () => {
       offsets: [{ topic: 'matches', partition: 0, offset: 4n }],
       generation: 1,
     });
-    assert.equal(world.state.length, 2);
+    assert.equal(world.state.length, 3);
     assert.equal(world.state.at(-1)!.key!.toString(), 'checkpoint');
   });
 
@@ -55,7 +55,7 @@ describe('correlation', () => {
     assert.equal(world.state.length, 0);
     one.member = true;
     await one.flush();
-    assert.equal(world.state.length, 2, 'what was not written is written the next time');
+    assert.equal(world.state.length, 3, 'what was not written is written the next time');
   });
 
   it('sends an alert at once, and what becomes of it once in a while', async () => {
@@ -125,6 +125,52 @@ describe('correlation', () => {
     assert.deepEqual([kept.ruleId, kept.eventId], [RULE_ID, 'event-0']);
   });
 
+  it('leaves out what rules of before made, where it was started anew with others', async () => {
+    const world = new World();
+    world.match('a', T, 0);
+    const one = await started(world);
+    await one.read(1);
+    await one.flush();
+    // It ends with matches of its rules on the topic; another, which has not changed, makes more.
+    for (let n = 1; n < 4; n += 1) world.match('a', T + n, n);
+    for (let n = 4; n < 7; n += 1) world.match('a', T + n, n, 'another meaning');
+    const changed = new Process(world, {
+      judges: () => ({ ...JUDGES, version: '2', plans: PLANS_TO_COME }),
+    });
+    await changed.start();
+    await changed.read(6);
+    assert.deepEqual(changed.counts, { outdated: 3, judged: 3 });
+    assert.equal(world.nowMs, T, 'nothing was waited for');
+    assert.deepEqual(world.letters, []);
+    await changed.flush();
+    // One that is started with the rules of before waits for those that it does not have yet.
+    world.match('a', T + 7, 7, 'another meaning');
+    const behind = await started(world);
+    await behind.read(1);
+    assert.equal(world.nowMs - T, HOLD_MS);
+  });
+
+  it('has the other meaning for the older one where it has changed back itself', async () => {
+    const world = new World();
+    let judges: Judges = JUDGES;
+    const one = new Process(world, { judges: () => judges });
+    await one.start();
+    const turnTo = async (version: string, plan: string): Promise<void> => {
+      judges = { ...JUDGES, version, plans: new Map([[RULE_ID, plan]]) };
+      world.match('a', T + world.matches.length, world.matches.length, plan);
+      await one.flush();
+      await one.read(1);
+      await one.flush();
+    };
+    for (const [version, plan] of [PLAN, 'another meaning', PLAN].entries()) {
+      await turnTo(String(version), plan);
+    }
+    world.match('a', T + 10, 10, 'another meaning');
+    const next = await started(world);
+    await next.read(1);
+    assert.deepEqual(next.counts, { outdated: 1 });
+  });
+
   it('commits nothing behind a match that it waits with', async () => {
     const world = new World();
     world.match('a', T, 0);
@@ -184,7 +230,8 @@ describe('correlation', () => {
 
   it('keeps state that no rule knows for a week, and then ends it', async () => {
     const world = new World();
-    const entry = { group: 'foreign', folded: 0n, writer: 1n, state: Buffer.from('x') };
+    const state = Buffer.from('x');
+    const entry = { what: 'group' as const, group: 'foreign', folded: 0n, writer: 1n, state };
     world.write({ partition: 0, ...encodeStateEntry(entry) });
     world.match('a', T, 0);
     const young = await started(world);

@@ -270,13 +270,15 @@ describe('entries of the state topic', () => {
   it('are read as they were written, ended ones too', () => {
     fc.assert(
       fc.property(
-        fc.option(fc.string({ unit: 'grapheme' })),
+        fc.constantFrom('group' as const, 'checkpoint' as const, 'rules' as const),
+        fc.string({ unit: 'grapheme' }),
         fc.bigInt({ min: 0n, max: 2n ** 62n }),
         fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
         fc.option(fc.uint8Array({ maxLength: 50 })),
-        (group, folded, writer, bytes) => {
+        (what, name, folded, writer, bytes) => {
           const state = bytes === null ? null : Buffer.from(bytes);
-          const entry = { group, folded, writer, state };
+          const group = what === 'group' ? name : '';
+          const entry = { what, group, folded, writer, state };
           assert.deepEqual(decodeStateEntry(encodeStateEntry(entry)), entry);
         },
       ),
@@ -286,6 +288,7 @@ describe('entries of the state topic', () => {
 
   it('are told from anything else', () => {
     const { key, value } = encodeStateEntry({
+      what: 'group',
       group: 'a',
       folded: 1n,
       writer: 2n,

@@ -12,6 +12,32 @@ describe('a match of a rule that is not in force', () => {
     assert.equal(hold.of('old', 0), 'outdated');
   });
 
+  it('is outdated where a partition tells that its rule was in force before ours', () => {
+    const hold = new PlanHold();
+    hold.inForce(['new', 'same']);
+    hold.told([['old', 'same']]);
+    assert.equal(hold.of('old', 0), 'outdated');
+  });
+
+  it('is waited for where a partition tells that its rule came after ours', () => {
+    const hold = new PlanHold();
+    hold.inForce(['old', 'same']);
+    // Another partition, whose owner has not changed, knows of nothing yet.
+    hold.told([['oldest'], ['old', 'same']]);
+    hold.told([['oldest'], ['old', 'same'], ['new', 'same']]);
+    assert.equal(hold.of('new', 0), 'hold');
+    assert.equal(hold.of('oldest', 0), 'outdated');
+    hold.inForce(['new', 'same']);
+    assert.equal(hold.of('old', 0), 'outdated');
+  });
+
+  it('is waited for in doubt: what is back after it was gone may be on its way', () => {
+    const hold = new PlanHold();
+    hold.inForce(['b']);
+    hold.told([['a'], ['b'], ['a', 'c']]);
+    assert.equal(hold.of('a', 0), 'hold');
+  });
+
   it('is waited for, then set apart, with all that come of it until the rules change', () => {
     const hold = new PlanHold();
     hold.inForce(['here']);

@@ -128,6 +128,21 @@ describe('rules in force', () => {
     assert.deepEqual(state, { ready: true, reason: '', current: true, loaded: 1 });
   });
 
+  it('tell what is wrong, not what is only doubtful and stands before it', async () => {
+    await writeFile(file, rule('login'));
+    const { rules, told, state } = await scene();
+    const broken = rule('login', 'another').replace('condition: sel', 'condition: other');
+    await writeFile(
+      file,
+      `${rule('logni')}---\n${broken.replace(/0001$/m, '0003').replace('leaf', 'other')}`,
+    );
+    assert.equal(await rules.look(false, never), false);
+    assert.match(state.reason, /\(1 error\): .*one\.yml:21:\d+: error: /);
+    const kinds = told.map((line) => line.replace(/: .*/, ''));
+    assert.deepEqual(kinds.slice(0, 2), ['a rule is doubtful', 'a rule does not load']);
+    assert.match(told[0]!, /one\.yml:9:\d+: warning: /);
+  });
+
   it('do not load either where correlation cannot give what a rule asks for', async () => {
     await writeFile(file, rule('login'));
     const { rules, told } = await scene();
