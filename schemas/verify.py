@@ -2,8 +2,9 @@
 """Verifies a copy of a lakeseal archive with the Python standard library and openssl alone.
 
 Written from evidence.md and segment.md beside this file; it shares no code with lakeseal. It reads
-a folder whose paths are the keys of the bucket, and trusts nothing but the keys it is given. What a
-signature, a stamp, a leaf and the proof of one record are is in check_proof.py, which lies beside.
+a folder whose paths are the keys of the bucket, and trusts nothing but the keys it is given. Uses
+two smaller tools beside it: check_proof.py knows what a leaf, a signature, a stamp and the proof of
+one record are, read_segment.py what a segment is.
 
     python3 verify.py DIR --key VKEY [--prefix P] [--from NOTE] [--tsa-ca PEM] [--expect-stamps]
                       [--witness VKEY] [--deep] [--json]
@@ -18,208 +19,22 @@ import heapq
 import json
 import os
 import re
-import struct
 import sys
-import zlib
 from collections import defaultdict, namedtuple
 from itertools import groupby
 
 sys.dont_write_bytecode = True
 from check_proof import (  # noqa: E402
     BROKEN, LOG, MANIFEST, ROOT, ROTATION, Bad, CannotRun, Key, b64, check_file, command, is_timely,
-    judge_stamp, judge_witnesses, leaf_hash, node_hash, number, parse_checkpoint, parse_leaf,
-    read_file, record_leaf, seconds, sha256, unb64)
+    judge_stamp, judge_witnesses, leaf_hash, node_hash, parse_checkpoint, parse_leaf, read_file,
+    record_leaf, seconds, sha256, unb64)
+from read_segment import INVALID, Segment  # noqa: E402
 
 INCOMPLETE = ("segment_unsealed", "checkpoint_missing", "stamp_missing", "nothing")
 STATEMENTS = ("access", "baseline", "holds", "keys", "wraps")
 
 
-# --- segments ------------------------------------------------------------------------------------
-
-class Cursor:
-    """Reads Avro's numbers and bytes, one after the other."""
-
-    def __init__(self, data):
-        self.data, self.at, self.depth = data, 0, 0
-
-    def take(self, count):
-        start = self.at
-        self.at += count
-        if count < 0 or self.at > len(self.data):
-            raise Bad("it is cut")
-        return self.data[start:self.at]
-
-    def long(self):
-        value = shift = 0
-        while shift < 70:
-            byte = self.take(1)[0]
-            value |= (byte & 0x7f) << shift
-            if byte < 0x80:
-                return (value >> 1) ^ -(value & 1)
-            shift += 7
-        raise Bad("a number of more than 64 bits")
-
-    def bytes(self):
-        return self.take(self.long())
-
-    def items(self, read):
-        found = []
-        while count := self.long():
-            if count < 0:
-                self.long()
-            found += [read(self) for _ in range(abs(count))]
-        return found
-
-    def record(self, fields):
-        self.depth += 1
-        if self.depth > 64:
-            raise Bad("nested too deep")
-        found = {name: read(self) for name, read in fields}
-        self.depth -= 1
-        return found
-
-
-def is_long(schema):
-    return schema == "long" or isinstance(schema, dict) and schema.get("type") == "long"
-
-
-SIMPLE = {
-    "null": lambda cursor: None,
-    "boolean": lambda cursor: cursor.take(1),
-    "int": Cursor.long,
-    "long": Cursor.long,
-    "float": lambda cursor: cursor.take(4),
-    "double": lambda cursor: cursor.take(8),
-    "bytes": Cursor.bytes,
-    "string": Cursor.bytes,
-}
-
-
-def reader(schema, space, names):
-    """What reads a datum of this Avro schema from a cursor; `names` has what reads named types."""
-    if isinstance(schema, list):
-        branches = dict(enumerate(reader(one, space, names) for one in schema))
-        return lambda cursor: branches[cursor.long()](cursor)
-    if isinstance(schema, str):
-        full = schema if "." in schema or not space else f"{space}.{schema}"
-        return SIMPLE.get(schema) or (lambda cursor: (names.get(full) or names[schema])(cursor))
-    kind = schema["type"]
-    if kind == "array":
-        item = reader(schema["items"], space, names)
-        return lambda cursor: cursor.items(item)
-    if kind == "map":
-        value = reader(schema["values"], space, names)
-        return lambda cursor: cursor.items(lambda _: (cursor.bytes(), value(cursor)))
-    if kind not in ("record", "enum", "fixed"):
-        return reader(kind, space, names)
-    name = schema["name"]
-    space = name.rpartition(".")[0] if "." in name else schema.get("namespace", space)
-    fields = [(one["name"], reader(one["type"], space, names)) for one in schema.get("fields", ())]
-    read = {
-        "record": lambda cursor: cursor.record(fields),
-        "enum": Cursor.long,
-        "fixed": lambda cursor: cursor.take(schema["size"]),
-    }[kind]
-    names[name if "." in name or not space else f"{space}.{name}"] = read
-    return read
-
-
-def read_header(data):
-    """Metadata of a segment, the key it was made for, its sync marker, and a cursor behind them."""
-    cursor = Cursor(data)
-    if cursor.take(4) != b"Obj\1":
-        raise Bad("no container file")
-    count = cursor.long()
-    pairs = [(cursor.bytes().decode(), cursor.bytes().decode()) for _ in range(count)]
-    meta = {name.replace("lakeseal.", "", 1): value for name, value in pairs}
-    if len(meta) != count or cursor.long() != 0 or meta["format"] != "1":
-        raise Bad("metadata twice, not in one block, or of another format")
-    key = "data/{cluster}/{topic}/{topicId}/".format(**meta)
-    key += f"{int(meta['partition']):05d}/{int(meta['firstOffset']):020d}.avro"
-    sync = cursor.take(16)
-    markers = [sha256((key + end).encode())[:16] for end in ["", *(f"#{at}" for at in range(1, 8))]]
-    if sync not in markers:
-        raise Bad("the sync marker is not that of the slot")
-    return meta, key, sync, cursor
-
-
-def blocks(codec, sync, cursor):
-    """Number of records, and a cursor over them, of each block."""
-    while cursor.at < len(cursor.data):
-        count, data = cursor.long(), cursor.bytes()
-        if cursor.take(16) != sync or count < 1:
-            raise Bad("a block without its sync marker")
-        if codec == "deflate":
-            inflate = zlib.decompressobj(-15)
-            data = inflate.decompress(data)
-            if not inflate.eof or inflate.unused_data:
-                raise Bad("a block with bytes behind its end")
-        elif codec != "null":
-            raise CannotRun(f"the codec {codec} cannot be read here: verify without --deep")
-        block = Cursor(data)
-        yield count, block
-        if block.at != len(data):
-            raise Bad("a block with bytes left over")
-
-
-def read_records(found, schema):
-    """What the records in these blocks tell of themselves."""
-    *fields, value = schema["fields"]
-    names, tree, times, events, last = {}, Tree(), [], [], None
-    head = reader({**schema, "fields": fields}, "", names)
-    values = dict(enumerate(reader(one, "", names) for one in value["type"]))
-    fields = value["type"][2].get("fields", ()) if len(values) > 2 else ()
-    is_timed = any(one["name"] == "eventTime" and is_long(one["type"]) for one in fields)
-    for count, block in found:
-        for _ in range(count):
-            one, branch = head(block), block.long()
-            start = block.at
-            held = values[branch](block)
-            if branch == 2:
-                events += [held["eventTime"]] if is_timed else []
-                held = b"\0" + struct.pack(">i", one["schemaId"]) + block.data[start:block.at]
-            if last is not None and one["offset"] <= last:
-                raise Bad("offsets that do not ascend")
-            last = one["offset"]
-            times.append(one["timestamp"])
-            headers = [(header["key"], header["value"]) for header in one["headers"]]
-            tree.append(leaf_hash(record_leaf(last, times[-1], one["key"], headers, held)))
-    return tree, times, events, last
-
-
-def digest(data, deep):
-    """The key that a segment was made for, and what a manifest of it says as far as it tells."""
-    meta, key, sync, cursor = read_header(data)
-    texts = ("kind", "firstOffset", "nextOffset", "lastOffset", "timestampMin", "timestampMax")
-    told = {name: meta.get(name) for name in texts}
-    told.update(records=int(meta["recordCount"]), anomaly=None,
-                schemaId=int(meta["schemaId"]) if "schemaId" in meta else None)
-    if not deep:
-        return key, told
-    schema, found = json.loads(meta["avro.schema"]), blocks(meta["avro.codec"], sync, cursor)
-    tree, times, events, last, gap = Tree(), [], [], None, None
-    if told["kind"] == "gap":
-        (gap,) = [reader(schema, "", {})(block) for _, block in found]
-        gap = {"reason": gap["reason"].decode(), "logStartOffset": str(gap["logStartOffset"])}
-    else:
-        tree, times, events, last = read_records(found, schema)
-    seen = [tree.size, last, min(times, default=None), max(times, default=None)]
-    names = ("records", "lastOffset", "timestampMin", "timestampMax")
-    if [str(one) for one in seen] != [str(told[name]) for name in names]:
-        raise Bad("its header does not tell of its records")
-    least, greatest = (str(of(events)) if events else None for of in (min, max))
-    told.update(gap=gap, recordsRoot=b64(tree.root()), eventTimes=len(events),
-                eventTimeMin=least, eventTimeMax=greatest)
-    return key, told
-
-
-def check_envelope(data, wanted, slot):
-    """What an encrypted segment says in the clear; what is inside takes a key."""
-    header = json.loads(data[12:12 + int.from_bytes(data[8:12], "big")])
-    told = {"format": 1, "slot": slot, **wanted}
-    if data[:8] != b"LAKESEAL" or told != {"kind": "envelope", **header}:
-        raise Bad("not the encrypted segment that the manifest tells of")
-
+# --- trees and segments --------------------------------------------------------------------------
 
 class Tree:
     """RFC 6962: the roots of the perfect subtrees of the leaves so far, largest first."""
@@ -239,6 +54,40 @@ class Tree:
         if not self.hashes:
             return sha256(b"")
         return functools.reduce(lambda right, left: node_hash(left, right), self.hashes[::-1])
+
+
+def digest(data, deep):
+    """The key that a segment was made for, and what a manifest of it says as far as it tells."""
+    segment = Segment(data)
+    meta = segment.meta
+    texts = ("kind", "firstOffset", "nextOffset", "lastOffset", "timestampMin", "timestampMax")
+    told = {name: meta.get(name) for name in texts}
+    told.update(records=int(meta["recordCount"]), anomaly=None,
+                schemaId=int(meta["schemaId"]) if "schemaId" in meta else None)
+    if not deep:
+        return segment.key, told
+    tree, last, times, events, gap = Tree(), None, [], [], segment.gap()
+    for *record, time in segment.records() if gap is None else ():
+        tree.append(leaf_hash(record_leaf(*record)))
+        last = record[0]
+        times.append(record[1])
+        events += [] if time is None else [time]
+    seen = [tree.size, last, min(times, default=None), max(times, default=None)]
+    names = ("records", "lastOffset", "timestampMin", "timestampMax")
+    if [str(one) for one in seen] != [str(told[name]) for name in names]:
+        raise Bad("its header does not tell of its records")
+    least, greatest = (str(of(events)) if events else None for of in (min, max))
+    told.update(gap=gap, recordsRoot=b64(tree.root()), eventTimes=len(events),
+                eventTimeMin=least, eventTimeMax=greatest)
+    return segment.key, told
+
+
+def check_envelope(data, wanted, slot):
+    """What an encrypted segment says in the clear; what is inside takes a key."""
+    header = json.loads(data[12:12 + int.from_bytes(data[8:12], "big")])
+    told = {"format": 1, "slot": slot, **wanted}
+    if data[:8] != b"LAKESEAL" or told != {"kind": "envelope", **header}:
+        raise Bad("not the encrypted segment that the manifest tells of")
 
 
 # --- the folder ----------------------------------------------------------------------------------
@@ -657,8 +506,10 @@ class Verification:
             if wanted is not None and now not in (None, wanted):
                 self.find("encryption_differs", version, wanted, now)
             place, told = digest(data, self.deep)
-        except (*BROKEN, zlib.error) as error:
+        except INVALID as error:
             return self.find("segment_invalid", version, "a segment", error)
+        except NotImplementedError as error:
+            raise CannotRun(f"{key}: {error}: verify without --deep")
         if self.archive.prefix + place != key:
             self.find("segment_differs", version, key, place)
         for name, value in told.items():
