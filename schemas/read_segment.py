@@ -118,7 +118,7 @@ class Segment:
             raise ValueError("no container file")
         count = cursor.long()
         pairs = [(cursor.bytes().decode(), cursor.bytes().decode()) for _ in range(count)]
-        self.meta = meta = {name.replace("lakeseal.", "", 1): value for name, value in pairs}
+        self.meta = meta = {name.removeprefix("lakeseal."): value for name, value in pairs}
         if len(meta) != count or cursor.long() != 0 or meta["format"] != "1":
             raise ValueError("metadata twice, not in one block, or of another format")
         place = "data/{cluster}/{topic}/{topicId}/".format(**meta)
