@@ -238,6 +238,7 @@ def is_timely(stamp, hour):
 
 # --- leaves --------------------------------------------------------------------------------------
 
+@functools.lru_cache(maxsize=1000)
 def seconds(text):
     """Since the epoch, of a time like 2026-11-28T07:00:00Z."""
     moment = datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
@@ -310,7 +311,22 @@ def fits(value, shape):
         return False
 
 
-def parse_leaf(data, body=None):
+def check(items, shape):
+    value = dict(items)
+    wrong = [name for name in shape if not fits(value.get(name), shape[name])]
+    if wrong or list(value) != list(shape):
+        raise Bad(f"{', '.join(wrong) or 'its keys'} cannot be so")
+
+
+def check_body(leaf, shape):
+    """What follows the common keys in a leaf."""
+    check(list(leaf.items())[len(HEAD):], shape)
+    names = [log for log, _, _ in leaf["logs"]] if shape is ROOT else []
+    if names != sorted(set(names)) or shape is ROOT and not leaf["time"].endswith(":00:00Z"):
+        raise Bad("a root of no hour, or whose logs are not sorted")
+
+
+def parse_leaf(data, shape=None):
     """A leaf; with the shape of what follows the common keys, it has exactly that."""
     try:
         leaf = json.loads(data.decode())
@@ -319,17 +335,13 @@ def parse_leaf(data, body=None):
         raise Bad("nested too deep")
     if not isinstance(leaf, dict) or written.encode() != data:
         raise Bad("not as a writer writes it")
-    shape = {**HEAD, **(body or dict.fromkeys(list(leaf)[len(HEAD):], lambda value: None))}
-    wrong = [name for name in shape if not fits(leaf.get(name), shape[name])]
-    if wrong or list(leaf) != list(shape):
-        raise Bad(f"a leaf whose {wrong or 'keys'} cannot be")
+    check(list(leaf.items())[:len(HEAD)], HEAD)
     if len(leaf["tree"]) != bin(leaf["sequence"]).count("1"):
         raise Bad("tree has another number of hashes")
     if (leaf["previous"] is None) != (leaf["sequence"] == 0):
         raise Bad("only the first leaf has no previous")
-    names = [log for log, _, _ in leaf["logs"]] if body is ROOT else []
-    if names != sorted(set(names)) or body is ROOT and not leaf["time"].endswith(":00:00Z"):
-        raise Bad("a root of no hour, or whose logs are not sorted")
+    if shape is not None:
+        check_body(leaf, shape)
     return leaf
 
 

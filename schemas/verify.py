@@ -26,8 +26,8 @@ from itertools import groupby
 sys.dont_write_bytecode = True
 from check_proof import (  # noqa: E402
     BROKEN, LOG, MANIFEST, ROOT, ROTATION, Bad, CannotRun, Key, b64, check_file, command, is_timely,
-    judge_stamp, judge_witnesses, leaf_hash, node_hash, parse_checkpoint, parse_leaf, read_file,
-    record_leaf, seconds, sha256, unb64)
+    check_body, judge_stamp, judge_witnesses, leaf_hash, node_hash, parse_checkpoint, parse_leaf,
+    read_file, record_leaf, seconds, sha256, unb64)
 from read_segment import INVALID, Segment  # noqa: E402
 
 INCOMPLETE = ("segment_unsealed", "checkpoint_missing", "stamp_missing", "nothing")
@@ -267,8 +267,8 @@ class Verification:
                 yield int(match[1]), match[2], versions
 
     def walk(self, log):
-        """Judges chain, tree, places and signatures of a log. Gives in order its leaves and good
-        checkpoints, and what lies beside these: kind, number, version, bytes, and who signed."""
+        """Judges chain, tree, places and signatures of a log. Gives in order its leaves, its good
+        checkpoints and what lies beside these: kind, number, version, leaf or bytes, who signed."""
         tree, previous, broken, signed, told = Tree(), None, False, 0, self.told.get(log, {})
         for count, group in groupby(self.numbered(log), lambda one: one[0]):
             files, by = {kind: versions for _, kind, versions in group}, None
@@ -291,15 +291,15 @@ class Verification:
             broken = broken or data is None
             if data is None:
                 continue
-            is_leaf = self.leaf(log, count, version, data, None if broken else (previous, tree))
+            leaf = self.leaf(log, count, version, data, None if broken else (previous, tree))
             if not broken:
                 tree.append(leaf_hash(data))
                 previous, root = sha256(data).hex(), b64(tree.root())
                 for other, by in told.get(tree.size, {}).items():
                     if other != root:
                         self.find("fork", self.key(log, tree.size, "note"), root, f"{by}: {other}")
-            if is_leaf:
-                yield "json", count, version, data, None
+            if leaf is not None:
+                yield "json", count, version, leaf, None
         self.sizes[log] = tree.size
         beyond = [size for size in told if size > tree.size]
         if beyond and not broken:
@@ -308,12 +308,11 @@ class Verification:
             self.find("checkpoint_missing", self.key(log, tree.size, "note"), tree.size, signed)
 
     def leaf(self, log, count, version, data, end):
-        """Whether it is a leaf; one of this place must follow the end of the log."""
+        """A leaf, None where it is none; one of this place must follow the end of the log."""
         try:
             leaf = parse_leaf(data)
         except ValueError as error:
-            self.find("leaf_invalid", version, "a leaf", error)
-            return False
+            return self.find("leaf_invalid", version, "a leaf", error)
         if (leaf["log"], leaf["sequence"]) != (log, count):
             there = f"{leaf['log']} {leaf['sequence']}"
             self.find("leaf_misplaced", version, f"{log} {count}", there)
@@ -323,7 +322,7 @@ class Verification:
                 self.find("leaf_chain", version, previous, leaf["previous"])
             if leaf["tree"] != [b64(node) for node in tree.hashes]:
                 self.find("leaf_tree", version, "the tree of the leaves", "another")
-        return True
+        return leaf
 
     def checkpoint(self, log, size, version, data, tree):
         """The key that signed it, where all of it is good; no tree: it cannot be told."""
@@ -349,21 +348,21 @@ class Verification:
 
     def key_log(self):
         pending = None
-        for kind, count, version, data, key in self.walk("keys"):
+        for kind, count, version, leaf, key in self.walk("keys"):
             if kind == "json":
                 if pending is not None:
                     self.find("key_rotation", version, "the old key's consent", "no checkpoint")
-                pending = self.rotation(count, version, data)
+                pending = self.rotation(version, leaf)
             elif kind == "note" and pending and (count, key.vkey) == (pending.size, pending.old):
                 self.rotated[pending.old] = pending.time
                 if pending.new.vkey not in [one.vkey for one in self.keys]:
                     self.keys.append(pending.new)
                 pending = None
 
-    def rotation(self, count, version, data):
+    def rotation(self, version, leaf):
         """What takes effect once the old key has signed the checkpoint of that size."""
         try:
-            leaf = parse_leaf(data, ROTATION)
+            check_body(leaf, ROTATION)
             old, new = Key(leaf["from"]), Key(leaf["to"])
             signed = f"lakeseal key {new.name}\n{leaf['from']}\n{leaf['to']}\n"
             if old.name != new.name or not new.signed(signed.encode(), unb64(leaf["proof"])):
@@ -372,15 +371,15 @@ class Verification:
                 raise Bad("it is not from the key in force")
         except ValueError as error:
             return self.find("key_rotation", version, "a rotation", error)
-        return Rotation(count + 1, seconds(leaf["time"]), old.vkey, new)
+        return Rotation(leaf["sequence"] + 1, seconds(leaf["time"]), old.vkey, new)
 
     def root_log(self):
         before, unstamped, note = None, [], b""
         for kind, count, version, data, key in self.walk("root"):
             hour = None if before is None else seconds(before["time"])
             if kind == "json":
-                self.roots[count].append(version)
-                before = self.root(version, count, data, before)
+                self.roots[data["sequence"]].append(version)
+                before = self.root(version, data, before)
             elif kind == "note":
                 self.roots[count - 1].append(version)
                 note = data
@@ -397,10 +396,10 @@ class Verification:
                     self.find("witness_invalid", version, "signatures of witnesses", error)
         self.stamp_missing(unstamped)
 
-    def root(self, version, count, data, before):
+    def root(self, version, leaf, before):
         """The leaf of a root, or where it is none the one before."""
         try:
-            leaf = parse_leaf(data, ROOT)
+            check_body(leaf, ROOT)
         except ValueError as error:
             self.find("leaf_invalid", version, "a root", error)
             return before
@@ -415,8 +414,8 @@ class Verification:
             if behind > 0 and (behind <= 86400 or vkey not in self.limits):
                 self.limits[vkey] = sizes
         for log, size, root in leaf["logs"]:
-            self.told[log].setdefault(size, {}).setdefault(root, f"root {count}")
-            self.rooted[log].setdefault(size, count)
+            self.told[log].setdefault(size, {}).setdefault(root, f"root of {leaf['time']}")
+            self.rooted[log].setdefault(size, leaf["sequence"])
         return leaf
 
     def stamp(self, version, note, answer, hour, unstamped):
@@ -441,13 +440,13 @@ class Verification:
         folder = f"{self.archive.prefix}data{log[len('partition'):]}"
         segments = self.archive.files(folder)
         segment, following, sealed, unsealed = next(segments, None), 0, None, []
-        for kind, count, version, data, _ in self.walk(log) if has_log else ():
+        for kind, _, version, leaf, _ in self.walk(log) if has_log else ():
             if kind == "note":
                 self.protection(version, sealed)
             if kind != "json":
                 continue
             try:
-                leaf = parse_leaf(data, MANIFEST)
+                check_body(leaf, MANIFEST)
             except ValueError as error:
                 self.find("leaf_invalid", version, "a manifest", error)
                 following = None
@@ -461,7 +460,7 @@ class Verification:
                 continue
             sealed = leaf["retention"]
             self.protection(version, sealed)
-            root = self.rooted[log].get(count + 1)
+            root = self.rooted[log].get(leaf["sequence"] + 1)
             if root is not None and sealed not in self.covered[root]:
                 self.covered[root].append(sealed)
             key = f"{folder}/{first:020d}.avro"

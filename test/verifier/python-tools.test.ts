@@ -1,10 +1,11 @@
 /**
- * `schemas/read_segment.py` beside `readSegment`: the same records, byte for byte, of every shape of
- * schema, in blocks stored and deflated.
+ * The two tools that `schemas/verify.py` stands on, each by itself: `read_segment.py` gives the same
+ * records as `readSegment`, byte for byte, of every shape of schema; `check_proof.py` needs no file
+ * beside it.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -14,11 +15,16 @@ import fc from 'fast-check';
 import { frame } from '../../schemas/audit-event.ts';
 import { kafkaValue, readSegment, type SegmentCodec } from '../../schemas/segment.ts';
 import { assembleSegment, BlockBuilder, gapSegment } from '../../schemas/segment-writer.ts';
+import { prove } from '../../services/verifier/prove.ts';
 import { EXAMPLE_HEADER, exampleSegment } from '../schemas/example-segment.ts';
-import { hasPython } from './readings.ts';
+import { PREFIX, signer } from './proof-archive.ts';
+import { hasPython, KEY } from './readings.ts';
+import { scene, stranger } from './tamperings.ts';
 
-const SCRIPT = join(import.meta.dirname, '..', '..', 'schemas', 'read_segment.py');
-const skip = hasPython ? false : 'python3 is not here: read_segment.py was NOT compared';
+const SCHEMAS = join(import.meta.dirname, '..', '..', 'schemas');
+const skip = hasPython
+  ? false
+  : 'python3 is not here: read_segment.py and check_proof.py were NOT tested';
 if (!hasPython) console.error(`\n*** ${skip} ***\n`);
 
 const RECORDS = 40;
@@ -111,7 +117,7 @@ describe('read_segment.py', { skip }, () => {
   const read = (bytes: Buffer) => {
     const file = join(folder, 'one.avro');
     writeFileSync(file, bytes);
-    return spawnSync('python3', [SCRIPT, file], { encoding: 'utf8' });
+    return spawnSync('python3', [join(SCHEMAS, 'read_segment.py'), file], { encoding: 'utf8' });
   };
   const linesOf = (bytes: Buffer): unknown[] => {
     const { status, stdout, stderr } = read(bytes);
@@ -138,4 +144,25 @@ describe('read_segment.py', { skip }, () => {
     assert.equal(read(Buffer.from('x')).status, 1);
     assert.equal(read(madeSegment('zstandard')).status, 3);
   });
+});
+
+test('check_proof.py needs nothing but itself, openssl and the key', { skip }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'lakeseal-proof-'));
+  after(() => rmSync(folder, { recursive: true }));
+  const script = join(folder, 'check_proof.py');
+  copyFileSync(join(SCHEMAS, 'check_proof.py'), script);
+  const options = { store: (await scene()).store, prefix: PREFIX, verifiers: [signer.verifier] };
+  const address = { topic: 'databricks.audit', partition: 1, offset: 5n };
+  const { proof } = await prove(address, options);
+  const file = join(folder, 'proof.json');
+  const check = (changes: object, ...args: string[]) => {
+    writeFileSync(file, JSON.stringify({ ...proof, ...changes }));
+    return spawnSync('python3', [script, file, ...args], { encoding: 'utf8' });
+  };
+  const whole = check({}, '--key', KEY);
+  assert.equal(whole.status, 0, whole.stdout + whole.stderr);
+  assert.match(whole.stdout, /^holds: partition\/.* offset 5: .*, root of /);
+  assert.equal(check({ record: { ...proof.record, offset: '4' } }, '--key', KEY).status, 1);
+  assert.equal(check({}, '--key', stranger.verifier.vkey).status, 1);
+  assert.equal(check({}).status, 3);
 });
