@@ -72,7 +72,10 @@ describe('a baseline', () => {
       () => parseBaseline(bytes(body({ rights: [], posture: less as Posture }))),
       LeafError,
     );
-    assert.doesNotThrow(() => parseBaseline(bytes(body({ rights: [] }))));
+    const { time, bucket, approvedBy, reason, posture, rights } = body({ rights: [] });
+    const ordered = { time, bucket, approvedBy, reason, posture, rights };
+    assert.doesNotThrow(() => parseBaseline(bytes(ordered)));
+    assert.throws(() => parseBaseline(bytes({ bucket, ...ordered })), /not as a writer writes it/);
   });
 
   test('the newest counts, and each change of it is another leaf', async () => {
