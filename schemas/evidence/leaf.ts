@@ -134,8 +134,9 @@ function parseWith<Body>(bytes: Buffer, schema: z.ZodType<Body>): Body {
     const [issue] = parsed.error.issues;
     throw new LeafError(`${issue!.path.join('.') || 'leaf'}: ${issue!.message}`);
   }
-  // Blanks, repeated keys, other escapes and other orders all show here.
-  if (!Buffer.from(`${JSON.stringify(value)}\n`).equals(bytes)) {
+  // Blanks, repeated keys, other escapes and, as what was parsed has the order of the schema, other
+  // orders all show here.
+  if (!Buffer.from(`${JSON.stringify(parsed.data)}\n`).equals(bytes)) {
     throw new LeafError('not as a writer writes it');
   }
   return parsed.data;

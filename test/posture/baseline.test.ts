@@ -72,7 +72,11 @@ describe('a baseline', () => {
       () => parseBaseline(bytes(body({ rights: [], posture: less as Posture }))),
       LeafError,
     );
-    assert.doesNotThrow(() => parseBaseline(bytes(body({ rights: [] }))));
+    const { time, bucket, approvedBy, reason, posture, rights } = body({ rights: [] });
+    const ordered = { time, bucket, approvedBy, reason, posture, rights };
+    assert.doesNotThrow(() => parseBaseline(bytes(ordered)));
+    const turned = { bucket, time, approvedBy, reason, posture, rights };
+    assert.throws(() => parseBaseline(bytes(turned)), /not as a writer writes it/);
   });
 
   test('the newest counts, and each change of it is another leaf', async () => {

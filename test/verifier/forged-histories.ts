@@ -259,6 +259,20 @@ export const FORGED: Array<[what: string, codes: string[], act: Tampering]> = [
     (archive) => appendManifest(archive, (body) => ({ ...body, timestampMax: '1' })),
   ],
   [
+    'a signed manifest whose keys are in another order',
+    ['leaf_invalid'],
+    (archive) => appendManifest(archive, ({ kind, ...body }) => ({ ...body, kind })),
+  ],
+  [
+    'a signed manifest whose retention is written the other way round',
+    ['leaf_invalid'],
+    (archive) =>
+      appendManifest(archive, (body) => {
+        const { mode, until } = body.retention as { mode: string; until: string };
+        return { ...body, retention: { until, mode } };
+      }),
+  ],
+  [
     'an object that is not encrypted as it was sealed',
     ['encryption_differs'],
     (archive) => appendManifest(archive, (body) => ({ ...body, encryption: { kind: 'sse-s3' } })),
