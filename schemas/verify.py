@@ -168,9 +168,9 @@ Rotation = namedtuple("Rotation", "size time old new")
 
 
 class Verification:
-    def __init__(self, archive, trust, expect_stamps, deep):
+    def __init__(self, archive, trust, stamps_since, deep):
         self.archive, self.trust, self.deep = archive, trust, deep
-        self.keys, self.expect_stamps = list(trust.keys), expect_stamps
+        self.keys, self.stamps_since = list(trust.keys), stamps_since
         self.findings, self.sizes = {}, {}
         # What others tell of a log: by size, roots and who told them; the first root of a size.
         self.told, self.rooted = defaultdict(dict), defaultdict(dict)
@@ -383,7 +383,8 @@ class Verification:
             elif kind == "note":
                 self.roots[count - 1].append(version)
                 note = data
-                if self.expect_stamps and hour is not None:
+                since = self.stamps_since
+                if None not in (since, hour) and (since == "first" or hour >= since):
                     unstamped.append((version["key"], hour))
                 if hour is not None and hour > self.rotated.get(key.vkey, hour) + 3600:
                     self.find("signed_after_rotation", version, "its successor's", key.vkey)
@@ -428,6 +429,8 @@ class Verification:
         if hour is not None and not is_timely(moment, hour):
             self.find("stamp_time", version, f"within a day after {hour}", moment)
             return unstamped
+        if self.stamps_since == "first":
+            unstamped, self.stamps_since = [], 0
         self.stamp_missing(one for one in unstamped if not is_timely(moment, one[1]))
         return []
 
@@ -545,10 +548,14 @@ def verify(options, trust):
         return check_file(options.check_proof, trust)
     if options.folder is None:
         raise CannotRun("name a copy of the archive")
-    if options.expect_stamps and not trust.authorities:
+    since = 0 if options.expect_stamps else None
+    if options.stamps_since is not None:
+        first = options.stamps_since == "first"
+        since = "first" if first else seconds(options.stamps_since)
+    if since is not None and not trust.authorities:
         raise CannotRun("time stamps are expected, but of no authority: --tsa-ca")
     archive = Archive(options.folder, options.prefix)
-    verification = Verification(archive, trust, options.expect_stamps, options.deep)
+    verification = Verification(archive, trust, since, options.deep)
     verification.run([note for path in options.kept for note in notes_in(path)])
     findings = list(verification.findings.values())
     classes = {one["class"] for one in findings}
@@ -574,6 +581,8 @@ def parser():
                       help="a checkpoint kept elsewhere, or a folder of them (repeatable)")
     made.add_argument("--expect-stamps", action="store_true",
                       help="a root that no stamp covers within a day is a finding")
+    made.add_argument("--stamps-since", metavar="TIME",
+                      help="the same of roots from then on, or from the first that is stamped")
     made.add_argument("--deep", action="store_true", help="read every record")
     made.add_argument("--check-proof", metavar="FILE", help="check the proof of a record")
     made.add_argument("--json", action="store_true", help="findings as JSON")

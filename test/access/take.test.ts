@@ -10,7 +10,6 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { encodeAuditEvent, frame } from '../../schemas/audit-event.ts';
 import { unwrapWith } from '../../schemas/envelope.ts';
-import { SECRET_BYTES, type WrappingKey, wrappingKey } from '../../schemas/wrapping-key.ts';
 import {
   ACCESS_LOG,
   type AccessBody,
@@ -18,6 +17,7 @@ import {
 } from '../../schemas/evidence/access-leaf.ts';
 import { emptyLog, leafBytes } from '../../schemas/evidence/leaf.ts';
 import { evidenceKey } from '../../schemas/evidence/log-layout.ts';
+import { SECRET_BYTES, type WrappingKey, wrappingKey } from '../../schemas/wrapping-key.ts';
 import { readArchive } from '../../services/access/archive.ts';
 import type { AccessEvent } from '../../services/access/change.ts';
 import { effect } from '../../services/access/fields.ts';

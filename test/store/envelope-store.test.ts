@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isEncrypted } from '../../schemas/envelope.ts';
-import { wrappingKey } from '../../schemas/wrapping-key.ts';
 import { sha256 } from '../../schemas/evidence/merkle.ts';
 import { slotKey } from '../../schemas/layout.ts';
+import { wrappingKey } from '../../schemas/wrapping-key.ts';
 import { envelopeStore } from '../../services/store/envelope-store.ts';
 import { Bucket } from '../double/bucket.ts';
 import { FaultPlan } from '../double/faults.ts';
