@@ -92,6 +92,7 @@ const EDGES: Record<string, string[]> = {
     'services/detector/sigma/rules.ts',
     'services/evidence/keys.ts',
     'services/evidence/trust.ts',
+    'services/ingest/row-scan.ts',
     'services/runtime/config.ts',
     'services/runtime/pem.ts',
     'services/runtime/version.ts',
