@@ -5,7 +5,6 @@
  * A change is about a *fact*: a subject has a privilege on an object within a scope (a workspace, a
  * metastore, an account). Facts are named as the event names them: nothing is looked up.
  */
-
 import type { Direction, Kind, Op, Replaces, Sense } from '../../schemas/evidence/access-leaf.ts';
 import { compareText } from '../runtime/order.ts';
 

@@ -2,7 +2,6 @@
  * What changed about who may do what between two times, fact by fact, with the events that did it.
  * Two differences that follow each other join to the one between the outer times. Pure.
  */
-
 import { compareText } from '../runtime/order.ts';
 import type { AccessEvent, Fact } from './change.ts';
 import { AccessState, type Step } from './state.ts';

@@ -8,6 +8,7 @@
  * could be two principals stays two, under the names that the events use.
  */
 import type { Kind } from '../../schemas/evidence/access-leaf.ts';
+import { compareText } from '../runtime/order.ts';
 import type { AccessEvent, Effect } from './change.ts';
 import { GROUP_NAME, idOf, USER_NAME } from './pairings.ts';
 
@@ -234,7 +235,7 @@ class NameBook {
         ids: [...entity.ids],
         names: namesOf(entity),
       }))
-      .sort((one, other) => (one.label < other.label ? -1 : 1));
+      .sort((one, other) => compareText(one.label, other.label));
   }
 }
 

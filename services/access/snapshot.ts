@@ -11,6 +11,7 @@ import {
   type EffectRow,
   type ReadState,
 } from '../../schemas/evidence/access-leaf.ts';
+import { compareText } from '../runtime/order.ts';
 import type { AccessEvent, Effect, Fact } from './change.ts';
 import { compareCopies, factsAfter, inOrder } from './state.ts';
 
@@ -53,7 +54,7 @@ export function snapshotOf(input: SnapshotInput): { body: AccessBody; known: Acc
   const facts = factsAfter(all);
   const body: AccessBody = {
     day,
-    read: [...read].sort(([one], [other]) => (one < other ? -1 : 1)),
+    read: [...read].sort(([one], [other]) => compareText(one, other)),
     events: count.events,
     undecodable: count.undecodable,
     changed: rows.length,

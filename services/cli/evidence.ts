@@ -2,7 +2,6 @@
  * The commands that make and check proofs, and look after the keys that sign: names, options and
  * help. What a command does is imported when it runs.
  */
-
 import type { Command } from 'commander';
 import type { CommandContext } from './command-context.ts';
 import type { CopyFlags } from './copy.ts';

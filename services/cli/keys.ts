@@ -63,7 +63,7 @@ export function newEnvelopeKey(out: string, terminal: Terminal): number {
   return 0;
 }
 
-/** `keyId`: of a symmetric key, also an alias. @throws Failure `KMS_…`, `KEY_FILE` */
+/** `kms`: key id, ARN or alias of a symmetric key. @throws Failure `KMS_…`, `KEY_FILE` */
 export async function newKmsEnvelopeKey(
   { archive, storage }: Pick<Config, 'archive' | 'storage'>,
   { out, kms }: { out: string; kms: string },

@@ -6,7 +6,6 @@
  * What the archiver may not see (the retention of an object, the bucket's configuration) is looked
  * at with the administrator's credential where there is one; else it is `unknown`, never `ok`.
  */
-
 import {
   GetObjectLockConfigurationCommand,
   HeadBucketCommand,

@@ -5,7 +5,6 @@
  * Exit codes: 0 done and clean; 1 could not, or found errors or failed tests; `check --strict` has
  * 2 for warnings only.
  */
-
 import { type Command, Option } from 'commander';
 import { LEVELS, type Level } from '../detector/sigma/rule.ts';
 import { type RuleSource, SOURCES } from '../detector/workbench/list.ts';

@@ -1,4 +1,5 @@
 /** The status as a person reads it. */
+import { compareText } from '../runtime/order.ts';
 import { counted } from '../runtime/wording.ts';
 import type { GroupPosition, PartitionStatus, Status } from './status.ts';
 import type { RootStatus } from './status-evidence.ts';
@@ -195,7 +196,7 @@ function countedBy(names: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
   return [...counts]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .sort(([a], [b]) => compareText(a, b))
     .map(([name, count]) => `${name} ${count}`)
     .join(', ');
 }

@@ -2,7 +2,6 @@
  * `lakeseal status`: where everything stands, in one look. Reads only. Each server is asked by
  * itself, so that with one of them down the rest is still told, and which one is down.
  */
-
 import type { Kafka } from 'kafkajs';
 import { NO_CLUSTER_ID, type PartitionAddress } from '../../schemas/layout.ts';
 import { readPosition } from '../archiver/position.ts';

@@ -16,6 +16,7 @@ import {
 } from '../../schemas/evidence/wrap-leaf.ts';
 import { slotKey } from '../../schemas/layout.ts';
 import { EnvelopeError, secretId, type WrappingKey } from '../../schemas/wrapping-key.ts';
+import { compareText } from '../runtime/order.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { evidenceFailure, leavesOf, partitionsOf } from './log-reader.ts';
 import { LogWriter } from './log-writer.ts';
@@ -67,7 +68,7 @@ export async function planRewrap(
     address,
     log: partitionLog(address),
   }));
-  for (const { address, log } of logs.sort((one, other) => (one.log < other.log ? -1 : 1))) {
+  for (const { address, log } of logs.sort((one, other) => compareText(one.log, other.log))) {
     try {
       for await (const { bytes } of leavesOf(store, prefix, log)) {
         const { firstOffset, encryption } = parseManifest(bytes).body;

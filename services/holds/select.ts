@@ -3,7 +3,6 @@
  * meet what was asked. In doubt a segment is kept: one too many costs storage, one too few the case.
  * Reads only.
  */
-
 import { MissingKeyError, openEnvelope, type Unwrap } from '../../schemas/envelope.ts';
 import type { HoldAsked } from '../../schemas/evidence/hold-leaf.ts';
 import { secondsOf } from '../../schemas/evidence/leaf.ts';

@@ -2,6 +2,7 @@
  * The keys of JSON rows, and which field of an event each one is: for the shapes that are read
  * where they lie, log delivery and rows of the system table.
  */
+import { strict as assert } from 'node:assert';
 import * as layout from './row-layout.ts';
 
 interface RowKey {
@@ -95,6 +96,7 @@ export function writeKeys(
 
   function writeKey(table: number, { name, field, shapes }: RowKey): void {
     const word = Buffer.from(`"${name}":`);
+    assert(word.length <= layout.KEY_WORD_BYTES, `the key ${name} is too long for its place`);
     view.setInt32(place + layout.KEY_SIZE, word.length, true);
     view.setInt32(place + layout.KEY_FIELD, field, true);
     view.setInt32(place + layout.KEY_SHAPES, shapes, true);
@@ -108,8 +110,11 @@ export function writeKeys(
     place += layout.KEY_BYTES;
   }
 
-  const tables = [ROW_KEYS, IDENTITY_KEYS, METADATA_KEYS, RESPONSE_KEYS];
-  tables.forEach((table, index) => {
-    for (const key of table) writeKey(layout.TABLES + index * layout.TABLE_BYTES, key);
-  });
+  function writeTable(table: number, keys: readonly RowKey[]): void {
+    for (const key of keys) writeKey(layout.TABLES + table * layout.TABLE_BYTES, key);
+  }
+  writeTable(layout.ROW_TABLE, ROW_KEYS);
+  writeTable(layout.IDENTITY_TABLE, IDENTITY_KEYS);
+  writeTable(layout.METADATA_TABLE, METADATA_KEYS);
+  writeTable(layout.RESPONSE_TABLE, RESPONSE_KEYS);
 }

@@ -101,6 +101,11 @@ export const KEY_MASK = 48;
 export const KEY_WORD_BYTES = 32;
 export const KEY_BYTES = 80;
 
+/** What a scan answers; of a row that is not all ASCII it does not say whether it is UTF-8. */
+export const NO_ROW = 0;
+export const ASCII_ROW = 1;
+export const WIDE_ROW = 2;
+
 /** The bytes of the row, and behind them at least as many zeros as are read at once. */
 export const ROW = 65_536;
 export const MEMORY_PAGES = 3;

@@ -28,7 +28,6 @@ declare const WebAssembly: {
 interface Walk {
   memory: { buffer: ArrayBuffer };
   slotOf: (name: number, size: number) => number;
-  isAscii: (size: number) => number;
   scan: (size: number) => number;
 }
 
@@ -87,8 +86,9 @@ export class RowScan {
     this.bytes = bytes;
     this.wide.start(bytes);
     this.#row.set(bytes);
-    if (this.#walk.isAscii(size) === 0 && !isUtf8(bytes)) return false;
-    return this.#walk.scan(size) !== 0 && this.#isEvent();
+    const answer = this.#walk.scan(size);
+    if (answer === layout.NO_ROW || (answer === layout.WIDE_ROW && !isUtf8(bytes))) return false;
+    return this.#isEvent();
   }
 
   /** Whether the row has what an event must have. */

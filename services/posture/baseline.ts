@@ -2,7 +2,6 @@
  * The log `baseline` (`schemas/evidence.md`): recording what protects the archive, and reading the
  * newest record back. What is read is believed only as far as trusted keys signed it.
  */
-
 import {
   BASELINE_LOG,
   type BaselineBody,

@@ -19,6 +19,7 @@ import type { Verifier } from '../../schemas/evidence/note.ts';
 import { ROOT_LOG } from '../../schemas/evidence/root-leaf.ts';
 import { slotKey } from '../../schemas/layout.ts';
 import { Failure } from '../runtime/errors.ts';
+import { compareText } from '../runtime/order.ts';
 import { classOf, type Finding } from './findings.ts';
 
 export const STATE_KIND = 'lakeseal-verifier-state';
@@ -126,7 +127,7 @@ export function trustOf(
   rotated: ReadonlyMap<string, number>,
 ): string {
   const keys = trusted.map(({ vkey }) => vkey).sort();
-  const rotations = [...rotated].sort(([one], [other]) => (one < other ? -1 : 1));
+  const rotations = [...rotated].sort(([one], [other]) => compareText(one, other));
   return sha256(Buffer.from(JSON.stringify([keys, rotations]))).toString('hex');
 }
 

@@ -2,7 +2,6 @@
  * Inside a workspace: permissions on jobs, clusters, notebooks and the like, secret scopes, address
  * lists, and the settings that open or close it. Pure.
  */
-
 import type { Sense } from '../../../schemas/evidence/access-leaf.ts';
 import type { AuditEvent } from '../../ingest/event.ts';
 import type { Effect } from '../change.ts';

@@ -3,7 +3,6 @@
  * shown that its last view of the log is the beginning of this one, and signs that it is. Lines that
  * verify are stored, once.
  */
-
 import { NoteError, parseNote, type Verifier } from '../../../schemas/evidence/note.ts';
 import { ROOT_LOG } from '../../../schemas/evidence/root-leaf.ts';
 import { type Cosigned, cosignaturesIn } from '../../../schemas/evidence/witness.ts';

@@ -6,7 +6,6 @@
  * What was judged stays judged: a match at or before `judgedTo` is either known, and then folded in
  * already, or late. So folding old matches again changes nothing.
  */
-
 import { compareText } from '../../runtime/order.ts';
 import { periodOf } from './eager.ts';
 import { compareEntries, type Entry, evidenceOf, gravest, placeOf, refsOf } from './entry.ts';

@@ -3,6 +3,7 @@
  * so that a person sees every problem of every file at once.
  */
 import { compareText } from '../../runtime/order.ts';
+
 export type Severity = 'error' | 'warning';
 
 export interface Problem {

@@ -170,6 +170,7 @@ export class RulesInForce {
     rulesCurrent(true);
     ready(true);
   }
+
   #doubt(warnings: Problem[]): void {
     for (const warning of warnings) {
       this.#parts.log.warn({ problem: describeProblem(warning) }, 'a rule is doubtful');

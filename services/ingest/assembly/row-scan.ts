@@ -4,11 +4,12 @@
  * keys with escapes, other shapes and deep nesting. What it finds stays in memory, at the places of
  * `row-layout.ts`.
  *
- * AssemblyScript, compiled to `row-scan.wasm` by `npm run assemble`. The row stands at `ROW`, is
- * known to be UTF-8, and has zeros behind it: no step of the walk takes a zero, so none has to look
- * for the end.
+ * AssemblyScript, compiled to `row-scan.wasm` by `npm run assemble`. The row stands at `ROW`; whether
+ * it is UTF-8 is for the caller to find out. Zeros are put behind it: no step of the walk takes a zero,
+ * so none has to look for the end.
  */
 import {
+  ASCII_ROW,
   BOTH_SHAPES,
   ESCAPED,
   FALSE,
@@ -27,6 +28,7 @@ import {
   KINDS,
   METADATA_TABLE,
   NESTED,
+  NO_ROW,
   NOTHING,
   NULL,
   NUMBER,
@@ -37,6 +39,7 @@ import {
   RESPONSE,
   RESPONSE_TABLE,
   ROW,
+  ROW_TABLE,
   TABLE_BYTES,
   TABLE_FIRST,
   TABLE_SLOT_COUNT,
@@ -45,6 +48,7 @@ import {
   TEXT,
   TOS,
   TRUE,
+  WIDE_ROW,
 } from '../row-layout';
 
 /** Levels of objects and lists that are walked. */
@@ -83,29 +87,30 @@ let shapes: i32 = BOTH_SHAPES;
 let hasExtra: i32 = 0;
 let paramCount: i32 = 0;
 
-/** Whether the row, and what is behind it within its last block, is ASCII. Puts the zeros behind it. */
-export function isAscii(size: i32): bool {
+/** Whether the row of this many bytes is such an object: `NO_ROW`, `ASCII_ROW` or `WIDE_ROW`. */
+export function scan(size: i32): i32 {
   const end = ROW + size;
   v128.store(end, i8x16.splat(0));
   v128.store(end + BLOCK, i8x16.splat(0));
-  let bits = i8x16.splat(0);
-  for (let at: i32 = ROW; at < end; at += BLOCK) bits = v128.or(bits, v128.load(at));
-  return i8x16.bitmask(bits) === 0;
-}
-
-/** Whether the row of this many bytes, for which `isAscii` was asked before, is such an object. */
-export function scan(size: i32): bool {
   memory.fill(KINDS, <u8>NOTHING, FIELDS);
   shapes = BOTH_SHAPES;
   hasExtra = 0;
   paramCount = 0;
   const from = skipSpace(ROW);
-  if (byteAt(from) !== OPEN_OBJECT) return false;
-  const to = knownObject(from, TABLES);
+  if (byteAt(from) !== OPEN_OBJECT) return NO_ROW;
+  const to = knownObject(from, TABLES + ROW_TABLE * TABLE_BYTES);
   store<i32>(HEAD, shapes);
   store<i32>(HEAD + 4, hasExtra);
   store<i32>(HEAD + 8, paramCount);
-  return to !== NOWHERE && skipSpace(to) === ROW + size;
+  if (to === NOWHERE || skipSpace(to) !== end) return NO_ROW;
+  return isAscii(end) ? ASCII_ROW : WIDE_ROW;
+}
+
+/** Whether all up to `end` is ASCII; the zeros behind it are. */
+function isAscii(end: i32): bool {
+  let bits = i8x16.splat(0);
+  for (let at: i32 = ROW; at < end; at += BLOCK) bits = v128.or(bits, v128.load(at));
+  return i8x16.bitmask(bits) === 0;
 }
 
 /** The slot to look at first for a name of four bytes or more; names differ here more than elsewhere. */
