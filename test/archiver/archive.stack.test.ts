@@ -8,7 +8,6 @@ import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kafka } from 'kafkajs';
-import { Registry } from 'prom-client';
 import { auditEventSchema, auditEventType, frame } from '../../schemas/audit-event.ts';
 import { partitionPrefix } from '../../schemas/layout.ts';
 import { kafkaValue, readSegment, type Segment } from '../../schemas/segment.ts';
@@ -16,12 +15,12 @@ import { archive } from '../../services/archiver/run.ts';
 import { connectKafka } from '../../services/ingest/kafka.ts';
 import { registerSchemas } from '../../services/ingest/registry.ts';
 import { clusterTopics } from '../../services/ingest/topic-ids.ts';
-import { systemClock } from '../../services/runtime/clock.ts';
 import { type Config, loadConfig } from '../../services/runtime/config.ts';
 import { silentLog } from '../../services/runtime/log.ts';
 import { createS3Store, type S3Store } from '../../services/store/s3.ts';
 import { judgeBucket, testKeyFile } from '../chaos/evidence.ts';
 import { createTopic } from '../ingest/kafka-stack.ts';
+import { quietContext } from '../runtime/quiet-context.ts';
 import { type Stack, useStack } from '../stack/use.ts';
 
 const PARTITIONS = 3;
@@ -161,17 +160,7 @@ test('A1, A2: produced, sealed, read back equal', async () => {
   const records = Array.from({ length: RECORDS }, (_, index) => produced(index));
   records.push({ partition: 0, key: null, value: randomBytes(20 * 1024 * 1024), headers: [] });
   const stop = new AbortController();
-  const context = {
-    config,
-    log: silentLog,
-    clock: systemClock,
-    random: Math.random,
-    signal: stop.signal,
-    onHangup: () => () => {},
-    metrics: new Registry(),
-    health: { ready: () => {}, live: () => {} },
-  };
-  const running = archive(context);
+  const running = archive(quietContext(config, stop.signal));
   await produce(records);
   await until('every record is sealed', async () => (await sealedRecords()) === records.length);
   stop.abort();

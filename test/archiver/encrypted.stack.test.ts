@@ -11,7 +11,6 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { S3Client } from '@aws-sdk/client-s3';
 import type { Kafka } from 'kafkajs';
-import { Registry } from 'prom-client';
 import { auditEventSchema, auditEventType, frame } from '../../schemas/audit-event.ts';
 import { readEnvelopeHeader } from '../../schemas/envelope.ts';
 import { parseEvidenceKey } from '../../schemas/evidence/log-layout.ts';
@@ -20,7 +19,6 @@ import { archive } from '../../services/archiver/run.ts';
 import { runCommandLine } from '../../services/cli/program.ts';
 import { connectKafka } from '../../services/ingest/kafka.ts';
 import { registerSchemas } from '../../services/ingest/registry.ts';
-import { systemClock } from '../../services/runtime/clock.ts';
 import { loadConfig } from '../../services/runtime/config.ts';
 import { silentLog } from '../../services/runtime/log.ts';
 import { assertOneVersionEach, getObject, listVersions } from '../chaos/archive.ts';
@@ -28,6 +26,7 @@ import { TEST_SIGNER, testKeyFile } from '../chaos/evidence.ts';
 import { createScreen } from '../cli/screen.ts';
 import { type KmsDouble, startKms } from '../double/kms.ts';
 import { createTopic, until } from '../ingest/kafka-stack.ts';
+import { quietContext } from '../runtime/quiet-context.ts';
 import { type Stack, useStack } from '../stack/use.ts';
 
 const PARTITIONS = 2;
@@ -152,16 +151,8 @@ async function seen(): Promise<Seen> {
 /** Until so many segments are sealed, with their manifests. */
 async function archiveUntil(segments: number, ...keys: string[]): Promise<void> {
   const stop = new AbortController();
-  const running = archive({
-    config: loadConfig(undefined, envWith(...keys)),
-    log: silentLog,
-    clock: systemClock,
-    random: Math.random,
-    signal: stop.signal,
-    onHangup: () => () => {},
-    metrics: new Registry(),
-    health: { ready: () => {}, live: () => {} },
-  });
+  const config = loadConfig(undefined, envWith(...keys));
+  const running = archive(quietContext(config, stop.signal));
   try {
     await until(`${segments} segments`, async () => {
       const { segments: there, manifests } = await seen();

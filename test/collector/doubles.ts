@@ -1,6 +1,5 @@
 /** Doubles for the collector's edges: a Kafka that remembers, a bucket in memory, a clock. */
 import { createHash } from 'node:crypto';
-import { Registry } from 'prom-client';
 import { type AuditEventDatum, auditEventType, unframe } from '../../schemas/audit-event.ts';
 import type { EventRecord, Letter } from '../../services/collector/build.ts';
 import type { CollectProgress, CollectUi } from '../../services/collector/collect-types.ts';
@@ -9,9 +8,9 @@ import type { Target } from '../../services/collector/target.ts';
 import type { Clock } from '../../services/runtime/clock.ts';
 import { assembleConfig, type Config } from '../../services/runtime/config.ts';
 import { Failure } from '../../services/runtime/errors.ts';
-import { silentLog } from '../../services/runtime/log.ts';
 import type { ServiceContext } from '../../services/runtime/service.ts';
 import { inPieces } from '../ingest/chunks.ts';
+import { quietContext } from '../runtime/quiet-context.ts';
 
 export function defaultConfig(): Config {
   const made = assembleConfig(undefined, {}, () => '');
@@ -54,16 +53,7 @@ export function testContext(
   clock: Clock = new TestClock(),
   config = defaultConfig(),
 ): ServiceContext {
-  return {
-    config,
-    log: silentLog,
-    clock,
-    random: () => 0.5,
-    signal,
-    onHangup: () => () => {},
-    metrics: new Registry(),
-    health: { ready() {}, live() {} },
-  };
+  return { ...quietContext(config, signal), clock, random: () => 0.5 };
 }
 
 /** Remembers what it was sent. `failAfter`: sends that succeed before every later one fails. */

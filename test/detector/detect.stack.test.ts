@@ -21,10 +21,9 @@ import {
 import { detect } from '../../services/detector/run.ts';
 import { scan } from '../../services/detector/scan.ts';
 import { SHIPPED_RULES } from '../../services/detector/sigma/rules.ts';
-import { systemClock } from '../../services/runtime/clock.ts';
 import { type Config, configSchema } from '../../services/runtime/config.ts';
-import { silentLog } from '../../services/runtime/log.ts';
 import type { ServiceContext } from '../../services/runtime/service.ts';
+import { quietContext } from '../runtime/quiet-context.ts';
 import { type Stack, useStack } from '../stack/use.ts';
 import { memoryIo } from './scan-io.ts';
 
@@ -116,12 +115,7 @@ function start(settings: Config = config): Running {
   const checks = new Map<string, string | null>();
   const metrics = new Registry();
   const context: ServiceContext = {
-    config: settings,
-    log: silentLog,
-    clock: systemClock,
-    random: Math.random,
-    signal: abort.signal,
-    onHangup: () => () => {},
+    ...quietContext(settings, abort.signal),
     metrics,
     health: {
       ready: (check, ok, reason) => void checks.set(check, ok ? null : (reason ?? '')),

@@ -23,10 +23,11 @@ import { newKmsSecret, openKmsSecret } from '../../services/evidence/kms-envelop
 import { loadConfig } from '../../services/runtime/config.ts';
 import { Failure } from '../../services/runtime/errors.ts';
 import { createScreen } from '../cli/screen.ts';
-import { ARN, type KmsDouble, type KmsFault, startKms } from '../double/kms.ts';
+import { ARN, type KmsDouble, startKms } from '../double/kms.ts';
 import { startDouble } from '../double/server.ts';
 import { ADDRESSES, NAME, PREFIX, signer, smallArchive } from '../verifier/proof-archive.ts';
 import { writeFolder } from '../verifier/write-folder.ts';
+import { KMS_ANSWERS, type KmsAnswer } from './kms-answers.ts';
 
 const AWS = { AWS_ACCESS_KEY_ID: 'double', AWS_SECRET_ACCESS_KEY: 'double' };
 const ANSWER_MS_MAX = 500;
@@ -147,16 +148,9 @@ describe('a secret that KMS keeps', () => {
     assert.deepEqual([given!.KeyId, given!.EncryptionContext], [`${ARN}one`, bound]);
   });
 
-  const answers: Array<[KmsFault, string, number]> = [
-    [{ error: 'AccessDeniedException', status: 400 }, 'KMS_ACCESS_DENIED', 1],
-    [{ error: 'DisabledException', status: 400 }, 'KMS_DISABLED', 1],
-    [{ error: 'KMSInvalidStateException', status: 400 }, 'KMS_DISABLED', 1],
-    [{ error: 'UnrecognizedClientException', status: 400 }, 'KMS_CREDENTIALS', 1],
-    [{ error: 'ThrottlingException', status: 400 }, 'KMS_SLOW_DOWN', 3],
+  const answers: KmsAnswer[] = [
+    ...KMS_ANSWERS,
     [{ error: 'KeyUnavailableException', status: 500 }, 'KMS_UNREACHABLE', 3],
-    ['silence', 'KMS_TIMEOUT', 3],
-    ['reset', 'KMS_UNREACHABLE', 3],
-    ['garbage', 'KMS_UNREACHABLE', 1],
     ['other_secret', 'KMS_SECRET', 1],
   ];
   for (const [fault, code, times] of answers) {

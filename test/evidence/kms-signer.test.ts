@@ -28,9 +28,10 @@ import { silentLog } from '../../services/runtime/log.ts';
 import { createScreen } from '../cli/screen.ts';
 import { Bucket } from '../double/bucket.ts';
 import { FaultPlan } from '../double/faults.ts';
-import { ARN, type KmsDouble, type KmsFault, startKms } from '../double/kms.ts';
+import { ARN, type KmsDouble, startKms } from '../double/kms.ts';
 import { startDouble } from '../double/server.ts';
 import { doubleStore } from '../double/store.ts';
+import { KMS_ANSWERS, type KmsAnswer } from './kms-answers.ts';
 
 const NAME = 'audit.example.com/lakeseal';
 const AWS = { AWS_ACCESS_KEY_ID: 'double', AWS_SECRET_ACCESS_KEY: 'double' };
@@ -96,17 +97,10 @@ describe('a key in KMS', () => {
     });
   }
 
-  const answers: Array<[KmsFault, string, number]> = [
-    [{ error: 'AccessDeniedException', status: 400 }, 'KMS_ACCESS_DENIED', 1],
-    [{ error: 'DisabledException', status: 400 }, 'KMS_DISABLED', 1],
-    [{ error: 'KMSInvalidStateException', status: 400 }, 'KMS_DISABLED', 1],
+  const answers: KmsAnswer[] = [
+    ...KMS_ANSWERS,
     [{ error: 'InvalidKeyUsageException', status: 400 }, 'KMS_KEY', 1],
-    [{ error: 'UnrecognizedClientException', status: 400 }, 'KMS_CREDENTIALS', 1],
-    [{ error: 'ThrottlingException', status: 400 }, 'KMS_SLOW_DOWN', 3],
     [{ error: 'KMSInternalException', status: 500 }, 'KMS_UNREACHABLE', 3],
-    ['silence', 'KMS_TIMEOUT', 3],
-    ['reset', 'KMS_UNREACHABLE', 3],
-    ['garbage', 'KMS_UNREACHABLE', 1],
     ['malformed', 'KMS_SIGNATURE', 1],
     ['other_text', 'KMS_SIGNATURE', 1],
   ];

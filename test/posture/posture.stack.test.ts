@@ -17,7 +17,6 @@ import {
   PutBucketLifecycleConfigurationCommand,
   PutBucketPolicyCommand,
   PutBucketVersioningCommand,
-  PutObjectLockConfigurationCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
 import type { Check } from '../../services/cli/checks.ts';
@@ -29,6 +28,7 @@ import { silentLog } from '../../services/runtime/log.ts';
 import { createInstallation, type Installation, NO_ADMINISTRATOR } from '../cli/installation.ts';
 import { createScreen } from '../cli/screen.ts';
 import type { Setting } from '../stack/environment.ts';
+import { setDefaultRetention } from '../stack/stack.ts';
 import { useStack } from '../stack/use.ts';
 
 const stack = await useStack();
@@ -84,16 +84,7 @@ const codes = ({ findings }: { findings: PostureFinding[] }): string[] => [
   ...new Set(findings.map(({ code }) => code)),
 ];
 
-const lock = (days: number) =>
-  admin.send(
-    new PutObjectLockConfigurationCommand({
-      Bucket,
-      ObjectLockConfiguration: {
-        ObjectLockEnabled: 'Enabled',
-        Rule: { DefaultRetention: { Mode: 'COMPLIANCE', Days: days } },
-      },
-    }),
-  );
+const lock = (days: number) => setDefaultRetention(admin, Bucket, { mode: 'COMPLIANCE', days });
 
 const encrypt = (SSEAlgorithm: 'AES256' | 'aws:kms') =>
   admin.send(

@@ -3,7 +3,6 @@
  * 127.0.0.1 and writes under the folder of its stack; heaps are small, because all four run beside
  * each other and the tests.
  */
-
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {

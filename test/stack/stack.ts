@@ -209,12 +209,20 @@ const ONE_DAY: Retention = { mode: 'COMPLIANCE', days: 1 };
 async function createLockedBucket(
   root: S3Client,
   bucket: string,
-  { mode, days }: Retention,
+  retention: Retention,
 ): Promise<void> {
   await root.send(new CreateBucketCommand({ Bucket: bucket, ObjectLockEnabledForBucket: true }));
+  await setDefaultRetention(root, bucket, retention);
+}
+
+export async function setDefaultRetention(
+  client: S3Client,
+  bucket: string,
+  { mode, days }: Retention,
+): Promise<void> {
   const rule = { DefaultRetention: { Mode: mode, Days: days } };
   const configuration = { ObjectLockEnabled: 'Enabled', Rule: rule } as const;
-  await root.send(
+  await client.send(
     new PutObjectLockConfigurationCommand({
       Bucket: bucket,
       ObjectLockConfiguration: configuration,

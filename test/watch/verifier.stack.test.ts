@@ -14,7 +14,6 @@ import {
   PutBucketPolicyCommand,
   PutObjectCommand,
   PutObjectLegalHoldCommand,
-  PutObjectLockConfigurationCommand,
   PutObjectRetentionCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
@@ -30,6 +29,7 @@ import { createScreen } from '../cli/screen.ts';
 import { composePolicy } from '../stack/compose-file.ts';
 import type { Setting } from '../stack/environment.ts';
 import { type ServiceProcess, startService } from '../stack/service.ts';
+import { setDefaultRetention } from '../stack/stack.ts';
 import { uniqueStoreUser } from '../stack/store-user.ts';
 import { useStack } from '../stack/use.ts';
 import {
@@ -107,16 +107,7 @@ async function hide(Key: string): Promise<() => Promise<unknown>> {
   return () => admin.send(new DeleteObjectCommand({ Bucket, Key, VersionId }));
 }
 
-const lock = (days: number) =>
-  admin.send(
-    new PutObjectLockConfigurationCommand({
-      Bucket,
-      ObjectLockConfiguration: {
-        ObjectLockEnabled: 'Enabled',
-        Rule: { DefaultRetention: { Mode: 'COMPLIANCE', Days: days } },
-      },
-    }),
-  );
+const lock = (days: number) => setDefaultRetention(admin, Bucket, { mode: 'COMPLIANCE', days });
 
 /** Offsets of each partition that are sealed. */
 let sealed = 0;
