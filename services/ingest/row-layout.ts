@@ -106,6 +106,6 @@ export const NO_ROW = 0;
 export const ASCII_ROW = 1;
 export const WIDE_ROW = 2;
 
-/** The bytes of the row, and behind them at least as many zeros as are read at once. */
+/** The bytes of the row, and behind them as many zeros as are looked at in one step. */
 export const ROW = 65_536;
 export const MEMORY_PAGES = 3;

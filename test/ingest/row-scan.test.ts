@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ROW_BYTES_MAX } from '../../services/ingest/row-layout.ts';
+import { INTEGER, PARAMS_MAX, ROW_BYTES_MAX } from '../../services/ingest/row-layout.ts';
 import { RowScan } from '../../services/ingest/row-scan.ts';
 import { assembled, MODULE } from '../assemble.ts';
 
@@ -138,8 +138,46 @@ test('the longest row is taken to its last byte, and a longer one is not', () =>
   assert.equal(scanner.scan(rowOf(`"${'x'.repeat(padding + 1)}"`)), false);
   assert.equal(scanner.scan(Buffer.from(longest.toString().replace(/}$/, ' '))), false);
   assert.equal(scanner.scan(Buffer.alloc(ROW_BYTES_MAX, '[')), false);
-  assert.equal(scanner.scan(rowOf('['.repeat(63) + ']'.repeat(63))), true);
-  assert.equal(scanner.scan(rowOf('['.repeat(60_000))), false);
+});
+
+test('deep nesting is left to decoding, however deep it is', () => {
+  const lists = (levels: number): Buffer => rowOf('['.repeat(levels) + ']'.repeat(levels));
+  const objects = (levels: number): Buffer =>
+    rowOf(`${'{"k":'.repeat(levels)}1${'}'.repeat(levels)}`);
+  for (const nested of [lists, objects]) {
+    assert.equal(scanner.scan(nested(63)), true);
+    assert.equal(scanner.scan(nested(64)), false);
+    assert.equal(scanner.scan(nested(10_000)), false);
+  }
+});
+
+test('a whole number is one only where its digits are its spelling', () => {
+  const withParam = (text: string): Buffer => rowOf(`1,"requestParams":{"n":${text}}`);
+  const numeral = fc
+    .tuple(fc.constantFrom('', '-'), fc.stringMatching(/^(0|[1-9][0-9]{0,18})$/))
+    .map((parts) => parts.join(''));
+  const edges = ['9007199254740993', '9999999999999999', '8999999999999999', '-0', '0', '-1'];
+  fc.assert(
+    fc.property(fc.oneof(numeral, fc.constantFrom(...edges)), (text) => {
+      assert.equal(scanner.scan(withParam(text)), true);
+      const isWhole = scanner.paramKind[0] === INTEGER;
+      if (isWhole) assert.equal(String(JSON.parse(text)), text);
+      else assert(text.length > 15 || text === '-0', text);
+    }),
+    { examples: edges.map((text) => [text]), numRuns: 2_000 },
+  );
+});
+
+test('of more parameters than there is room for, none is lost: decoding is asked', () => {
+  const withParams = (count: number): Buffer => {
+    const params = Array.from({ length: count }, (_, n) => `"p${n}":${n}`);
+    return rowOf(`1,"requestParams":{${params.join()}}`);
+  };
+  assert.equal(scanner.scan(withParams(PARAMS_MAX)), true);
+  assert.equal(scanner.paramCount, PARAMS_MAX);
+  assert.equal(scanner.scan(withParams(PARAMS_MAX + 1)), false);
+  assert.equal(scanner.scan(withParams(5_000)), false);
+  assert.equal(scanner.scan(withParams(1)), true);
 });
 
 test('scanners share no memory', () => {

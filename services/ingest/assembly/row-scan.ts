@@ -5,8 +5,8 @@
  * `row-layout.ts`.
  *
  * AssemblyScript, compiled to `row-scan.wasm` by `npm run assemble`. The row stands at `ROW`; whether
- * it is UTF-8 is for the caller to find out. Zeros are put behind it: no step of the walk takes a zero,
- * so none has to look for the end.
+ * it is UTF-8 is for the caller to find out. Zeros are put behind it: no step of the walk
+ * takes a zero, so none has to look for the end.
  */
 import {
   ASCII_ROW,
@@ -91,7 +91,6 @@ let paramCount: i32 = 0;
 export function scan(size: i32): i32 {
   const end = ROW + size;
   v128.store(end, i8x16.splat(0));
-  v128.store(end + BLOCK, i8x16.splat(0));
   memory.fill(KINDS, <u8>NOTHING, FIELDS);
   shapes = BOTH_SHAPES;
   hasExtra = 0;
@@ -379,7 +378,6 @@ function knownValue(key: i32, start: i32): i32 {
   const field = load<i32>(key + KEY_FIELD);
   if (field < 0 || byteAt(KINDS + field) !== NOTHING) return NOWHERE;
   shapes &= load<i32>(key + KEY_SHAPES);
-  if (shapes === 0) return NOWHERE;
   if (field >= IDENTITY && field <= RESPONSE) return container(field, start);
   const quotes: i32 = byteAt(start) === QUOTE ? 1 : 0;
   const end = value(start, 2);
