@@ -421,6 +421,12 @@ def check_root(root, manifest, node, trust):
     return told
 
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        """Not with 2, which is a verdict."""
+        self.exit(3, f"{self.prog}: error: {message}\n")
+
+
 def command(parser, work):
     """Adds who is trusted to the options, and exits with what the work on them comes to."""
     parser.add_argument("--key", action="append", help="trusted public key (repeatable)")
@@ -452,6 +458,6 @@ def check_file(path, trust):
 
 
 if __name__ == "__main__":
-    PARSER = argparse.ArgumentParser(description="Checks the proof of a record.")
+    PARSER = Parser(description="Checks the proof of a record.")
     PARSER.add_argument("file", help="as lakeseal prove writes it")
     command(PARSER, lambda options, trust: check_file(options.file, trust))

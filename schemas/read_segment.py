@@ -197,10 +197,13 @@ def main(path):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        print("usage: read_segment.py FILE", file=sys.stderr)
+        sys.exit(3)
     try:
-        main(*sys.argv[1:])
+        main(sys.argv[1])
     except INVALID as problem:
-        sys.exit(f"read_segment.py: not a segment: {problem!r}")
+        sys.exit(f"read_segment.py: not a segment: {problem}")
     except (OSError, NotImplementedError) as problem:
         print(f"read_segment.py: error: {problem}", file=sys.stderr)
         sys.exit(3)

@@ -13,7 +13,6 @@ one record are, read_segment.py what a segment is.
 Exit codes: 0 verified (or the proof holds), 1 tampered with (or it does not), 2 incomplete or
 nothing to verify, 3 could not run.
 """
-import argparse
 import functools
 import heapq
 import json
@@ -25,9 +24,9 @@ from itertools import groupby
 
 sys.dont_write_bytecode = True
 from check_proof import (  # noqa: E402
-    BROKEN, LOG, MANIFEST, ROOT, ROTATION, Bad, CannotRun, Key, b64, check_file, command, is_timely,
-    check_body, judge_stamp, judge_witnesses, leaf_hash, node_hash, parse_checkpoint, parse_leaf,
-    read_file, record_leaf, seconds, sha256, unb64)
+    BROKEN, LOG, MANIFEST, ROOT, ROTATION, Bad, CannotRun, Key, Parser, b64, check_body, check_file,
+    command, is_timely, judge_stamp, judge_witnesses, leaf_hash, node_hash, parse_checkpoint,
+    parse_leaf, read_file, record_leaf, seconds, sha256, unb64)
 from read_segment import INVALID, Segment  # noqa: E402
 
 INCOMPLETE = ("segment_unsealed", "checkpoint_missing", "stamp_missing", "nothing")
@@ -565,7 +564,7 @@ def verify(options, trust):
         print(json.dumps(told, indent=2))
         return code
     for one in findings:
-        print("%(class)s: %(code)s: %(key)s %(versionId)s" % one)
+        print(("%(class)s: %(code)s: %(key)s %(versionId)s" % one).rstrip())
         print("  expected  %(expected)s\n  found     %(found)s" % one)
     print(["VERIFIED", "TAMPERED", "INCOMPLETE"][code])
     if not archive.listed:
@@ -574,7 +573,7 @@ def verify(options, trust):
 
 
 def parser():
-    made = argparse.ArgumentParser(description="Verifies a copy of a lakeseal archive, or a proof.")
+    made = Parser(description="Verifies a copy of a lakeseal archive, or a proof.")
     made.add_argument("folder", nargs="?", help="a copy of the bucket")
     made.add_argument("--prefix", default="", help="key prefix of the archive in the bucket")
     made.add_argument("--from", dest="kept", action="append", default=[], metavar="NOTE",

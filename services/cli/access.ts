@@ -28,7 +28,10 @@ Grants, group members, administrators, roles, tokens, shares, address lists and 
 that succeeded. What held before the first event cannot be known. Where events tell that an id and a
 name are of one principal, it is one subject, under its newest name; else each stays as it was told.`;
 
-function addDiff(access: Command, { terminal, finish, config, examples }: CommandContext): void {
+function addDiff(
+  access: Command,
+  { terminal, finish, config, examples, judges }: CommandContext,
+): void {
   const command = access
     .command('diff')
     .description('what became wider or narrower between two times, and by which events')
@@ -47,6 +50,7 @@ function addDiff(access: Command, { terminal, finish, config, examples }: Comman
       finish(await runAccessDiff(range, files, flags, config, Date.now(), terminal));
     });
   trustedKeyOptions(command);
+  judges(command);
   examples(command, [
     'lakeseal access diff 2026-11-24 2026-11-25',
     'lakeseal access diff 2026-11-01 2026-12-01 --archive /mnt/copy --approvals approvals.yaml',
@@ -89,7 +93,10 @@ snapshot closes its day with all that happened before; each day after it has one
 arrives late is in the next one. A day is never closed twice.
 Exit code 0 done or nothing to do, 1 could not.`;
 
-function addCheck(access: Command, { terminal, finish, config, examples }: CommandContext): void {
+function addCheck(
+  access: Command,
+  { terminal, finish, config, examples, judges }: CommandContext,
+): void {
   const command = access
     .command('check')
     .description('make every snapshot again from the segments, and compare')
@@ -100,6 +107,7 @@ function addCheck(access: Command, { terminal, finish, config, examples }: Comma
       const { runAccessCheck } = await import('./access-snapshot.ts');
       finish(await runAccessCheck(place, flags, config, terminal));
     });
+  judges(command);
   examples(command, ['lakeseal access check', 'lakeseal access check /mnt/copy --json']);
 }
 

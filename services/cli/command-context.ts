@@ -9,4 +9,6 @@ export interface CommandContext {
   config(): Config;
   /** Adds examples to a command's help. */
   examples(command: Command, lines: string[]): Command;
+  /** The command's exit code 1 is a verdict: a command line that is wrong ends with 3. */
+  judges(command: Command): void;
 }

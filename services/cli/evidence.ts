@@ -28,7 +28,10 @@ export function addEvidence(program: Command, context: CommandContext): void {
   addKeys(program, context);
 }
 
-function addVerify(program: Command, { terminal, finish, config, examples }: CommandContext): void {
+function addVerify(
+  program: Command,
+  { terminal, finish, config, examples, judges }: CommandContext,
+): void {
   const command = trustedKeyOptions(
     program
       .command('verify')
@@ -65,6 +68,7 @@ function addVerify(program: Command, { terminal, finish, config, examples }: Com
       const { runVerify } = await import('./verify.ts');
       finish(await runVerify(place, flags, config, Date.now(), terminal));
     });
+  judges(command);
   examples(command, [
     'lakeseal verify --deep',
     'lakeseal verify s3://audit/sealed/ --key audit.example.com+1a2b3c4d+AT… --from last-root.note',
@@ -155,7 +159,7 @@ Exit code 0 proved or the proof holds, 1 it does not hold or could not be made.`
 
 function addPosture(
   program: Command,
-  { terminal, finish, config, examples }: CommandContext,
+  { terminal, finish, config, examples, judges }: CommandContext,
 ): void {
   const command = trustedKeyOptions(
     program
@@ -169,6 +173,7 @@ function addPosture(
       const { runPosture } = await import('./posture.ts');
       finish(await runPosture(flags, config, terminal));
     });
+  judges(command);
   examples(command, [
     'lakeseal posture',
     'lakeseal posture --key audit.example.com+1a2b3c4d+AT… --no-rights --json',

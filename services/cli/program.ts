@@ -13,6 +13,7 @@ import type { ServiceContext } from '../runtime/service.ts';
 import { version } from '../runtime/version.ts';
 import { addAccess } from './access.ts';
 import type { CollectFlags } from './collect.ts';
+import type { CommandContext } from './command-context.ts';
 import { printEffective, printReference } from './config-command.ts';
 import { addEvidence } from './evidence.ts';
 import { addHold } from './hold-command.ts';
@@ -64,24 +65,30 @@ function fullName(command: Command): string {
 class UsageError extends Error {
   readonly command: string;
   readonly source: CommanderError;
+  /** Of the process. */
+  readonly exitCode: number;
 
-  constructor(command: string, source: CommanderError) {
+  constructor(command: string, source: CommanderError, exitCode: number) {
     super(source.message);
     this.command = command;
     this.source = source;
+    this.exitCode = exitCode;
   }
 }
 
-function tellUsage({ command, source }: UsageError, terminal: Terminal): number {
+function tellUsage({ command, source, exitCode }: UsageError, terminal: Terminal): number {
   if (source.exitCode === 0 || source.code === 'commander.help') return source.exitCode;
   const [what, ...more] = source.message.replace(/^error: /, '').split('\n');
   const guess = more.join(' ').replace(/^\((.*)\)$/, '$1');
   terminal.err(`${command}: error: ${what} (USAGE)`);
   terminal.err(`hint: ${guess === '' ? `${command} --help` : guess}`);
-  return 1;
+  return exitCode;
 }
 
-type Finish = (code: number) => void;
+/** What a command whose exit code 1 is a verdict ends with where it could not run. */
+const NO_VERDICT = 3;
+
+type Finish = CommandContext['finish'];
 
 function createProgram(terminal: Terminal, finish: Finish): Command {
   const program = new Command('lakeseal')
@@ -96,10 +103,13 @@ function createProgram(terminal: Terminal, finish: Finish): Command {
       'configuration file (YAML); else LAKESEAL_CONFIG, else ./lakeseal.yaml',
     )
     .configureHelp({ showGlobalOptions: true });
+  const judging = new Set<Command>();
   const context: CommandContext = {
     terminal,
     finish,
     config: () => loadConfig(program.opts<{ config?: string }>().config, terminal.env),
+    examples,
+    judges: (command) => void judging.add(command),
   };
   addSetup(program, context);
   addPreflight(program, context);
@@ -108,12 +118,12 @@ function createProgram(terminal: Terminal, finish: Finish): Command {
   addArchive(program, context);
   addDetect(program, context);
   addScan(program, context);
-  addRules(program, { ...context, examples });
-  addEvidence(program, { ...context, examples });
-  addAccess(program, { ...context, examples });
-  addHold(program, { ...context, examples });
+  addRules(program, context);
+  addEvidence(program, context);
+  addAccess(program, context);
+  addHold(program, context);
   addConfig(program, context);
-  harden(program, terminal);
+  harden(program, terminal, judging);
   return examples(program, [
     'lakeseal setup --dry-run',
     'lakeseal collect "delivery/**/*.json.gz"',
@@ -121,20 +131,13 @@ function createProgram(terminal: Terminal, finish: Finish): Command {
   ]);
 }
 
-interface CommandContext {
-  terminal: Terminal;
-  finish: Finish;
-  /** Loads the configuration; throws `Failure`. */
-  config(): Config;
-}
-
 /**
  * Errors become `UsageError` with the command's name, and output goes to the terminal given; the
  * same for the commands below it.
  */
-function harden(command: Command, terminal: Terminal): void {
+function harden(command: Command, terminal: Terminal, judging: ReadonlySet<Command>): void {
   const name = fullName(command);
-  for (const inner of command.commands) harden(inner, terminal);
+  for (const inner of command.commands) harden(inner, terminal, judging);
   command
     .configureOutput({
       writeOut: (text) => terminal.out(text.trimEnd()),
@@ -144,7 +147,7 @@ function harden(command: Command, terminal: Terminal): void {
       getErrHasColors: () => terminal.colour.err,
     })
     .exitOverride((error) => {
-      throw new UsageError(name, error);
+      throw new UsageError(name, error, judging.has(command) ? NO_VERDICT : 1);
     });
 }
 

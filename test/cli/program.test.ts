@@ -103,6 +103,24 @@ describe('a wrong command line', () => {
     });
   }
 
+  for (const command of [
+    'verify',
+    'posture',
+    'access diff',
+    'access check',
+    'prove',
+    'hold list',
+  ]) {
+    test(`${command} ends with what its help calls "could not run"`, async () => {
+      const words = command.split(' ');
+      const help = (await run([...words, '--help'])).out.replace(/\s+/g, ' ');
+      const told = /(\d) could not run/.exec(help)?.[1] ?? '1';
+      const { code, err } = await run([...words, '--nonsense']);
+      assert.match(err, /unknown option '--nonsense' \(USAGE\)/);
+      assert.equal(code, Number(told));
+    });
+  }
+
   test('a wrong configuration is told under the name of the command', async () => {
     const { code, err } = await run(['status'], { LAKESEAL_HTTP_PORT: 'x', LAKESEAL_NO: '1' });
     assert.equal(code, 1);

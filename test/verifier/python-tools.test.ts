@@ -166,3 +166,17 @@ test('check_proof.py needs nothing but itself, openssl and the key', { skip }, a
   assert.equal(check({}, '--key', stranger.verifier.vkey).status, 1);
   assert.equal(check({}).status, 3);
 });
+
+test('a command line that is wrong is no verdict', { skip }, () => {
+  for (const [tool, args] of [
+    ['verify.py', ['--nonsense']],
+    ['check_proof.py', []],
+    ['read_segment.py', []],
+  ] as const) {
+    const { status, stderr } = spawnSync('python3', [join(SCHEMAS, tool), ...args], {
+      encoding: 'utf8',
+    });
+    assert.equal(status, 3, tool);
+    assert.match(stderr, new RegExp(`^(usage: )?${tool}`));
+  }
+});
