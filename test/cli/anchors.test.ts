@@ -75,7 +75,7 @@ describe('anchors at the command line', { skip }, () => {
     const { root } = JSON.parse((await run(...place, 'first', '--json')).out);
     assert.equal(root.stampsFrom, '2026-11-24T00:00:00Z');
     const wrong = await run(...place, 'yesterday');
-    assert.equal(wrong.code, 1);
+    assert.equal(wrong.code, 3);
     assert.match(wrong.err, /write it as 2026-/);
   });
 

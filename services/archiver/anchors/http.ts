@@ -39,6 +39,7 @@ export const exchange: Http = async ({ method, url, headers = {}, body }) => {
     const { origin } = new URL(url);
     throw new Failure(`${origin} does not answer: ${innermost(cause)}`, {
       code: 'ANCHOR_HTTP',
+      hint: 'Is that address right, and can this machine reach it?',
       retryable: true,
       cause,
     });
