@@ -305,6 +305,17 @@ describe('kept state', () => {
     }
   });
 
+  test('under the key of another meaning is not taken, whatever it holds', () => {
+    const { send, correlator } = open(three);
+    send(10);
+    const [{ state }] = correlator.takeChanges() as [{ key: string; state: Buffer }];
+    const four = aggregate('event_count', { gte: 4 });
+    const key = open(four).correlator.keyOf({ ruleId: 'rule', group: ['ann'] });
+    const fresh = open(three).correlator;
+    assert.equal(fresh.restore(key, state), false);
+    assert.equal(fresh.stats.strangers, 1);
+  });
+
   test('under a key of before, which has no meaning in it, goes on under the new one', () => {
     const one = open(three);
     one.send(10);
