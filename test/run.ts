@@ -4,9 +4,10 @@
  * them (`*.stack.test.ts`). Words after the options choose test files
  * whose path holds one of them, and leave types and lint out.
  *
- * Goes on after a failure, so that one run shows them all. The last line is `N passed, N failed,
- * N skipped`; type check and lint count as one each. The exit code is not zero when anything failed,
- * and when nothing was run.
+ * Goes on after a failure, so that one run shows them all, and always ends: what has not begun after
+ * `RUN_MS_MAX` is told and counts as failed. The last line is `N passed, N failed, N skipped`; type
+ * check and lint count as one each. The exit code is not zero when anything failed, and when nothing
+ * was run.
  */
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
@@ -23,8 +24,14 @@ const ROOT = join(import.meta.dirname, '..');
 const BIN = join(ROOT, 'node_modules', '.bin');
 /** A file that runs longer hangs: Node by itself waits for ever for a promise that never settles. */
 const FILE_MS_MAX = 5 * 60_000;
-/** Full runs judge millions of events; the fault tests on servers kill and restart many times. */
+/** Full runs judge millions of events. */
 const LONG_FILE_MS_MAX = 30 * 60_000;
+/** The fault tests on servers kill and restart many times: five minutes on two quiet cores. */
+const SERVERS_FILE_MS_MAX = 12 * 60_000;
+/** Since this process began. No test file on servers begins later, so that there is a result in time. */
+const RUN_MS_MAX = 72 * 60_000;
+/** Of the test files on servers, as many are told with how long they took. */
+const TOLD_FILES = 8;
 /** kafkajs as it is, which some tests use beside the mended one, sets negative timers. */
 const NODE_OPTIONS = ['--disable-warning=TimeoutNegativeWarning'];
 
@@ -36,6 +43,8 @@ interface Counts {
 
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const skipped: string[] = [];
+const unstarted: string[] = [];
+const took: Array<{ file: string; seconds: number }> = [];
 
 function heading(text: string): void {
   process.stdout.write(`\n== ${text}\n`);
@@ -49,22 +58,36 @@ function check(name: string, command: string, args: string[]): void {
   else total.failed++;
 }
 
-/** One report for all files, whose own summaries are left out. */
-async function runTests(
-  files: string[],
-  concurrency: number,
-  timeout: number,
-  before: () => Promise<void> = async () => {},
-) {
+/** One report for all that `work` runs, without the summaries of its parts. */
+async function reporting(work: (reporter: Transform) => Promise<void>): Promise<void> {
   const reporter = new spec();
   reporter.pipe(process.stdout, { end: false });
-  for (const group of concurrency === 1 ? files.map((file) => [file]) : [files]) {
-    await before();
-    await runFiles(group, concurrency, timeout, reporter);
-  }
+  await work(reporter);
   const done = new Promise((resolve) => reporter.once('end', resolve));
   reporter.end();
   await done;
+}
+
+/** Side by side. */
+function runTests(files: string[], timeout: number): Promise<void> {
+  return reporting((reporter) => runFiles(files, availableParallelism(), timeout, reporter));
+}
+
+/** One after another: each may stop and kill servers. */
+function runInTurn(files: string[], stack: Stack): Promise<void> {
+  return reporting(async (reporter) => {
+    for (const file of files) {
+      if (performance.now() > RUN_MS_MAX) {
+        unstarted.push(file);
+        total.failed++;
+        continue;
+      }
+      await heal(stack);
+      const startedAt = performance.now();
+      await runFiles([file], 1, SERVERS_FILE_MS_MAX, reporter);
+      took.push({ file, seconds: (performance.now() - startedAt) / 1000 });
+    }
+  });
 }
 
 async function runFiles(
@@ -98,7 +121,7 @@ async function runStackTests(files: string[]): Promise<void> {
   try {
     stack = given ? attachStack(given) : await startStack();
     process.env.LAKESEAL_STACK = stack.stateFile;
-    await runTests(files, 1, LONG_FILE_MS_MAX, () => heal(stack!));
+    await runInTurn(files, stack);
   } catch (error) {
     console.error(describeFailure('stack', error));
     total.failed++;
@@ -134,11 +157,11 @@ async function main(): Promise<void> {
   }
   if (alone.length > 0) {
     heading('tests without servers');
-    await runTests(alone, availableParallelism(), FILE_MS_MAX);
+    await runTests(alone, FILE_MS_MAX);
   }
   if (long.length > 0 && !values.unit) {
     heading('tests that take minutes');
-    await runTests(long, availableParallelism(), LONG_FILE_MS_MAX);
+    await runTests(long, LONG_FILE_MS_MAX);
   }
   if (onServers.length > 0 && !values.unit) await runStackTests(onServers);
   conclude();
@@ -149,7 +172,13 @@ function conclude(): void {
   if (!process.env.LAKESEAL_SAMPLES) {
     console.log('NOT TESTED: LAKESEAL_SAMPLES is not set, so no real audit events were read.');
   }
+  for (const { file, seconds } of took.sort((a, b) => b.seconds - a.seconds).slice(0, TOLD_FILES)) {
+    console.log(`${Math.round(seconds)} s: ${file}`);
+  }
   for (const name of skipped) console.log(`skipped: ${name}`);
+  for (const file of unstarted) {
+    console.error(`NOT RUN: ${file}, after ${RUN_MS_MAX / 60_000} minutes`);
+  }
   const { passed, failed } = total;
   if (passed + failed === 0) console.error('no test was run');
   console.log(`${passed} passed, ${failed} failed, ${total.skipped} skipped`);

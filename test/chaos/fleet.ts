@@ -1,13 +1,13 @@
 /**
- * Processes of one kind that are killed and started again. Whoever ends without having been told to
- * is a surprise, and remembered.
+ * Processes of one kind that are killed and started again. Whoever ends without having been told to,
+ * or otherwise than with exit code 0 when told, is a surprise, and remembered with the end of its log.
  */
 import type { Exit, ServiceProcess } from '../stack/service.ts';
 
 export interface Surprise {
   name: string;
   exit: Exit;
-  logFile: string;
+  log: string;
 }
 
 export class Fleet {
@@ -38,7 +38,7 @@ export class Fleet {
     const member = { service, doomed: false };
     this.#members.set(name, member);
     void service.exited.then((exit) => {
-      if (!member.doomed) this.surprises.push({ name, exit, logFile: service.logFile });
+      if (!member.doomed) this.#surprised(name, service, exit);
     });
     return service;
   }
@@ -57,15 +57,25 @@ export class Fleet {
     const member = this.#members.get(name)!;
     member.doomed = true;
     this.#members.delete(name);
-    return member.service.stop();
+    return this.#stop(name, member.service);
   }
 
   /** SIGTERM to all; their exits by name. */
   async stop(): Promise<Map<string, Exit>> {
     const exits = [...this.#members].map(async ([name, member]) => {
       member.doomed = true;
-      return [name, await member.service.stop()] as const;
+      return [name, await this.#stop(name, member.service)] as const;
     });
     return new Map(await Promise.all(exits));
+  }
+
+  async #stop(name: string, service: ServiceProcess): Promise<Exit> {
+    const exit = await service.stop();
+    if (exit.code !== 0) this.#surprised(name, service, exit);
+    return exit;
+  }
+
+  #surprised(name: string, service: ServiceProcess, exit: Exit): void {
+    this.surprises.push({ name, exit, log: service.logTail() });
   }
 }

@@ -61,13 +61,15 @@ export async function createTopic(
 
 /** Polls until `done` is true; fails with `what` after `limitMs`. */
 export async function until(
-  what: string,
+  what: string | (() => string),
   done: () => boolean | Promise<boolean>,
   limitMs = 60_000,
 ): Promise<void> {
   const deadline = performance.now() + limitMs;
   while (!(await done())) {
-    if (performance.now() > deadline) throw new Error(`not within ${limitMs} ms: ${what}`);
+    if (performance.now() > deadline) {
+      throw new Error(`not within ${limitMs} ms: ${typeof what === 'string' ? what : what()}`);
+    }
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }

@@ -56,8 +56,14 @@ async function readAll(topic: string, count: number): Promise<KafkaRecord[]> {
       records.push(...batch.records);
     },
   });
-  await until(`${count} records`, () => records.length >= count && records.length >= ends);
-  await consumer.stop();
+  const there = (): string =>
+    `${count} records on a topic of ${ends}; read: ${records.map((one) => `${one.partition}/${one.offset}`).join(' ')}`;
+  try {
+    await until(there, () => records.length >= count && records.length >= ends);
+  } finally {
+    // Of a consumer that runs on, this process would never end.
+    await consumer.stop();
+  }
   await running;
   return records;
 }

@@ -30,6 +30,8 @@ export interface ServiceProcess {
   signal(signal: NodeJS.Signals): void;
   /** SIGTERM, then waits for the end. */
   stop(): Promise<Exit>;
+  /** The last lines of its log. */
+  logTail(): string;
 }
 
 /**
@@ -70,6 +72,7 @@ export function startService(
       child.kill('SIGTERM');
       return exited;
     },
+    logTail: () => logTail(logFile),
   };
 }
 
