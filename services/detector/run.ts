@@ -53,6 +53,8 @@ const LOOPS_END_MS = 2_000;
  */
 export async function detect(context: ServiceContext): Promise<void> {
   const { config, log, health } = context;
+  // Said before anything else is: rules alone, which are loaded first, make nobody ready.
+  for (const check of ['kafka', 'correlation']) health.ready(check, false, 'starting');
   watchHeap();
   const metrics = detectorMetrics(context.metrics);
   const enrichment = openEnrichment(config.enrich);

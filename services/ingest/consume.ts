@@ -12,7 +12,8 @@
  * - A batch is of the topic that was assigned, by its id, and not of one that was made anew under
  *   the same name; committed offsets of the one are not used for the other.
  * - It ends loudly: when kafkajs gives up, when bytes fail their checks, or when nothing at all has
- *   happened for three session timeouts, `run` rejects.
+ *   happened for longer than a broker may keep silent (three session timeouts, see `quietMsMax`),
+ *   `run` rejects.
  *
  * How a slow partition holds up no other. kafkajs fetches from a broker, hands out the batches of
  * the response, and fetches again when all are done. A handler that takes longer than
@@ -76,9 +77,22 @@ const METADATA_AGE_MS = 60_000;
 const DESCRIBE_MS = 120_000;
 export const STOP_HANDLERS_MS = 20_000;
 const DISCONNECT_MS = 5_000;
-/** The watchdog looks this often per session timeout, and gives up after three of them. */
 const WATCH_TICKS_PER_SESSION = 4;
 const WATCH_SESSIONS = 3;
+
+/**
+ * The silence that means that kafkajs is dead. A broker answers a member that joins when the others
+ * have joined, or after the rebalance timeout, and then when their leader has synced, or is evicted.
+ */
+export function quietMsMax({
+  sessionTimeoutMs,
+  rebalanceTimeoutMs,
+}: Pick<Config['kafka'], 'sessionTimeoutMs' | 'rebalanceTimeoutMs'>): number {
+  return Math.max(WATCH_SESSIONS * sessionTimeoutMs, rebalanceTimeoutMs + sessionTimeoutMs);
+}
+
+/** Requests whose answer is a sign of life, though no event of kafkajs follows: it may join in vain, again and again. */
+const JOIN_REQUESTS = new Set(['JoinGroup', 'SyncGroup']);
 
 const BACKOFF = { firstMs: 200, maxMs: 3_000 };
 
@@ -244,6 +258,9 @@ class GroupMember implements RecordConsumer {
     for (const event of [events.FETCH_START, events.FETCH, events.END_BATCH_PROCESS] as const) {
       this.#consumer.on(event, () => this.#active());
     }
+    this.#consumer.on(events.REQUEST, ({ payload }) => {
+      if (JOIN_REQUESTS.has(payload.apiName)) this.#active();
+    });
   }
 
   // --- run and stop -----------------------------------------------------------------------------
@@ -366,19 +383,20 @@ class GroupMember implements RecordConsumer {
    * it must get the chance to join again.
    */
   #startWatchdog(): void {
-    const { sessionTimeoutMs } = this.#options.config.kafka;
+    const { kafka } = this.#options.config;
+    const tickMs = Math.ceil(kafka.sessionTimeoutMs / WATCH_TICKS_PER_SESSION);
+    const ticksMax = Math.ceil(quietMsMax(kafka) / tickMs);
     const tick = (): void => {
       this.#quietTicks++;
-      if (this.#quietTicks > WATCH_TICKS_PER_SESSION * WATCH_SESSIONS) this.#fail(this.#stalled());
+      if (this.#quietTicks > ticksMax) this.#fail(this.#stalled());
       else void this.#checkTopics();
     };
-    this.#watchdog = setInterval(tick, Math.ceil(sessionTimeoutMs / WATCH_TICKS_PER_SESSION));
+    this.#watchdog = setInterval(tick, tickMs);
     this.#watchdog.unref();
   }
 
   #stalled(): Failure {
-    const { sessionTimeoutMs } = this.#options.config.kafka;
-    return new Failure(`nothing happened for ${WATCH_SESSIONS * sessionTimeoutMs} ms`, {
+    return new Failure(`nothing happened for ${quietMsMax(this.#options.config.kafka)} ms`, {
       code: 'KAFKA_CONSUMER_STALLED',
       hint: 'The Kafka client has died silently; start the process anew.',
       retryable: true,

@@ -107,18 +107,25 @@ function eventLine(n: number, changes: object = {}): string {
 interface Running {
   metrics: Registry;
   checks: Map<string, string | null>;
+  /** The checks that had been told when for the first time none failed. */
+  readyBy: () => string[];
   stop: () => Promise<void>;
 }
 
 function start(settings: Config = config): Running {
   const abort = new AbortController();
   const checks = new Map<string, string | null>();
+  let readyBy: string[] = [];
   const metrics = new Registry();
   const context: ServiceContext = {
     ...quietContext(settings, abort.signal),
     metrics,
     health: {
-      ready: (check, ok, reason) => void checks.set(check, ok ? null : (reason ?? '')),
+      ready: (check, ok, reason) => {
+        checks.set(check, ok ? null : (reason ?? ''));
+        const none = [...checks.values()].every((failing) => failing === null);
+        if (none && readyBy.length === 0) readyBy = [...checks.keys()];
+      },
       live: () => {},
     },
   };
@@ -129,7 +136,7 @@ function start(settings: Config = config): Running {
     await running;
   };
   started.push(stop);
-  return { metrics, checks, stop };
+  return { metrics, checks, readyBy: () => readyBy, stop };
 }
 
 /** Waits for a condition, looking ten times a second, for at most a minute. */
@@ -189,6 +196,10 @@ describe('detector on real servers', () => {
     await until('alerts arrive', async () => (await alertCount()) === 50);
     await until('offsets are committed', () => isCommitted(config.detect.group));
     assert.equal(detector.checks.get('opensearch'), null);
+    assert.deepEqual([...detector.checks.values()].filter(Boolean), []);
+    for (const check of ['rules', 'kafka', 'correlation']) {
+      assert.ok(detector.readyBy().includes(check), `${check} before it is ready`);
+    }
     await detector.stop();
   });
 
