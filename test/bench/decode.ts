@@ -12,6 +12,7 @@ import {
 } from '../../schemas/audit-event.ts';
 import { datumValidator } from '../../schemas/avro.ts';
 import { decodeJson, decodeRecord } from '../../services/ingest/decode.ts';
+import { median } from './rounds.ts';
 
 const ROUNDS = 15;
 const RECORDS_PER_ROUND = 20_000;
@@ -112,10 +113,6 @@ function round<T>(items: readonly T[], work: (item: T) => unknown): number {
   for (let count = 0; count < RECORDS_PER_ROUND; count++) sink = work(items[count % items.length]!);
   const { user, system } = process.threadCpuUsage(before);
   return RECORDS_PER_ROUND / ((user + system) / 1e6);
-}
-
-function median(values: number[]): number {
-  return values.sort((one, other) => one - other)[Math.floor(values.length / 2)]!;
 }
 
 /** Lets floor and work take turns, so that a noisy neighbour troubles both. */

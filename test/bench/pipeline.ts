@@ -14,6 +14,7 @@ import { runLakeseal } from '../demo/pipeline.ts';
 import { configEnv } from '../stack/environment.ts';
 import { type ServiceProcess, startService } from '../stack/service.ts';
 import { attachStack, type Stack, startStack } from '../stack/stack.ts';
+import { median } from './rounds.ts';
 
 const run = promisify(execFile);
 
@@ -92,25 +93,35 @@ async function measure(
     note('judging');
     return report(name, records, raw, floors, await timeOne(name, env, timed));
   }
-  const rounds: Array<{ evidence: Measured; bare: Measured }> = [];
+  const rounds: Array<Record<ArchiveWay, Measured>> = [];
   for (let round = 0; round < ARCHIVE_ROUNDS; round++) {
-    note(`sealing, round ${round + 1} of ${ARCHIVE_ROUNDS}`);
-    const evidence = await timeArchive(stack, env, timed, {});
-    note('sealing without evidence');
-    const bare = await timeArchive(stack, env, timed, { NODE_OPTIONS: `--import=${WITHOUT}` });
-    rounds.push({ evidence, bare });
+    const first = round % 2 === 0 ? ARCHIVE_WAYS : ARCHIVE_WAYS.toReversed();
+    const measured: Array<[ArchiveWay, Measured]> = [];
+    for (const way of first) {
+      note(`sealing, round ${round + 1} of ${ARCHIVE_ROUNDS}: ${way}`);
+      measured.push([way, await timeArchive(stack, env, timed, ENVIRONMENT[way])]);
+    }
+    rounds.push(Object.fromEntries(measured) as Record<ArchiveWay, Measured>);
   }
   const evidence = fastest(rounds.map((one) => one.evidence));
   const bare = fastest(rounds.map((one) => one.bare));
+  const ratios = (of: keyof Measured): { median: number; rounds: number[] } => {
+    const all = rounds.map((one) => rounded(one.bare[of] / one.evidence[of]));
+    return { median: rounded(median(all)), rounds: all };
+  };
   return {
     ...report(name, records, raw, floors, evidence),
     withoutEvidence: {
       recordsPerSecond: Math.round(records / bare.seconds),
       recordsPerCpuSecond: Math.round(records / bare.cpuSeconds),
     },
-    ratioOfEvidence: Math.round((bare.seconds / evidence.seconds) * 1000) / 1000,
-    ratioOfEvidenceCpu: Math.round((bare.cpuSeconds / evidence.cpuSeconds) * 1000) / 1000,
+    ratioOfEvidence: ratios('seconds'),
+    ratioOfEvidenceCpu: ratios('cpuSeconds'),
   };
+}
+
+function rounded(ratio: number): number {
+  return Math.round(ratio * 1000) / 1000;
 }
 
 interface Timed {
@@ -120,9 +131,15 @@ interface Timed {
   profile: string | undefined;
 }
 
-/** The machine's speed drifts: in turns, and the fastest of each counts. */
-const ARCHIVE_ROUNDS = 2;
+/** The machine's speed drifts: in turns, each way first as often as the other. */
+const ARCHIVE_ROUNDS = 6;
+type ArchiveWay = 'evidence' | 'bare';
+const ARCHIVE_WAYS: readonly ArchiveWay[] = ['evidence', 'bare'];
 const WITHOUT = join(import.meta.dirname, 'without-evidence.ts');
+const ENVIRONMENT: Record<ArchiveWay, Record<string, string>> = {
+  evidence: {},
+  bare: { NODE_OPTIONS: `--import=${WITHOUT}` },
+};
 
 function fastest(all: readonly Measured[]): Measured {
   return all.reduce((best, one) => (one.seconds < best.seconds ? one : best));

@@ -41,6 +41,13 @@ export function ratio(value: number): number {
   return Number(value.toFixed(2));
 }
 
+/** Of an even number of values, half way between the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((one, other) => one - other);
+  const half = sorted.length / 2;
+  return (sorted[Math.ceil(half) - 1]! + sorted[Math.floor(half)]!) / 2;
+}
+
 /** The buffers one behind the other in one memory, as records of one fetch are. */
 export function packed(buffers: readonly Buffer[]): Buffer[] {
   const memory = Buffer.allocUnsafeSlow(buffers.reduce((sum, { length }) => sum + length, 0));
