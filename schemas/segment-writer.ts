@@ -34,14 +34,17 @@ export interface UnsealedRecord {
   headers: ReadonlyArray<{ key: string; value: Buffer | null }>;
 }
 
-/** A block before compression. */
-export interface RawBlock {
+/** A block as it is stored: `bytes` went through the codec. */
+export interface StoredBlock {
   count: number;
   bytes: Buffer;
 }
 
-/** A block as it is stored: `bytes` went through the codec. */
-export type StoredBlock = RawBlock;
+/** A block before compression. Its bytes and ends each have a memory that holds nothing else. */
+export interface RawBlock extends StoredBlock {
+  /** Where each record ends. */
+  ends: Uint32Array<ArrayBuffer>;
+}
 
 /** A block starts with this much memory and doubles, so that a thousand idle partitions are cheap. */
 const FIRST_BLOCK_BYTES = 4096;
@@ -54,7 +57,7 @@ const ENVELOPE_BYTES_MAX = 8 * VARINT_BYTES_MAX;
 export class BlockBuilder {
   #bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BLOCK_BYTES);
   #at = 0;
-  #count = 0;
+  #ends: number[] = [];
 
   /** Encoded bytes waiting. */
   get size(): number {
@@ -67,7 +70,7 @@ export class BlockBuilder {
   }
 
   get count(): number {
-    return this.#count;
+    return this.#ends.length;
   }
 
   /**
@@ -100,17 +103,18 @@ export class BlockBuilder {
       at += value.copy(bytes, at, FRAME_BYTES);
     }
     this.#at = at;
-    this.#count++;
+    this.#ends.push(at);
   }
 
   /** Hands over what was collected and starts anew. The memory goes with it. */
   take(): RawBlock {
-    const block = { count: this.#count, bytes: this.#bytes.subarray(0, this.#at) };
+    const bytes = this.#bytes.subarray(0, this.#at);
+    const block = { count: this.count, bytes, ends: Uint32Array.from(this.#ends) };
     // An eighth more, since the last record usually goes past the size at which a block is taken.
     const next = Math.min(NEXT_BLOCK_BYTES_MAX, Math.ceil(this.#at * 1.125));
     this.#bytes = Buffer.allocUnsafeSlow(Math.max(FIRST_BLOCK_BYTES, next));
     this.#at = 0;
-    this.#count = 0;
+    this.#ends = [];
     return block;
   }
 

@@ -76,6 +76,11 @@ export interface Gap {
   logStartOffset: bigint;
 }
 
+/** A place in a block. */
+export interface BlockCursor extends Cursor {
+  bytes: Buffer;
+}
+
 /** A record as it stands in a segment. Buffers may be slices of the segment's bytes. */
 export interface SealedRecord {
   offset: bigint;
@@ -590,6 +595,23 @@ function readRecord(
   if (end < 0) return null;
   record.body = bytes.subarray(cursor.at, end);
   cursor.at = end;
+  return record;
+}
+
+/** A datum whose end is known. */
+const TO_THE_END: WriterSchema = {
+  text: '',
+  names: new Set(),
+  walk: (_bytes, _from, end) => end,
+};
+
+/**
+ * The record between the cursor and its end, in a block that was just built: its datum was walked
+ * before and is not walked again. @throws Error where it was not.
+ */
+export function readBuiltRecord(cursor: BlockCursor, schemaId: number | null): SealedRecord {
+  const record = readRecord(cursor.bytes, cursor, schemaId, TO_THE_END);
+  if (record === null || cursor.at !== cursor.end) throw new Error('a record is malformed');
   return record;
 }
 

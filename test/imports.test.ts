@@ -119,7 +119,7 @@ const EDGES: Record<string, string[]> = {
   'node:http2': [],
   'node:tls': [],
   'node:v8': ['services/runtime/heap.ts'],
-  'node:worker_threads': ['services/archiver/hash-thread.ts'],
+  'node:worker_threads': ['services/archiver/block-threads.ts'],
 };
 
 interface Import {

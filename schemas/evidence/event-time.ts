@@ -1,6 +1,7 @@
 /**
  * Event times of spliced datums, as far as the schema gives them: the field `eventTime` of type
- * long at the top of the record. The fields before it are stepped over; nothing is decoded. Pure.
+ * long at the top of the record. The fields before it are stepped over; nothing is decoded, and no
+ * text is judged again. Pure.
  */
 import { parseWriterSchema, type WriterSchema } from '../datum.ts';
 import { type Cursor, readLongExact } from '../varint.ts';
@@ -27,7 +28,8 @@ function makeReader(schemaText: string): EventTimeReader | null {
   const fields = schema.fields ?? [];
   const place = fields.findIndex(({ name }) => name === FIELD);
   if (place < 0 || !isLong(fields[place]!.type)) return null;
-  const before = parseWriterSchema(JSON.stringify({ ...schema, fields: fields.slice(0, place) }));
+  const skipped = fields.slice(0, place).map(({ name, type }) => ({ name, type: unjudged(type) }));
+  const before = parseWriterSchema(JSON.stringify({ ...schema, fields: skipped }));
   if ('problem' in before) return null;
   const cursor: Cursor = { bytes: NOTHING, at: 0, end: 0 };
   return (bytes, from, end) => {
@@ -42,6 +44,11 @@ function makeReader(schemaText: string): EventTimeReader | null {
 }
 
 const NOTHING = Buffer.alloc(0);
+
+/** Plain text is stepped over as bytes are. */
+function unjudged(type: unknown): unknown {
+  return type === 'string' ? 'bytes' : type;
+}
 
 function isLong(type: unknown): boolean {
   if (type === 'long') return true;

@@ -4,10 +4,17 @@
  * `Buffer` for each costs more than the hashing. Pure.
  */
 import { hash } from 'node:crypto';
-import type { SealedRecord } from '../segment.ts';
+import { type BlockCursor, readBuiltRecord, type SealedRecord } from '../segment.ts';
 import type { UnsealedRecord } from '../segment-writer.ts';
 import { EMPTY_ROOT, HASH_BYTES } from './merkle.ts';
-import { recordLeafSize, sealedLeafSize, writeRecordLeaf, writeSealedLeaf } from './record-leaf.ts';
+import {
+  PLAIN_LEAF_MORE_BYTES,
+  recordLeafSize,
+  sealedLeafSize,
+  writePlainLeaf,
+  writeRecordLeaf,
+  writeSealedLeaf,
+} from './record-leaf.ts';
 
 export const LEAF_MARK = 0;
 const NODE_MARK = 1;
@@ -70,6 +77,24 @@ export class RecordTree extends HashTree {
   addRecord(record: UnsealedRecord): void {
     const bytes = markedLeaf(recordLeafSize(record));
     this.add(bytes.subarray(0, writeRecordLeaf(bytes, 1, record)));
+  }
+
+  /**
+   * The record between the cursor and its end, in a block that was just built. Returns where its datum
+   * begins, or -1 where it has none.
+   */
+  addBuilt(cursor: BlockCursor, schemaId: number | null): number {
+    const { at, end } = cursor;
+    const bytes = markedLeaf(end - at + PLAIN_LEAF_MORE_BYTES);
+    const leafEnd = writePlainLeaf(cursor, schemaId, bytes, 1);
+    if (leafEnd >= 0) {
+      this.add(bytes.subarray(0, leafEnd));
+      return cursor.at === end ? -1 : cursor.at;
+    }
+    cursor.at = at;
+    const record = readBuiltRecord(cursor, schemaId);
+    this.addSealed(record);
+    return record.schemaId === null ? -1 : end - record.body!.length;
   }
 
   /** A record as it stands in a segment. */

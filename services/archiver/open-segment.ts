@@ -1,6 +1,6 @@
 /**
- * A segment that is still being filled: records are copied in, blocks are compressed in the thread
- * pool as they fill, and `finish` gives the bytes that are then sent and re-sent unchanged.
+ * A segment that is still being filled: records are copied in, blocks are compressed elsewhere
+ * as they fill, and `finish` gives the bytes that are then sent and re-sent unchanged.
  * Nothing of it is durable: if the process dies here, the records are read from Kafka again.
  */
 import type { WriterSchema } from '../../schemas/datum.ts';
@@ -9,32 +9,29 @@ import type { SegmentCodec, SegmentHeader } from '../../schemas/segment.ts';
 import {
   assembleSegment,
   BlockBuilder,
-  type RawBlock,
   type StoredBlock,
   type UnsealedRecord,
 } from '../../schemas/segment-writer.ts';
-import type { TreeGrower } from './record-tree.ts';
+import type { BlockFinisher, SegmentFinisher } from './block-finisher.ts';
 import type { OpenState } from './roll.ts';
-import { FactsGatherer, type RecordFacts } from './segment-facts.ts';
+import type { RecordFacts, SegmentWriter } from './segment-facts.ts';
 
 export interface BlockOptions {
   codec: SegmentCodec;
   /** Uncompressed bytes at which a block is closed. */
   blockBytes: number;
-  /** Compresses one block; resolves at once with the same bytes for the codec `null`. */
-  compress: (bytes: Buffer) => Promise<Buffer> | Buffer;
-  trees: TreeGrower;
+  /** Compresses by that codec. */
+  finisher: BlockFinisher;
 }
 
 export interface FinishedSegment {
   header: SegmentHeader;
   bytes: Buffer;
-  /** Null where they were lost. */
-  facts: RecordFacts | null;
+  facts: RecordFacts;
 }
 
-/** Blocks of one segment that may wait for the thread pool before filling pauses. */
-const COMPRESSING_MAX = 4;
+/** Blocks of one segment that may be unfinished before filling pauses. */
+const FINISHING_MAX = 4;
 
 export class OpenSegment implements OpenState {
   readonly slot: Slot;
@@ -42,16 +39,15 @@ export class OpenSegment implements OpenState {
   nextOffset: bigint;
   records = 0;
   openedAtMs: number | null = null;
-  schemaId: number | null = null;
+  #writer: SegmentWriter | null = null;
   /** Bytes of keys, values and headers put in. */
   rawBytes = 0;
 
   readonly #options: BlockOptions;
   readonly #builder = new BlockBuilder();
-  readonly #facts: FactsGatherer;
+  readonly #finisher: SegmentFinisher;
   readonly #blocks: Array<StoredBlock | null> = [];
   readonly #compressing = new Set<Promise<void>>();
-  #schema: WriterSchema | null = null;
   #lastOffset: bigint | null = null;
   #timestampMin: bigint | null = null;
   #timestampMax: bigint | null = null;
@@ -63,7 +59,11 @@ export class OpenSegment implements OpenState {
     this.slot = slot;
     this.nextOffset = slot.firstOffset;
     this.#options = options;
-    this.#facts = new FactsGatherer(options.trees);
+    this.#finisher = options.finisher.segment();
+  }
+
+  get schemaId(): number | null {
+    return this.#writer?.schemaId ?? null;
   }
 
   get storedBytes(): number {
@@ -78,7 +78,6 @@ export class OpenSegment implements OpenState {
   /** Adds a record that the caller has placed: with a schema, its framed datum has been walked. */
   add(record: UnsealedRecord, schemaId: number | null, nowMs: number): void {
     this.#builder.add(record, schemaId);
-    this.#facts.add(record, schemaId !== null);
     this.openedAtMs ??= nowMs;
     this.records++;
     this.rawBytes += (record.key?.length ?? 0) + (record.value?.length ?? 0);
@@ -94,27 +93,25 @@ export class OpenSegment implements OpenState {
 
   /** The first datum decides the writer schema of the file. */
   adoptSchema(schemaId: number, schema: WriterSchema): void {
-    this.schemaId = schemaId;
-    this.#schema = schema;
-    this.#facts.adoptSchema(schema);
+    this.#writer = { schemaId, schema };
   }
 
   /** Null while filling may go on; else what to wait for. */
   get congestion(): Promise<unknown> | null {
-    if (this.#compressing.size >= COMPRESSING_MAX) return Promise.race(this.#compressing);
-    return this.#facts.congestion;
+    return this.#compressing.size < FINISHING_MAX ? null : Promise.race(this.#compressing);
   }
 
   /** It is not going to be sealed. */
   discard(): void {
-    this.#facts.discard();
+    this.#finisher.discard();
   }
 
   /** The segment's bytes, and what they hold. To be called once; nothing may be added any more. */
   async finish(): Promise<FinishedSegment> {
     if (this.#builder.count > 0) this.#closeBlock();
-    const [facts] = await Promise.all([this.#facts.finish(), ...this.#compressing]);
+    await Promise.all(this.#compressing);
     if (this.#problem !== undefined) throw this.#problem;
+    const facts = await this.#finisher.facts();
     const header: SegmentHeader = {
       ...this.slot,
       kind: 'data',
@@ -128,7 +125,7 @@ export class OpenSegment implements OpenState {
     const bytes = assembleSegment({
       header,
       codec: this.#options.codec,
-      writerSchema: this.#schema?.text ?? null,
+      writerSchema: this.#writer?.schema.text ?? null,
       blocks: this.#blocks as StoredBlock[],
     });
     this.#blocks.length = 0;
@@ -139,14 +136,16 @@ export class OpenSegment implements OpenState {
     const block = this.#builder.take();
     const place = this.#blocks.length;
     this.#blocks.push(null);
-    this.#hold(block.bytes, 1);
-    const compressed = this.#options.compress(block.bytes);
-    if (Buffer.isBuffer(compressed)) {
-      this.#place(place, block, compressed);
+    // Asked before the memory goes.
+    const raw = { count: block.count, size: sizeOf(block.bytes) };
+    this.#hold(raw.size, 1);
+    const stored = this.#finisher.block(block, this.#writer);
+    if (Buffer.isBuffer(stored)) {
+      this.#place(place, raw, stored);
       return;
     }
-    const work = compressed.then(
-      (bytes) => this.#place(place, block, bytes),
+    const work = stored.then(
+      (bytes) => this.#place(place, raw, bytes),
       (error: unknown) => {
         this.#problem ??= error;
       },
@@ -155,14 +154,23 @@ export class OpenSegment implements OpenState {
     void work.then(() => this.#compressing.delete(work));
   }
 
-  #place(place: number, raw: RawBlock, bytes: Buffer): void {
-    this.#hold(raw.bytes, -1);
-    this.#hold(bytes, 1);
-    this.#blocks[place] = { count: raw.count, bytes };
+  #place(place: number, { count, size }: { count: number; size: Size }, bytes: Buffer): void {
+    this.#hold(size, -1);
+    this.#hold(sizeOf(bytes), 1);
+    this.#blocks[place] = { count, bytes };
   }
 
-  #hold(bytes: Buffer, sign: 1 | -1): void {
-    this.#storedBytes += sign * bytes.length;
-    this.#heldBytes += sign * bytes.buffer.byteLength;
+  #hold({ bytes, memory }: Size, sign: 1 | -1): void {
+    this.#storedBytes += sign * bytes;
+    this.#heldBytes += sign * memory;
   }
+}
+
+interface Size {
+  bytes: number;
+  memory: number;
+}
+
+function sizeOf({ length, buffer }: Buffer): Size {
+  return { bytes: length, memory: buffer.byteLength };
 }

@@ -455,8 +455,7 @@ export class PartitionArchive {
     this.#sealingBytes = bytes.length;
     this.#account();
     const sha256 = await this.#options.sha256(bytes);
-    const digest =
-      facts === null ? null : { header, gap: null, ...facts, bytes: bytes.length, sha256 };
+    const digest = { header, gap: null, ...facts, bytes: bytes.length, sha256 };
     await this.#put({ segment, slot, bytes, sha256, nextOffset, reason, digest });
   }
 

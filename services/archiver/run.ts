@@ -2,6 +2,7 @@
  * The archiver as a process: wires the consumer group, the schema registry and the store to the
  * partitions, and ends them in order. All decisions are elsewhere.
  */
+import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import type { WriterSchema } from '../../schemas/datum.ts';
 import { NO_CLUSTER_ID } from '../../schemas/layout.ts';
@@ -13,17 +14,18 @@ import type { RecordConsumer } from '../ingest/consume-types.ts';
 import { connectKafka } from '../ingest/kafka.ts';
 import { SchemaCache } from '../ingest/registry.ts';
 import { clusterId } from '../ingest/topic-ids.ts';
-import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { digestOf } from '../store/s3.ts';
 import { type Anchors, configuredAnchors } from './anchors/anchors.ts';
 import { anchorMetrics } from './anchors/metrics.ts';
 import { Archive, TICK_MS } from './archive.ts';
-import { blockCompressor } from './compress.ts';
-import { startHashThread } from './hash-thread.ts';
+import { startBlockThreads } from './block-threads.ts';
 import { archiverMetrics } from './metrics.ts';
 import type { WriterSchemas } from './schemas.ts';
+
+/** One finishes blocks about as fast as the event loop fills them; slow codecs take more. */
+const THREADS_MAX = 4;
 
 /**
  * Archives until the signal aborts, then seals and commits what is open and leaves the group.
@@ -49,9 +51,14 @@ export async function archive(context: ServiceContext): Promise<void> {
     log,
     metrics: context.metrics,
   });
-  const trees = startHashThread((error) => {
-    log.error({ err: error }, 'the thread that hashes records died; the main thread does it now');
+  let died: (error: Error) => void = () => {};
+  const broken = new Promise<never>((_, reject) => {
+    died = reject;
   });
+  broken.catch(() => {});
+  const { codec, codecLevel: level, blockBytes } = config.archive;
+  const threads = Math.max(1, Math.min(THREADS_MAX, availableParallelism() - 1));
+  const finisher = startBlockThreads({ codec, level, threads, died });
   try {
     const cluster = (await clusterId(connectKafka(config, log))) ?? NO_CLUSTER_ID;
     log.info({ cluster, topics, bucket: config.storage.bucket }, 'archiver starts');
@@ -61,7 +68,7 @@ export async function archive(context: ServiceContext): Promise<void> {
       startAt: config.archive.startAt,
       limits: config.archive,
       memoryBytesMax: config.archive.memoryBytesMax,
-      blocks: { ...blockOptions(config.archive), trees },
+      blocks: { codec, blockBytes, finisher },
       store,
       sha256: digestOf,
       signer: () => configuredSigner(config),
@@ -75,21 +82,28 @@ export async function archive(context: ServiceContext): Promise<void> {
       ready: (check, ok, reason) => context.health.ready(check, ok, reason),
       breathe: () => setImmediate(),
     });
-    await consumeUntil(signal, consumer, partitions, anchored.anchors, context);
+    const loops = { consumer, partitions, anchors: anchored.anchors, broken };
+    await consumeUntil(signal, loops, context);
   } finally {
     cache.close();
     store.close();
     anchored.close();
-    await trees.close();
+    await finisher.close();
   }
+}
+
+interface Loops {
+  consumer: RecordConsumer;
+  partitions: Archive;
+  anchors: Anchors;
+  /** Rejects when nothing more can be sealed. */
+  broken: Promise<never>;
 }
 
 /** Runs both loops; the first that ends, or the signal, ends the other. */
 async function consumeUntil(
   signal: AbortSignal,
-  consumer: RecordConsumer,
-  partitions: Archive,
-  anchors: Anchors,
+  { consumer, partitions, anchors, broken }: Loops,
   { clock }: ServiceContext,
 ): Promise<void> {
   const end = new AbortController();
@@ -103,7 +117,7 @@ async function consumeUntil(
   // Not waited for: what it leaves undone, the next process does.
   void partitions.roots(end.signal);
   void anchors.run(end.signal);
-  const loops = Promise.race([consuming, ticking()]);
+  const loops = Promise.race([consuming, ticking(), broken]);
   const aborted = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
@@ -117,11 +131,6 @@ async function consumeUntil(
     await consumer.stop();
   }
   await consuming;
-}
-
-function blockOptions(archive: Config['archive']) {
-  const { codec, blockBytes, codecLevel } = archive;
-  return { codec, blockBytes, compress: blockCompressor(codec, codecLevel) };
 }
 
 /** Parses each schema once. A schema that cannot stand in a segment is told once. */

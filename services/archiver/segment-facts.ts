@@ -1,19 +1,15 @@
 /**
- * What a manifest says of a segment's records, gathered while the segment fills: the root of the
- * tree over the record leaves and the event times. The same as `digestSegment` reads out of the
- * finished bytes, without reading them again.
+ * What a manifest says of a segment's records, gathered block by block while the segment fills: the
+ * root of the tree over the record leaves and the event times. The same as `digestSegment` reads out
+ * of the finished bytes, without expanding them again. Pure.
  */
 import type { WriterSchema } from '../../schemas/datum.ts';
-import {
-  type EventTimeReader,
-  EventTimes,
-  eventTimeReader,
-} from '../../schemas/evidence/event-time.ts';
+import { EventTimes, eventTimeReader } from '../../schemas/evidence/event-time.ts';
 import type { SegmentDigest } from '../../schemas/evidence/manifest.ts';
 import { EMPTY_ROOT } from '../../schemas/evidence/merkle.ts';
-import { FRAME_BYTES } from '../../schemas/segment.ts';
-import type { UnsealedRecord } from '../../schemas/segment-writer.ts';
-import type { GrowingTree, TreeGrower } from './record-tree.ts';
+import { RecordTree } from '../../schemas/evidence/record-tree.ts';
+import type { BlockCursor } from '../../schemas/segment.ts';
+import type { RawBlock } from '../../schemas/segment-writer.ts';
 
 export type RecordFacts = Pick<
   SegmentDigest,
@@ -28,43 +24,38 @@ export const NO_RECORDS: RecordFacts = {
   recordsRoot: EMPTY_ROOT,
 };
 
+/** The schema of the datums that are spliced into a segment. */
+export interface SegmentWriter {
+  schemaId: number;
+  schema: WriterSchema;
+}
+
 export class FactsGatherer {
-  readonly #tree: GrowingTree;
+  readonly #tree = new RecordTree();
   readonly #times = new EventTimes();
-  #eventTime: EventTimeReader | null = null;
 
-  constructor(trees: TreeGrower) {
-    this.#tree = trees.tree();
+  /** Blocks in their order. Without a writer there is no datum in the block. @throws Error for bytes that are none. */
+  add(block: RawBlock, writer: SegmentWriter | null): void {
+    const timeOf = writer === null ? null : eventTimeReader(writer.schema);
+    const schemaId = writer?.schemaId ?? null;
+    const cursor: BlockCursor = { bytes: block.bytes, at: 0, end: 0 };
+    for (const end of block.ends) {
+      cursor.end = end;
+      const datumAt = this.#tree.addBuilt(cursor, schemaId);
+      cursor.at = end;
+      if (timeOf === null || datumAt < 0) continue;
+      const time = timeOf(block.bytes, datumAt, end);
+      if (time !== null) this.#times.add(time);
+    }
   }
 
-  /** Null while adding may go on; else what to wait for. */
-  get congestion(): Promise<void> | null {
-    return this.#tree.congestion();
-  }
-
-  /** The writer schema of the datums that follow. */
-  adoptSchema(schema: WriterSchema): void {
-    this.#eventTime = eventTimeReader(schema);
-  }
-
-  /** `isDatum`: its value is a framed datum of the schema, to be spliced. */
-  add(record: UnsealedRecord, isDatum: boolean): void {
-    this.#tree.add(record);
-    const { value } = record;
-    if (!isDatum || value === null || this.#eventTime === null) return;
-    const time = this.#eventTime(value, FRAME_BYTES, value.length);
-    if (time !== null) this.#times.add(time);
-  }
-
-  /** Null where they were lost: they are then to be read back. */
-  async finish(): Promise<RecordFacts | null> {
-    const recordsRoot = await this.#tree.root();
-    if (recordsRoot === null) return null;
+  facts(): RecordFacts {
     const { min, max, count } = this.#times;
-    return { eventTimeMin: min, eventTimeMax: max, eventTimes: count, recordsRoot };
-  }
-
-  discard(): void {
-    this.#tree.discard();
+    return {
+      eventTimeMin: min,
+      eventTimeMax: max,
+      eventTimes: count,
+      recordsRoot: this.#tree.root(),
+    };
   }
 }

@@ -13,8 +13,8 @@ import { type PartitionAddress, partitionPrefix, slotKey } from '../../schemas/l
 import { kafkaValue, parseSpliceSchema, readSegment, type Segment } from '../../schemas/segment.ts';
 import { gapSegment } from '../../schemas/segment-writer.ts';
 import { Archive, STOP_MS } from '../../services/archiver/archive.ts';
+import { finishHere } from '../../services/archiver/block-finisher.ts';
 import { archiverMetrics } from '../../services/archiver/metrics.ts';
-import { hashHere } from '../../services/archiver/record-tree.ts';
 import type { Assignment, RecordBatch } from '../../services/ingest/consume-types.ts';
 import type { KafkaRecord } from '../../services/ingest/record.ts';
 import { silentLog } from '../../services/runtime/log.ts';
@@ -72,7 +72,7 @@ class Harness {
       startAt: options.startAt ?? 'earliest',
       limits,
       memoryBytesMax: MEMORY_BYTES_MAX,
-      blocks: { codec: 'null', blockBytes: 4_000, compress: (bytes) => bytes, trees: hashHere },
+      blocks: { codec: 'null', blockBytes: 4_000, finisher: finishHere((bytes) => bytes) },
       store: options.through?.(store) ?? store,
       sha256,
       signer: options.signer ?? (async () => signer),

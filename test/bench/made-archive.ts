@@ -9,9 +9,9 @@ import { ed25519Signer } from '../../schemas/evidence/note.ts';
 import { digestSegment } from '../../schemas/evidence/segment-digest.ts';
 import { slotKey } from '../../schemas/layout.ts';
 import { parseSpliceSchema } from '../../schemas/segment.ts';
+import { finishHere } from '../../services/archiver/block-finisher.ts';
 import { blockCompressor } from '../../services/archiver/compress.ts';
 import { OpenSegment } from '../../services/archiver/open-segment.ts';
-import { hashHere } from '../../services/archiver/record-tree.ts';
 import { LogWriter } from '../../services/evidence/log-writer.ts';
 import { decodeJson } from '../../services/ingest/decode.ts';
 import { companyDay } from '../company/day.ts';
@@ -55,13 +55,13 @@ export async function makeArchive(
   const bucket = new Bucket({ nowMs: () => 0 });
   const store = doubleStore(bucket, new FaultPlan());
   const log = await LogWriter.open(store, PREFIX, partitionLog(ADDRESS));
-  const options = { codec: 'deflate', blockBytes: BLOCK_BYTES, trees: hashHere } as const;
-  const compress = blockCompressor('deflate', undefined);
+  const finisher = finishHere(blockCompressor('deflate', undefined));
+  const options = { codec: 'deflate', blockBytes: BLOCK_BYTES, finisher } as const;
   const evidence = (kind: 'leaf' | 'note', number: number): string =>
     evidenceKey(PREFIX, { log: log.log, kind, number });
   let offset = 0n;
   for (let index = 0; index < segments; index += 1) {
-    const segment = new OpenSegment({ ...ADDRESS, firstOffset: offset }, { ...options, compress });
+    const segment = new OpenSegment({ ...ADDRESS, firstOffset: offset }, options);
     segment.adoptSchema(1, schema);
     const key = slotKey(PREFIX, { ...ADDRESS, firstOffset: offset });
     for (let at = 0; at < records; at += 1) {

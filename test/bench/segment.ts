@@ -15,10 +15,11 @@ import { encrypt } from '../../schemas/envelope.ts';
 import { parseSpliceSchema, readSegment } from '../../schemas/segment.ts';
 import { assembleSegment, BlockBuilder, type RawBlock } from '../../schemas/segment-writer.ts';
 import { wrappingKey } from '../../schemas/wrapping-key.ts';
+import { type BlockFinisher, finishHere } from '../../services/archiver/block-finisher.ts';
+import { startBlockThreads } from '../../services/archiver/block-threads.ts';
 import { blockCompressor } from '../../services/archiver/compress.ts';
-import { startHashThread } from '../../services/archiver/hash-thread.ts';
 import { OpenSegment } from '../../services/archiver/open-segment.ts';
-import { hashHere, type TreeGrower } from '../../services/archiver/record-tree.ts';
+import { NO_RECORDS } from '../../services/archiver/segment-facts.ts';
 import { digestOf } from '../../services/store/s3.ts';
 
 const RECORDS = 200_000;
@@ -118,30 +119,31 @@ const SEAL_RECORDS = 60_000;
 const SEAL_ROUNDS = 7;
 const SEGMENT_RECORDS = 20_000;
 
-const thread = startHashThread((error) => {
-  throw error;
+const thread = startBlockThreads({
+  codec: 'deflate',
+  level: undefined,
+  threads: 1,
+  died: (error) => {
+    throw error;
+  },
 });
+const compress = blockCompressor('deflate', undefined);
 
-/** Hashes nothing. */
-const noTrees: TreeGrower = {
-  tree: () => ({
-    add: () => {},
-    root: () => Buffer.alloc(32),
+/** Compresses, and hashes nothing. */
+const onlyCompress: BlockFinisher = {
+  segment: () => ({
+    block: ({ bytes }) => compress(bytes),
+    facts: () => NO_RECORDS,
     discard: () => {},
-    congestion: () => null,
   }),
 };
-/** The same walker; but of its text no event time can be told. */
-const timeless: WriterSchema = Object.create(schema, {
-  text: { value: '{"type":"record","name":"None","fields":[]}' },
-});
 const KEY = wrappingKey(Buffer.alloc(32, 1));
 const SLOT = 'data/c/t/i/00000/00000000000000000000.avro';
 const VARIANTS = {
-  without: { trees: noTrees, writer: timeless, key: null },
-  here: { trees: hashHere, writer: schema, key: null },
-  thread: { trees: thread, writer: schema, key: null },
-  encrypted: { trees: thread, writer: schema, key: KEY },
+  without: { finisher: onlyCompress, key: null },
+  here: { finisher: finishHere(compress), key: null },
+  thread: { finisher: thread, key: null },
+  encrypted: { finisher: thread, key: KEY },
 };
 type Variant = keyof typeof VARIANTS;
 
@@ -162,15 +164,14 @@ async function finish(segment: OpenSegment, key: typeof KEY | null): Promise<voi
   if (key !== null) await digestOf(await encrypt(bytes, digest, SLOT, key, () => setImmediate()));
 }
 
-async function seal({ trees, writer, key }: (typeof VARIANTS)[Variant]): Promise<number> {
-  const compress = blockCompressor('deflate', undefined);
-  const options = { codec: 'deflate', blockBytes: BLOCK_BYTES, compress, trees } as const;
+async function seal({ finisher, key }: (typeof VARIANTS)[Variant]): Promise<number> {
+  const options = { codec: 'deflate', blockBytes: BLOCK_BYTES, finisher } as const;
   const started = performance.now();
   let waiting: Promise<unknown> = Promise.resolve();
   for (let from = 0; from < SEAL_RECORDS; from += SEGMENT_RECORDS) {
     const at = { clusterId: 'c', topic: 't', topicId: 'i', partition: 0 };
     const segment = new OpenSegment({ ...at, firstOffset: BigInt(from) }, options);
-    segment.adoptSchema(7, writer);
+    segment.adoptSchema(7, schema);
     for (let index = from; index < from + SEGMENT_RECORDS; index++) {
       const datum = values[index % values.length]!;
       if (schema.walk(datum, 5, datum.length) !== datum.length) throw new Error('not a datum');

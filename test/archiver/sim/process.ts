@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { sha256 } from '../../../schemas/evidence/merkle.ts';
 import type { Signer } from '../../../schemas/evidence/note.ts';
 import { Archive, TICK_MS } from '../../../services/archiver/archive.ts';
+import { finishHere } from '../../../services/archiver/block-finisher.ts';
 import type { ArchiverMetrics } from '../../../services/archiver/metrics.ts';
-import { hashHere } from '../../../services/archiver/record-tree.ts';
 import type { OnRoot } from '../../../services/archiver/root-writer.ts';
 import type { WriterSchemas } from '../../../services/archiver/schemas.ts';
 import { Failure } from '../../../services/runtime/errors.ts';
@@ -59,8 +59,7 @@ export class Process {
       blocks: {
         codec: 'null',
         blockBytes: BLOCK_BYTES,
-        compress: (bytes) => bytes,
-        trees: hashHere,
+        finisher: finishHere((bytes) => bytes),
       },
       store: networkStore(options, this.clock),
       sha256,
