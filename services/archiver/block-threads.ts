@@ -3,10 +3,12 @@
  * loop keeps reading and heart-beating. All blocks of a segment go to one thread, in their order; their
  * memory goes over and the stored bytes come back.
  *
- * A thread does not end by itself. If one does, what it held is lost, and nothing of that was durable:
- * every answer that is awaited rejects, and `died` is told once, for the process to end and read the
- * records again. This file is both ends.
+ * A thread ends by itself only over a fault: of the machine, or of ours, for it is given blocks that were
+ * just built. What it held is lost, and nothing of that was durable: every answer that is awaited
+ * rejects, and `died` is told once, for the process to end and read the records again. This file is
+ * both ends.
  */
+import assert from 'node:assert';
 import { type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
 import type { WriterSchema } from '../../schemas/datum.ts';
 import { parseSpliceSchema, type SegmentCodec } from '../../schemas/segment.ts';
@@ -36,11 +38,8 @@ type ToThread =
     }
   /** Answered with the facts, or with nothing where `discard`. */
   | { segment: number; discard: boolean };
-/** In the order of what was asked; `segment` is that of the question. */
-type FromThread =
-  | { segment: number; stored: Uint8Array }
-  | { segment: number; facts: RecordFacts }
-  | { segment: number; problem: string };
+/** In the order of what was asked. */
+type FromThread = { stored: Uint8Array } | { facts: RecordFacts };
 
 export interface BlockThreads extends BlockFinisher {
   /** Ends the threads. Answers that are awaited reject. */
@@ -98,14 +97,13 @@ class Thread implements BlockFinisher {
         const question = { segment, count, bytes, ends, ...writing };
         // Its memory is the builder's own, see `BlockBuilder.take`.
         const answer = await this.#ask(question, [bytes.buffer as ArrayBuffer, ends.buffer]);
-        if ('stored' in answer) return asBuffer(answer.stored);
-        throw failure('problem' in answer ? answer.problem : 'it gave another answer');
+        assert('stored' in answer, 'answers come in the order of the questions');
+        return asBuffer(answer.stored);
       },
       facts: async () => {
         const answer = await this.#ask({ segment, discard: false }, []);
-        if (!('facts' in answer)) throw failure('it gave another answer');
-        const { recordsRoot, ...facts } = answer.facts;
-        return { ...facts, recordsRoot: asBuffer(recordsRoot) };
+        assert('facts' in answer, 'answers come in the order of the questions');
+        return { ...answer.facts, recordsRoot: asBuffer(answer.facts.recordsRoot) };
       },
       discard: () => {
         if (this.#over === null) this.#worker.postMessage({ segment, discard: true });
@@ -154,19 +152,15 @@ function serve(port: MessagePort, { codec, level }: Setup): void {
     const gatherer = segments.get(segment) ?? new FactsGatherer();
     if ('discard' in question) {
       segments.delete(segment);
-      if (!question.discard) tell(port, { segment, facts: gatherer.facts() }, []);
+      if (!question.discard) tell(port, { facts: gatherer.facts() }, []);
       return;
     }
     segments.set(segment, gatherer);
     const { count, ends, schemaId, writer } = question;
     const block: RawBlock = { count, bytes: asBuffer(question.bytes), ends };
-    try {
-      gatherer.add(block, writerOf(schemaId, writer));
-      const stored = ownMemory(compress, block.bytes);
-      tell(port, { segment, stored }, [stored.buffer as ArrayBuffer]);
-    } catch (error) {
-      tell(port, { segment, problem: String(error) }, []);
-    }
+    gatherer.add(block, writerOf(schemaId, writer));
+    const stored = ownMemory(compress, block.bytes);
+    tell(port, { stored }, [stored.buffer as ArrayBuffer]);
   });
 }
 

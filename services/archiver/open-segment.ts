@@ -47,7 +47,7 @@ export class OpenSegment implements OpenState {
   readonly #builder = new BlockBuilder();
   readonly #finisher: SegmentFinisher;
   readonly #blocks: Array<StoredBlock | null> = [];
-  readonly #compressing = new Set<Promise<void>>();
+  readonly #unfinished = new Set<Promise<void>>();
   #lastOffset: bigint | null = null;
   #timestampMin: bigint | null = null;
   #timestampMax: bigint | null = null;
@@ -98,7 +98,7 @@ export class OpenSegment implements OpenState {
 
   /** Null while filling may go on; else what to wait for. */
   get congestion(): Promise<unknown> | null {
-    return this.#compressing.size < FINISHING_MAX ? null : Promise.race(this.#compressing);
+    return this.#unfinished.size < FINISHING_MAX ? null : Promise.race(this.#unfinished);
   }
 
   /** It is not going to be sealed. */
@@ -109,7 +109,7 @@ export class OpenSegment implements OpenState {
   /** The segment's bytes, and what they hold. To be called once; nothing may be added any more. */
   async finish(): Promise<FinishedSegment> {
     if (this.#builder.count > 0) this.#closeBlock();
-    await Promise.all(this.#compressing);
+    await Promise.all(this.#unfinished);
     if (this.#problem !== undefined) throw this.#problem;
     const facts = await this.#finisher.facts();
     const header: SegmentHeader = {
@@ -150,8 +150,8 @@ export class OpenSegment implements OpenState {
         this.#problem ??= error;
       },
     );
-    this.#compressing.add(work);
-    void work.then(() => this.#compressing.delete(work));
+    this.#unfinished.add(work);
+    void work.then(() => this.#unfinished.delete(work));
   }
 
   #place(place: number, { count, size }: { count: number; size: Size }, bytes: Buffer): void {
