@@ -120,6 +120,7 @@ export async function detect(context: ServiceContext): Promise<void> {
     metrics: correlationMetrics(context.metrics),
     clock,
     lookAtRules: () => looks.ring(),
+    rolloutMs: config.detect.rolloutMs,
     log,
     breathe: () => setImmediate(),
     ready: (ok, reason) => health.ready('correlation', ok, reason),

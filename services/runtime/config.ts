@@ -176,6 +176,11 @@ const detect = z.strictObject({
   reloadMs: count
     .default(5_000)
     .describe('How often rule and list files are looked at; SIGHUP looks at once.'),
+  rolloutMs: count
+    .default(30_000)
+    .describe(
+      'How long changed rules may take to reach all detectors, by their files or by a rolling restart; meanwhile matches of theirs wait.',
+    ),
   latenessMs: count
     .default(30 * MINUTE_MS)
     .describe('How much later than the newest event one may arrive and still be judged in order.'),

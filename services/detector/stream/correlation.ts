@@ -54,6 +54,8 @@ export interface CorrelationParts extends LaneParts {
   isMember: (commit: Commit) => Promise<boolean>;
   /** Looks at the rule files soon: others have rules that are not in force here. */
   lookAtRules: () => void;
+  /** `detect.rolloutMs`. */
+  rolloutMs?: number;
   log: Log;
   /** Lets other work run. */
   breathe: () => Promise<unknown>;
@@ -72,13 +74,14 @@ const ORPHAN_MS_MAX = 7 * 86_400_000;
 export class Correlation implements ConsumerHandlers {
   readonly #parts: CorrelationParts;
   readonly #stop = new AbortController();
-  readonly #hold = new PlanHold();
+  readonly #hold: PlanHold;
   #lanes = new Map<number, Lane>();
   #generation = -1;
   #flushing: Promise<unknown> = Promise.resolve();
 
   constructor(parts: CorrelationParts) {
     this.#parts = parts;
+    this.#hold = new PlanHold(parts.rolloutMs);
     parts.ready(false, 'no partition is assigned yet');
   }
 

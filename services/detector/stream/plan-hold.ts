@@ -9,7 +9,7 @@
  *   started anew with other rules has seen nothing of the kind;
  * - any other is probably of rules that are on their way. The partition is **held** before it, while
  *   the rules are looked at again: so it is judged in its place, as if they had always been there;
- * - where they do not come within `HOLD_MS`, it is set **apart**, as a dead letter with all it says,
+ * - where they do not come within `detect.rolloutMs`, it is set **apart**, as a dead letter with all it says,
  *   and what comes of the same rule, too, until the rules change. For as long again nothing else is
  *   waited for, so that a partition stands still for half of the time at most.
  *
@@ -26,7 +26,7 @@ import {
 
 export type Unknown = 'outdated' | 'hold' | 'apart';
 
-/** Rules are rolled out to all detectors within this. */
+/** `detect.rolloutMs`, where nothing else is said: rules reach all detectors within this. */
 export const HOLD_MS = 30_000;
 /** Nobody has asked for so long: what was waited for is not waited for any more. */
 const SILENT_MS = 5_000;
@@ -44,6 +44,11 @@ export class PlanHold {
   #sinceMs: number | null = null;
   #askedMs = Number.NEGATIVE_INFINITY;
   #restUntilMs = Number.NEGATIVE_INFINITY;
+  readonly #holdMs: number;
+
+  constructor(holdMs: number = HOLD_MS) {
+    this.#holdMs = holdMs;
+  }
 
   /** These are in force from now on. */
   inForce(plans: Iterable<string>): void {
@@ -81,10 +86,10 @@ export class PlanHold {
     if (nowMs - this.#askedMs > SILENT_MS) this.#sinceMs = null;
     this.#askedMs = nowMs;
     this.#sinceMs ??= nowMs;
-    if (nowMs - this.#sinceMs < HOLD_MS) return 'hold';
+    if (nowMs - this.#sinceMs < this.#holdMs) return 'hold';
     this.#apart.add(mark);
     this.#sinceMs = null;
-    this.#restUntilMs = nowMs + HOLD_MS;
+    this.#restUntilMs = nowMs + this.#holdMs;
     return 'apart';
   }
 

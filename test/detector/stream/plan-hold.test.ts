@@ -48,6 +48,15 @@ describe('a match of a rule that is not in force', () => {
     assert.equal(hold.of('there', 10 * HOLD_MS), 'hold');
   });
 
+  it('is waited for as long as the operator says', () => {
+    const hold = new PlanHold(10 * HOLD_MS);
+    hold.inForce(['here']);
+    for (let ms = 0; ms < 10 * HOLD_MS; ms += 1_000) assert.equal(hold.of('there', ms), 'hold');
+    assert.equal(hold.of('there', 10 * HOLD_MS), 'apart');
+    assert.equal(hold.of('elsewhere', 19 * HOLD_MS), 'apart');
+    assert.equal(hold.of('elsewhere', 20 * HOLD_MS), 'hold');
+  });
+
   it('is waited for from the beginning where the last wait was broken off', () => {
     const hold = new PlanHold();
     assert.equal(hold.of('there', 0), 'hold');
