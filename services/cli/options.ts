@@ -23,6 +23,11 @@ export function stampsSinceOption(text: string): number | 'first' {
   return text === 'first' ? text : timeOption(text) / 1000;
 }
 
+/** The same of `verifier.stampsSince`, which was checked; every root where nothing is set. */
+export function stampsSinceSetting(text: string | undefined): number | 'first' {
+  return text === undefined ? 0 : stampsSinceOption(text);
+}
+
 /** A day as `2026-11-24`. */
 export function dayOption(text: string): string {
   if (dayStart(text) === null) throw new InvalidArgumentError('write it as 2026-11-24.');

@@ -4,7 +4,6 @@
  */
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { secondsOf } from '../../schemas/evidence/leaf.ts';
 import { PreparedIndex } from '../detector/alert/alert-index.ts';
 import { findingTemplate, openSearchClient } from '../detector/alert/opensearch.ts';
 import { wrappingKeys } from '../evidence/keys.ts';
@@ -12,13 +11,13 @@ import { readPosture } from '../posture/read-posture.ts';
 import { keepHeapSteady } from '../runtime/heap.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { createS3Store } from '../store/s3.ts';
-import type { StampsSince } from '../verifier/root-check.ts';
 import { s3Source } from '../verifier/s3-source.ts';
 import { readStateFile, writeStateFile } from '../verifier/state-file.ts';
 import { watchMetrics } from '../watch/metrics.ts';
 import { verifierRuns } from '../watch/runs.ts';
 import { watch } from '../watch/watch.ts';
 import { trustedAnchors, trustedKeys, unwrappingAsFar } from './archive-place.ts';
+import { stampsSinceSetting } from './options.ts';
 import { configReader } from './store-client.ts';
 import { CONCURRENCY, judges } from './verify.ts';
 
@@ -62,7 +61,8 @@ export async function runVerifier(context: ServiceContext): Promise<undefined> {
           rootAgeMsMax: null,
           concurrency: CONCURRENCY,
           ...judges(anchors),
-          stampsSince: anchors.authorities === null ? null : stampsSince(verifier.stampsSince),
+          stampsSince:
+            anchors.authorities === null ? null : stampsSinceSetting(verifier.stampsSince),
           breathe: () => setImmediate(),
           progress: () => {},
         },
@@ -90,12 +90,6 @@ export async function runVerifier(context: ServiceContext): Promise<undefined> {
     reader.destroy();
     await client.close();
   }
-}
-
-/** Every root, where nothing is set. The configuration holds nothing that is no time. */
-function stampsSince(text: string | undefined): StampsSince {
-  if (text === undefined) return 0;
-  return text === 'first' ? text : secondsOf(text);
 }
 
 function fileAt(path: string) {
