@@ -2,7 +2,7 @@
  * The three kinds of places that copies of roots go to. Nothing is overwritten at any of them, as far
  * as they let one say so. Edge: files, HTTP, S3.
  */
-import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
+import { link, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Config } from '../../runtime/config.ts';
@@ -30,6 +30,20 @@ export function placeOf(
   }
 }
 
+/** What `filePlace` writes before the file has its name. */
+const PARTIAL = /^\d{20}\.[a-z]+\.\d+\.partial$/;
+
+/**
+ * What processes that were killed have left. Another one that writes just now loses its file too, is
+ * told so by `link`, and tries again.
+ */
+async function sweep(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names.filter((one) => PARTIAL.test(one))) {
+    await rm(join(folder, name), { force: true }).catch(() => {});
+  }
+}
+
 function filePlace({ path: folder }: Kind<'file'>): CopyPlace & { close(): void } {
   const failed = (cause: unknown): Failure =>
     new Failure(`${folder}: ${reasonOf(cause)}`, {
@@ -38,10 +52,13 @@ function filePlace({ path: folder }: Kind<'file'>): CopyPlace & { close(): void 
       retryable: true,
       cause,
     });
+  let swept: Promise<void> | null = null;
   return {
     where: folder,
     close: () => {},
     async get(name) {
+      swept ??= sweep(folder);
+      await swept;
       try {
         return await readFile(join(folder, name));
       } catch (error) {

@@ -3,7 +3,7 @@
  * what they are kept for: `verify --from` finds what the archive lost.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -216,6 +216,31 @@ describe('copies of roots', () => {
     }
     const unknown = placeOf({ kind: 'http', url }, http, read);
     await assert.rejects(unknown.get('x'), { code: 'COPY_HTTP', message: /HTTP 401/ });
+  });
+
+  test('in a folder: what a killed process had begun is gone, and nothing else', async () => {
+    const scene = new AnchorScene();
+    const path = join(folder, 'begun');
+    const begun = `${'3'.padStart(20, '0')}.json.4711.partial`;
+    const others = ['notes.partial', `${'3'.padStart(20, '0')}.json.partial`];
+    mkdirSync(path);
+    for (const name of [begun, ...others]) writeFileSync(join(path, name), 'half');
+    const open = () =>
+      placeOf(
+        { kind: 'file', path },
+        async () => assert.fail('HTTP'),
+        () => assert.fail('a secret'),
+      );
+    const place = open();
+    await copier(scene, place).run(await scene.root());
+    const names = readdirSync(path).filter((name) => !/^0+\d\.(json|note)$/.test(name));
+    assert.deepEqual(names.sort(), others.sort());
+    // Of another process that is at work: it loses its file, and has it there the next time.
+    writeFileSync(join(path, begun), 'half');
+    await open().get('x');
+    assert.ok(!readdirSync(path).includes(begun));
+    await copier(scene, place).run(await scene.root());
+    assert.equal(readdirSync(path).length, others.length + 4);
   });
 
   test('are put by a credential that may do nothing else, and not twice', async (t) => {
