@@ -70,6 +70,7 @@ export class Fleet {
   }
 
   async #stop(name: string, service: ServiceProcess): Promise<Exit> {
+    await service.begun();
     const exit = await service.stop();
     if (exit.code !== 0) this.#surprised(name, service, exit);
     return exit;

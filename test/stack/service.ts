@@ -23,6 +23,8 @@ export interface ServiceProcess {
   readonly logFile: string;
   /** Resolves when the process has ended. */
   readonly exited: Promise<Exit>;
+  /** Resolves when it listens to signals, or has ended: before, SIGTERM ends any process. */
+  begun(timeoutMs?: number): Promise<void>;
   /** Resolves when /readyz says yes; rejects with the end of the log when the process ends first. */
   ready(timeoutMs?: number): Promise<void>;
   /** The sum of the samples of /metrics that have this name and these labels; 0 if none. */
@@ -64,6 +66,7 @@ export function startService(
     pid: child.pid ?? -1,
     logFile,
     exited,
+    begun: (timeoutMs = START_MS_MAX) => waitBegun(child, logFile, timeoutMs),
     ready: (timeoutMs = START_MS_MAX) => waitReady(child, logFile, timeoutMs),
     metric: async (name, labels = {}) =>
       sumMetric(await fetchText(logFile, '/metrics'), name, labels),
@@ -74,6 +77,19 @@ export function startService(
     },
     logTail: () => logTail(logFile),
   };
+}
+
+async function waitBegun(child: ChildProcess, logFile: string, timeoutMs: number): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (child.exitCode === null && child.signalCode === null) {
+    try {
+      portOf(logFile);
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
+    await sleep(POLL_MS);
+  }
 }
 
 async function waitReady(child: ChildProcess, logFile: string, timeoutMs: number): Promise<void> {
