@@ -24,7 +24,7 @@ import { startBlockThreads } from './block-threads.ts';
 import { archiverMetrics } from './metrics.ts';
 import type { WriterSchemas } from './schemas.ts';
 
-/** One finishes blocks about as fast as the event loop fills them; slow codecs take more. */
+/** One finishes blocks hardly faster than the event loop fills them; slow codecs take more. */
 const THREADS_MAX = 4;
 
 /**
@@ -57,7 +57,7 @@ export async function archive(context: ServiceContext): Promise<void> {
   });
   broken.catch(() => {});
   const { codec, codecLevel: level, blockBytes } = config.archive;
-  const threads = Math.max(1, Math.min(THREADS_MAX, availableParallelism() - 1));
+  const threads = Math.min(THREADS_MAX, availableParallelism());
   const finisher = startBlockThreads({ codec, level, threads, died });
   try {
     const cluster = (await clusterId(connectKafka(config, log))) ?? NO_CLUSTER_ID;
