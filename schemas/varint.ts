@@ -14,8 +14,8 @@ export interface Cursor {
 /** Longest varint of a 64-bit integer, bytes. */
 export const VARINT_BYTES_MAX = 10;
 
-/** Integers within ± this are exact as numbers and in the fast paths below. */
-const EXACT = 2 ** 51;
+/** Integers within ± this are exact as numbers, here and in the fast paths of others. */
+export const EXACT = 2 ** 51;
 
 /**
  * The next long as a number: exact within ± 2^53, rounded beyond. NaN when the bytes end first or

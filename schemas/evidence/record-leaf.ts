@@ -12,7 +12,7 @@ import {
   VALUE_TOMBSTONE,
 } from '../segment.ts';
 import type { UnsealedRecord } from '../segment-writer.ts';
-import { readLong } from '../varint.ts';
+import { EXACT, readLong } from '../varint.ts';
 import { leafHash } from './merkle.ts';
 
 const LONG_BYTES = 8;
@@ -89,8 +89,6 @@ export function sealedLeafSize({ schemaId, body, key, headers }: SealedRecord): 
   return schemaId === null || body === null ? size : size + FRAME_BYTES;
 }
 
-/** Integers of a record that need no 64-bit arithmetic. */
-const PLAIN = 2 ** 51;
 const HIGH = 2 ** 32;
 /** What the leaf of a plain record is longer than the record in its block, at most. */
 export const PLAIN_LEAF_MORE_BYTES = FIXED_BYTES + FRAME_BYTES;
@@ -136,7 +134,7 @@ export function writePlainLeaf(
 }
 
 function isPlain(value: number): boolean {
-  return value > -PLAIN && value < PLAIN;
+  return value > -EXACT && value < EXACT;
 }
 
 /** As `setBigInt64` of the same number. */

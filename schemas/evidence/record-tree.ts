@@ -5,24 +5,21 @@
  */
 import { hash } from 'node:crypto';
 import { type BlockCursor, readBuiltRecord, type SealedRecord } from '../segment.ts';
-import type { UnsealedRecord } from '../segment-writer.ts';
 import { EMPTY_ROOT, HASH_BYTES } from './merkle.ts';
 import {
   PLAIN_LEAF_MORE_BYTES,
-  recordLeafSize,
   sealedLeafSize,
   writePlainLeaf,
-  writeRecordLeaf,
   writeSealedLeaf,
 } from './record-leaf.ts';
 
-export const LEAF_MARK = 0;
+const LEAF_MARK = 0;
 const NODE_MARK = 1;
 
 const node = Buffer.alloc(1 + 2 * HASH_BYTES, NODE_MARK);
 
 /** Roots of the perfect subtrees, by level, as a binary counter carries. */
-export class HashTree {
+class HashTree {
   #size = 0;
   readonly #levels: string[] = [];
 
@@ -73,12 +70,6 @@ function markedLeaf(size: number): Buffer {
 
 /** The tree of records, whose leaves are made in one place of memory. */
 export class RecordTree extends HashTree {
-  /** A record as Kafka gives it. */
-  addRecord(record: UnsealedRecord): void {
-    const bytes = markedLeaf(recordLeafSize(record));
-    this.add(bytes.subarray(0, writeRecordLeaf(bytes, 1, record)));
-  }
-
   /**
    * The record between the cursor and its end, in a block that was just built. Returns where its datum
    * begins, or -1 where it has none.

@@ -67,7 +67,7 @@ export interface SealedEvent {
   storedBytes: number;
   /** From the first record's arrival to durability; 0 where that does not apply. */
   ageMs: number;
-  /** What the object in the slot holds; null where it is another writer's, or that was lost. */
+  /** What the object in the slot holds; null where it is another writer's. */
   digest: SegmentDigest | null;
 }
 
@@ -101,7 +101,7 @@ interface Sealing {
   nextOffset: bigint;
   reason: RollReason;
   sha256: Buffer;
-  digest: SegmentDigest | null;
+  digest: SegmentDigest;
 }
 
 export class PartitionArchive {

@@ -34,7 +34,10 @@ export class FactsGatherer {
   readonly #tree = new RecordTree();
   readonly #times = new EventTimes();
 
-  /** Blocks in their order. Without a writer there is no datum in the block. @throws Error for bytes that are none. */
+  /**
+   * Blocks in their order. Without a writer there is no datum in the block.
+   * @throws Error for bytes that are none.
+   */
   add(block: RawBlock, writer: SegmentWriter | null): void {
     const timeOf = writer === null ? null : eventTimeReader(writer.schema);
     const schemaId = writer?.schemaId ?? null;

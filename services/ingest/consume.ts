@@ -91,7 +91,7 @@ export function quietMsMax({
   return Math.max(WATCH_SESSIONS * sessionTimeoutMs, rebalanceTimeoutMs + sessionTimeoutMs);
 }
 
-/** Requests whose answer is a sign of life, though no event of kafkajs follows: it may join in vain, again and again. */
+/** Their answers are signs of life, though no event of kafkajs follows: it may join in vain for long. */
 const JOIN_REQUESTS = new Set(['JoinGroup', 'SyncGroup']);
 
 const BACKOFF = { firstMs: 200, maxMs: 3_000 };
