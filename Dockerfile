@@ -26,5 +26,6 @@ USER node
 EXPOSE 9464
 HEALTHCHECK --interval=5s --timeout=5s --start-period=10s --retries=6 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.LAKESEAL_HTTP_PORT}/livez`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "/app/dist/services/main.js"]
+# A young generation of at most so many MB: services/runtime/heap.ts says why.
+ENTRYPOINT ["node", "--max-semi-space-size=16", "/app/dist/services/main.js"]
 CMD ["--help"]

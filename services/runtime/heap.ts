@@ -11,6 +11,12 @@ import { getHeapStatistics, setFlagsFromString } from 'node:v8';
  * it at every collection, so that it may be set while it runs.
  */
 const GROWTH_PERCENT = 20;
+/**
+ * How large one half of the young generation may become, and what Node is started with, because V8
+ * reads it only then. By itself V8 lets it become so large that, with the free pages it keeps for it,
+ * a million open groups take 100 MB more, for an eighth more matches a second.
+ */
+export const START_FLAG = '--max-semi-space-size=16';
 /** V8 decides. */
 const UNBOUND = 0;
 /** A heap is large from here on, and small again below half of it. */

@@ -10,7 +10,7 @@ import { DEFAULT_LIMITS } from '../../services/detector/correlate/limits.ts';
 import { planOf } from '../../services/detector/correlate/plan.ts';
 import type { Match } from '../../services/detector/correlate/types.ts';
 import type { StatefulKind } from '../../services/detector/sigma/rule.ts';
-import { boundHeapGrowth } from '../../services/runtime/heap.ts';
+import { boundHeapGrowth, START_FLAG } from '../../services/runtime/heap.ts';
 import { aggregate, ruleSet, stateful } from '../detector/made.ts';
 import { peakResidentBytes } from './resident.ts';
 
@@ -126,7 +126,7 @@ function run(scenario: Scenario): Record<string, number> {
 }
 
 function inChild(name: string, groups: number): unknown {
-  const args = ['--expose-gc', import.meta.filename, '--child', name, String(groups)];
+  const args = [START_FLAG, '--expose-gc', import.meta.filename, '--child', name, String(groups)];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`${name}: ${stderr}`);
   return JSON.parse(stdout) as unknown;

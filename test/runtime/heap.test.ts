@@ -1,9 +1,20 @@
 /** When a heap is bounded: what is large, what is small again, and what V8 is told. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import v8 from 'node:v8';
-import { keepHeapSteady, LARGE_BYTES, shouldBind, watchHeap } from '../../services/runtime/heap.ts';
+import {
+  keepHeapSteady,
+  LARGE_BYTES,
+  START_FLAG,
+  shouldBind,
+  watchHeap,
+} from '../../services/runtime/heap.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 
 const HALF = LARGE_BYTES / 2;
 /** How a heap goes up and down, and whether it is bounded at each look. */
@@ -58,4 +69,12 @@ test('a heap that is to stay steady: V8 is told so of both generations', ({ mock
   mock.restoreAll();
   syncBuiltinESMExports();
   assert.deepEqual(flags, ['--heap-growing-percent=50', '--semi-space-growth-factor=1']);
+});
+
+test('however lakeseal is started, V8 is told how large the young generation may become', () => {
+  const [first] = read('services/main.ts').split('\n');
+  assert.equal(first, `#!/usr/bin/env -S node ${START_FLAG}`);
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  assert.equal(scripts.lakeseal, `node ${START_FLAG} services/main.ts`);
+  assert.ok(read('Dockerfile').includes(`\nENTRYPOINT ["node", "${START_FLAG}", `));
 });
