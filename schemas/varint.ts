@@ -50,10 +50,16 @@ function readLonger(cursor: Cursor): number {
 
 /** The next long, exact. Null where `readLong` gives NaN. */
 export function readLongExact(cursor: Cursor): bigint | null {
+  const value = readInteger(cursor);
+  return typeof value === 'number' ? BigInt(value) : value;
+}
+
+/** The same, as a number within ± 2^51: without the memory of a `bigint` for each. */
+export function readInteger(cursor: Cursor): number | bigint | null {
   const start = cursor.at;
   const rounded = readLong(cursor);
+  if (rounded > -EXACT && rounded < EXACT) return rounded;
   if (Number.isNaN(rounded)) return null;
-  if (rounded > -EXACT && rounded < EXACT) return BigInt(rounded);
   let value = 0n;
   for (let at = cursor.at - 1; at >= start; at--) {
     value = (value << 7n) | BigInt(cursor.bytes[at]! & 0x7f);

@@ -78,6 +78,7 @@ const EDGES: Record<string, string[]> = {
   'node:fs': [
     'schemas/audit-event.ts',
     'schemas/match.ts',
+    'schemas/web-assembly.ts',
     'services/archiver/anchors/anchors.ts',
     'services/cli/access-diff.ts',
     'services/cli/copy-trial.ts',
@@ -92,7 +93,6 @@ const EDGES: Record<string, string[]> = {
     'services/detector/sigma/rules.ts',
     'services/evidence/keys.ts',
     'services/evidence/trust.ts',
-    'services/ingest/row-scan.ts',
     'services/runtime/config.ts',
     'services/runtime/pem.ts',
     'services/runtime/version.ts',

@@ -4,12 +4,16 @@
  * text is judged again. Pure.
  */
 import { parseWriterSchema, type WriterSchema } from '../datum.ts';
-import { type Cursor, readLongExact } from '../varint.ts';
+import { type Cursor, readInteger } from '../varint.ts';
 
 const FIELD = 'eventTime';
 
 /** Event time in ms, or null; the datum lies at [from, end) and was walked. */
-export type EventTimeReader = (bytes: Uint8Array, from: number, end: number) => bigint | null;
+export type EventTimeReader = (
+  bytes: Uint8Array,
+  from: number,
+  end: number,
+) => number | bigint | null;
 
 const readers = new WeakMap<WriterSchema, { read: EventTimeReader | null }>();
 
@@ -37,7 +41,7 @@ function makeReader(schemaText: string): EventTimeReader | null {
     if (cursor.at < 0) return null;
     cursor.bytes = bytes;
     cursor.end = end;
-    const time = readLongExact(cursor);
+    const time = readInteger(cursor);
     cursor.bytes = NOTHING;
     return time;
   };
@@ -57,13 +61,21 @@ function isLong(type: unknown): boolean {
 
 /** Least, greatest and number of the event times seen. */
 export class EventTimes {
-  min: bigint | null = null;
-  max: bigint | null = null;
+  #min: number | bigint | null = null;
+  #max: number | bigint | null = null;
   count = 0;
 
-  add(time: bigint): void {
-    if (this.min === null || time < this.min) this.min = time;
-    if (this.max === null || time > this.max) this.max = time;
+  add(time: number | bigint): void {
+    if (this.#min === null || time < this.#min) this.#min = time;
+    if (this.#max === null || time > this.#max) this.#max = time;
     this.count += 1;
+  }
+
+  get min(): bigint | null {
+    return this.#min === null ? null : BigInt(this.#min);
+  }
+
+  get max(): bigint | null {
+    return this.#max === null ? null : BigInt(this.#max);
   }
 }

@@ -143,14 +143,19 @@ function writeNumber(target: DataView, at: number, value: number): void {
   target.setInt32(at + LENGTH_BYTES, value);
 }
 
+/** Up to here a loop is faster than the call. */
+const FEW_BYTES = 48;
+
 /** The bytes at the cursor, behind their size. */
 function copyBytes(cursor: BlockCursor, out: Buffer, at: number): number {
   const size = readLong(cursor);
-  const from = cursor.at;
+  const { bytes, at: from } = cursor;
+  const to = at + LENGTH_BYTES;
   cursor.at += size;
   viewOf(out).setInt32(out.byteOffset + at, size);
-  cursor.bytes.copy(out, at + LENGTH_BYTES, from, cursor.at);
-  return at + LENGTH_BYTES + size;
+  if (size > FEW_BYTES) bytes.copy(out, to, from, cursor.at);
+  else for (let index = 0; index < size; index++) out[to + index] = bytes[from + index]!;
+  return to + size;
 }
 
 /** As `writeRecordLeaf`. The frame is put back in place, so that a datum is copied once. */

@@ -1,11 +1,13 @@
 /**
  * The tree over the records of a segment (RFC 6962, section 2.1), grown record by record. The same
- * root as `merkle.ts` gives. This runs for every record, so hashes are kept as binary strings: a
- * `Buffer` for each costs more than the hashing. Pure.
+ * root as `merkle.ts` gives. This runs for every record, so a leaf's hash is asked for as a binary string
+ * and put in its place: a `Buffer` for each costs more than the hashing. Pure.
  */
 import { hash } from 'node:crypto';
 import { type BlockCursor, readBuiltRecord, type SealedRecord } from '../segment.ts';
-import { EMPTY_ROOT, HASH_BYTES } from './merkle.ts';
+import { Frontier, HASH_BYTES } from './merkle.ts';
+import { perfectRoot } from './node-hashes.ts';
+import { LEAVES_MAX } from './node-layout.ts';
 import {
   PLAIN_LEAF_MORE_BYTES,
   sealedLeafSize,
@@ -14,58 +16,65 @@ import {
 } from './record-leaf.ts';
 
 const LEAF_MARK = 0;
-const NODE_MARK = 1;
 
-const node = Buffer.alloc(1 + 2 * HASH_BYTES, NODE_MARK);
-
-/** Roots of the perfect subtrees, by level, as a binary counter carries. */
+/** Hashes of leaves are gathered, and become one of a subtree at once. */
 class HashTree {
-  #size = 0;
-  readonly #levels: string[] = [];
+  /** Its leaves are the roots of `LEAVES_MAX` leaves each. */
+  readonly #upper = new Frontier();
+  /** Of the last ones, which are fewer. */
+  readonly #hashes = Buffer.allocUnsafe(LEAVES_MAX * HASH_BYTES);
+  #count = 0;
 
   /** `leaf`: 00 and the bytes of the leaf. */
   add(leaf: Uint8Array): void {
-    let top = hash('sha256', leaf, 'binary');
-    let level = 0;
-    for (let rest = this.#size; rest % 2 === 1; rest = (rest - 1) / 2) {
-      top = join(this.#levels[level]!, top);
-      level++;
-    }
-    this.#levels[level] = top;
-    this.#size++;
+    const place = this.#count * HASH_BYTES;
+    this.#hashes.write(hash('sha256', leaf, 'binary'), place, HASH_BYTES, 'binary');
+    this.#count++;
+    if (this.#count < LEAVES_MAX) return;
+    this.#upper.append(perfectRoot(this.#hashes));
+    this.#count = 0;
   }
 
   get size(): number {
-    return this.#size;
+    return this.#upper.size * LEAVES_MAX + this.#count;
   }
 
   root(): Buffer {
-    let top: string | null = null;
-    let level = 0;
-    for (let rest = this.#size; rest > 0; rest = Math.floor(rest / 2)) {
-      if (rest % 2 === 1) {
-        const left = this.#levels[level]!;
-        top = top === null ? left : join(left, top);
-      }
-      level++;
+    const perfect = [...this.#upper.hashes];
+    let at = 0;
+    for (let leaves = LEAVES_MAX / 2; leaves >= 1; leaves /= 2) {
+      if ((this.#count & leaves) === 0) continue;
+      const end = at + leaves * HASH_BYTES;
+      perfect.push(perfectRoot(this.#hashes.subarray(at, end)));
+      at = end;
     }
-    return top === null ? EMPTY_ROOT : Buffer.from(top, 'binary');
+    return new Frontier(this.size, perfect).root();
   }
 }
 
-function join(left: string, right: string): string {
-  node.write(left, 1, HASH_BYTES, 'binary');
-  node.write(right, 1 + HASH_BYTES, HASH_BYTES, 'binary');
-  return hash('sha256', node, 'binary');
+/** Where a leaf is put together; grows to the largest record. */
+let leaf = Buffer.alloc(64 * 1024, LEAF_MARK);
+/** Of leaves of usual lengths, by length: to make one for each record costs as much as to copy it. */
+const VIEWS_MAX = 4096;
+const views: Array<Uint8Array | null> = Array.from({ length: VIEWS_MAX }, () => null);
+
+/** With the mark before it. */
+function markedLeaf(size: number): Buffer {
+  if (1 + size > leaf.length) {
+    leaf = Buffer.alloc((1 + size) * 2, LEAF_MARK);
+    views.fill(null);
+  }
+  return leaf;
 }
 
-/** Where a leaf is put together; grows to the largest record. */
-let leaf = Buffer.alloc(64 * 1024);
-
-function markedLeaf(size: number): Buffer {
-  if (1 + size > leaf.length) leaf = Buffer.alloc((1 + size) * 2);
-  leaf[0] = LEAF_MARK;
-  return leaf;
+function leafTo(end: number): Uint8Array {
+  if (end >= VIEWS_MAX) return leaf.subarray(0, end);
+  let view = views[end]!;
+  if (view === null) {
+    view = leaf.subarray(0, end);
+    views[end] = view;
+  }
+  return view;
 }
 
 /** The tree of records, whose leaves are made in one place of memory. */
@@ -79,7 +88,7 @@ export class RecordTree extends HashTree {
     const bytes = markedLeaf(end - at + PLAIN_LEAF_MORE_BYTES);
     const leafEnd = writePlainLeaf(cursor, schemaId, bytes, 1);
     if (leafEnd >= 0) {
-      this.add(bytes.subarray(0, leafEnd));
+      this.add(leafTo(leafEnd));
       return cursor.at === end ? -1 : cursor.at;
     }
     cursor.at = at;
@@ -91,6 +100,6 @@ export class RecordTree extends HashTree {
   /** A record as it stands in a segment. */
   addSealed(record: SealedRecord): void {
     const bytes = markedLeaf(sealedLeafSize(record));
-    this.add(bytes.subarray(0, writeSealedLeaf(bytes, 1, record)));
+    this.add(leafTo(writeSealedLeaf(bytes, 1, record)));
   }
 }

@@ -8,8 +8,8 @@
  * The walk is WebAssembly (`assembly/row-scan.ts`): it looks at sixteen bytes at a time.
  */
 import { isUtf8 } from 'node:buffer';
-import { readFileSync } from 'node:fs';
 import { WideBytes } from '../../schemas/byte-words.ts';
+import { instantiate, readModule } from '../../schemas/web-assembly.ts';
 import { eventTimeMs } from './event-time.ts';
 import { writeKeys } from './row-keys.ts';
 import * as layout from './row-layout.ts';
@@ -18,12 +18,6 @@ export const MINUS = 0x2d;
 const ZERO = 0x30;
 const NO_BYTES = Buffer.alloc(0);
 
-/** As much of WebAssembly as is needed here; TypeScript knows it only where there is a browser. */
-declare const WebAssembly: {
-  Module: new (bytes: Uint8Array) => object;
-  Instance: new (module: object) => { exports: unknown };
-};
-
 /** What the module gives: see there. */
 interface Walk {
   memory: { buffer: ArrayBuffer };
@@ -31,9 +25,7 @@ interface Walk {
   scan: (size: number) => number;
 }
 
-const walkModule = new WebAssembly.Module(
-  readFileSync(new URL('./row-scan.wasm', import.meta.url)),
-);
+const walkModule = readModule(new URL('./row-scan.wasm', import.meta.url));
 
 export class RowScan {
   eventTime = 0;
@@ -51,7 +43,7 @@ export class RowScan {
   readonly #walk: Walk;
 
   constructor() {
-    this.#walk = new WebAssembly.Instance(walkModule).exports as Walk;
+    this.#walk = instantiate<Walk>(walkModule);
     const { buffer } = this.#walk.memory;
     writeKeys(buffer, this.#walk.slotOf);
     this.#head = new Int32Array(buffer, layout.HEAD, 3);

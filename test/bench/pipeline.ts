@@ -132,7 +132,7 @@ interface Timed {
 }
 
 /** The machine's speed drifts: in turns, each way first as often as the other. */
-const ARCHIVE_ROUNDS = 6;
+const ARCHIVE_ROUNDS = 14;
 type ArchiveWay = 'evidence' | 'bare';
 const ARCHIVE_WAYS: readonly ArchiveWay[] = ['evidence', 'bare'];
 const WITHOUT = join(import.meta.dirname, 'without-evidence.ts');

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { INTEGER, PARAMS_MAX, ROW_BYTES_MAX } from '../../services/ingest/row-layout.ts';
 import { RowScan } from '../../services/ingest/row-scan.ts';
-import { assembled, MODULE } from '../assemble.ts';
+import { assembled, moduleOf, ROW_SCAN } from '../assemble.ts';
 
 const scanner = new RowScan();
 
@@ -25,7 +25,7 @@ function isJson(text: string): boolean {
 }
 
 test('the module is what its source is compiled to', async () => {
-  assert.deepEqual(readFileSync(MODULE), Buffer.from(await assembled()));
+  assert.deepEqual(readFileSync(moduleOf(ROW_SCAN)), Buffer.from(await assembled(ROW_SCAN)));
 });
 
 test('a value is taken where JSON.parse takes it', () => {
