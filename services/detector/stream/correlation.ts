@@ -55,7 +55,7 @@ export interface CorrelationParts extends LaneParts {
   /** Looks at the rule files soon: others have rules that are not in force here. */
   lookAtRules: () => void;
   /** `detect.rolloutMs`. */
-  rolloutMs?: number;
+  rolloutMs: number;
   log: Log;
   /** Lets other work run. */
   breathe: () => Promise<unknown>;

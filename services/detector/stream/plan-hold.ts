@@ -26,8 +26,6 @@ import {
 
 export type Unknown = 'outdated' | 'hold' | 'apart';
 
-/** `detect.rolloutMs`, where nothing else is said: rules reach all detectors within this. */
-export const HOLD_MS = 30_000;
 /** Nobody has asked for so long: what was waited for is not waited for any more. */
 const SILENT_MS = 5_000;
 /** Meanings that are remembered; a match that has waited behind so many changes is set apart. */
@@ -46,7 +44,8 @@ export class PlanHold {
   #restUntilMs = Number.NEGATIVE_INFINITY;
   readonly #holdMs: number;
 
-  constructor(holdMs: number = HOLD_MS) {
+  /** `holdMs`: rules reach all detectors within this. */
+  constructor(holdMs: number) {
     this.#holdMs = holdMs;
   }
 

@@ -7,11 +7,10 @@ import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { Judges } from '../../../services/detector/stream/judge.ts';
-import { HOLD_MS } from '../../../services/detector/stream/plan-hold.ts';
 import { encodeStateEntry } from '../../../services/detector/stream/state-entries.ts';
 import type { DeadLetter } from '../../../services/ingest/dead-letter.ts';
 import type { KafkaRecord } from '../../../services/ingest/record.ts';
-import { JUDGES, matchOf, PLAN, Process, RULE_ID, T, World } from './stage.ts';
+import { JUDGES, matchOf, PLAN, Process, ROLLOUT_MS, RULE_ID, T, World } from './stage.ts';
 
 const PLANS_TO_COME = new Map([[RULE_ID, 'another meaning']]);
 
@@ -114,7 +113,7 @@ describe('correlation', () => {
     const one = await started(world);
     await one.read(4);
     assert.deepEqual(one.counts, { unknown_rule: 3, judged: 1 });
-    assert.equal(world.nowMs - T, HOLD_MS);
+    assert.equal(world.nowMs - T, ROLLOUT_MS);
     assert.deepEqual(
       world.letters.map(({ reason }) => reason),
       new Array(3).fill('rule_not_in_force'),
@@ -147,7 +146,7 @@ describe('correlation', () => {
     world.match('a', T + 7, 7, 'another meaning');
     const behind = await started(world);
     await behind.read(1);
-    assert.equal(world.nowMs - T, HOLD_MS);
+    assert.equal(world.nowMs - T, ROLLOUT_MS);
   });
 
   it('has the other meaning for the older one where it has changed back itself', async () => {

@@ -23,6 +23,8 @@ export const RULE_ID = '00000000-0000-4000-8000-000000000001';
 export const PLAN = 'meaning';
 const [RULE] = rulesOf(ruleText('sel:\n  actionName: login\ncondition: sel'));
 export const T = Date.UTC(2026, 2, 2);
+/** Rules reach all detectors within this. */
+export const ROLLOUT_MS = 30_000;
 
 interface Group {
   count: number;
@@ -224,6 +226,7 @@ export class Process {
           take(world.matches.slice(Number(start), Number(end))),
       },
       isMember: async () => this.member,
+      rolloutMs: ROLLOUT_MS,
       alertIndexPrefix: 'alerts',
       metrics: {
         matches: count,
