@@ -1,20 +1,21 @@
 /**
  * Audit events out of an archive's segments, for what they say of access. Manifests tell which
- * segments there are; each segment must have the SHA-256 of its manifest. Whether the manifests are
- * signed and whole is for `verify` to say. Reads only.
+ * segments there are, and each must follow the one before it; each segment must have the SHA-256 of
+ * its manifest. Whether the manifests are signed is for `verify` to say. Reads only.
  */
 import { auditEventType } from '../../schemas/audit-event.ts';
 import { parseAvroSchema } from '../../schemas/avro.ts';
 import type { ReadState } from '../../schemas/evidence/access-leaf.ts';
+import { LeafError } from '../../schemas/evidence/leaf.ts';
 import { partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { type ManifestBody, parseManifest } from '../../schemas/evidence/manifest.ts';
 import { sha256 } from '../../schemas/evidence/merkle.ts';
 import { type PartitionAddress, slotKey } from '../../schemas/layout.ts';
 import { kafkaValue, readSegmentHeader, SegmentError, scanRecords } from '../../schemas/segment.ts';
-import { LogReader, partitionsOf } from '../evidence/log-reader.ts';
+import { leavesOf, MissingEvidence, partitionsOf } from '../evidence/log-reader.ts';
 import type { SchemaLookUp } from '../ingest/decode.ts';
 import { Failure } from '../runtime/errors.ts';
-import type { ObjectStore } from '../store/store.ts';
+import type { ObjectStore, StoredObject } from '../store/store.ts';
 import { AccessReader, type Heard } from './read-events.ts';
 
 export type ReadableStore = Pick<ObjectStore, 'get' | 'list' | 'versions'>;
@@ -63,44 +64,67 @@ export async function readArchive(
   const wanted: Array<{ address: PartitionAddress; manifest: ManifestPlace }> = [];
   for (const address of await partitionsOf(store, prefix)) {
     if (withoutTopics.includes(address.topic)) continue;
-    const log = new LogReader(store, prefix, partitionLog(address));
-    const size = await log.count();
-    reading.read.push([log.log, size]);
-    for (let sequence = 0; sequence < size; sequence++) {
-      const manifest = { log: log.log, sequence, body: await manifestAt(log, sequence) };
+    const log = partitionLog(address);
+    let size = 0;
+    for await (const manifest of manifestsOf(store, prefix, log)) {
+      size += 1;
       if (manifest.body.kind === 'gap') reading.gaps += 1;
       if (manifest.body.kind !== 'data') continue;
       reading.all += 1;
       if (wants(manifest)) wanted.push({ address, manifest });
     }
+    reading.read.push([log, size]);
   }
+  const fetched = (at: number): Promise<Fetched> | null => {
+    const next = wanted[at];
+    if (next === undefined) return null;
+    const { address, manifest } = next;
+    const key = slotKey(prefix, { ...address, firstOffset: BigInt(manifest.body.firstOffset) });
+    const fetching = store.get(key).then((object) => ({ key, object }));
+    // Thrown where it is awaited; until then it is nobody's unhandled rejection.
+    fetching.catch(() => {});
+    return fetching;
+  };
   const reader = new AccessReader();
+  let next = fetched(0);
   for (const [done, { address, manifest }] of wanted.entries()) {
     progress?.(done, wanted.length);
-    const key = slotKey(prefix, { ...address, firstOffset: BigInt(manifest.body.firstOffset) });
-    await readSegment({ store, open }, key, address, manifest, reader, heard(manifest));
+    const segment = (await next)!;
+    next = fetched(done + 1);
+    await readSegment(segment, open, address, manifest, reader, heard(manifest));
     reading.segments += 1;
   }
   return reading;
 }
 
-async function manifestAt(log: LogReader, sequence: number): Promise<ManifestBody> {
+async function* manifestsOf(
+  store: ReadableStore,
+  prefix: string,
+  log: string,
+): AsyncGenerator<ManifestPlace> {
   try {
-    return parseManifest(await log.leaf(sequence)).body;
+    for await (const { sequence, bytes } of leavesOf(store, prefix, log)) {
+      yield { log, sequence, body: parseManifest(bytes).body };
+    }
   } catch (error) {
-    throw doesNotVerify(`${log.log}: manifest ${sequence}: ${(error as Error).message}`);
+    if (!(error instanceof LeafError) && !(error instanceof MissingEvidence)) throw error;
+    throw doesNotVerify(`${log}: ${error.message}`);
   }
 }
 
+interface Fetched {
+  key: string;
+  object: StoredObject | null;
+}
+
 async function readSegment(
-  { store, open }: { store: ReadableStore; open: ArchiveLocation['open'] },
-  key: string,
+  { key, object }: Fetched,
+  open: ArchiveLocation['open'],
   { topic, partition }: PartitionAddress,
   { body }: ManifestPlace,
   reader: AccessReader,
   heard: Heard,
 ): Promise<void> {
-  const object = await store.get(key);
   if (object === null) throw doesNotVerify(`${key} is not there`);
   if (sha256(object.bytes).toString('hex') !== body.sha256) {
     throw doesNotVerify(`${key} is not what its manifest says`);
