@@ -1,9 +1,8 @@
-#!/usr/bin/env -S node --max-semi-space-size=16
+#!/usr/bin/env node
 /**
  * The entry of the command line. It only makes sure that this Node can run what follows: an older
  * one fails on a missing module or a syntax it does not know, which tells a user nothing. So this
- * file imports nothing by itself and keeps to what every Node with modules understands. What Node is
- * told in the first line is explained in `runtime/heap.ts`.
+ * file imports nothing by itself and keeps to what every Node with modules understands.
  */
 
 /** zstd, which Kafka records and Avro blocks may use, is part of Node from here on. */

@@ -12,8 +12,9 @@ import { getHeapStatistics, setFlagsFromString } from 'node:v8';
  */
 const GROWTH_PERCENT = 20;
 /**
- * How large one half of the young generation may become, and what Node is started with, because V8
- * reads it only then. By itself V8 lets it become so large that, with the free pages it keeps for it,
+ * How large one half of the young generation may become. V8 reads it only at the start, so the image
+ * gives it to Node, and the first line of `main.ts` does not: `env` of BusyBox takes no arguments for
+ * the program. By itself V8 lets it become so large that, with the free pages it keeps for it,
  * a million open groups take 100 MB more, for an eighth more matches a second.
  */
 export const START_FLAG = '--max-semi-space-size=16';
