@@ -102,8 +102,15 @@ function turned(bytes: v128): v128 {
   return v128.shuffle<u8>(bytes, bytes, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12);
 }
 
-/** Lanes to words and back: 16 bytes each of four places, 64 bytes apart, or where `to` says. */
-function transpose(w: v128, x: v128, y: v128, z: v128, to: usize, apart: usize): void {
+/**
+ * Lanes to words and back: of 16 bytes at `from`, and at three places each `step` behind the one before, what
+ * comes first of all goes to `to`, and what follows `apart` behind it.
+ */
+function transpose(from: usize, step: usize, to: usize, apart: usize): void {
+  const w = turned(v128.load(from));
+  const x = turned(v128.load(from + step));
+  const y = turned(v128.load(from + 2 * step));
+  const z = turned(v128.load(from + 3 * step));
   const wx = v128.shuffle<u32>(w, x, 0, 4, 1, 5);
   const wxHigh = v128.shuffle<u32>(w, x, 2, 6, 3, 7);
   const yz = v128.shuffle<u32>(y, z, 0, 4, 1, 5);
@@ -126,15 +133,7 @@ function four(from: usize, to: usize): void {
   v128.store(STATE, i32x4.splat(0x5be0cd19), 112);
   // The mark stands before the first byte, so that each word begins one byte earlier.
   for (let part: usize = 0; part < 4; part++) {
-    const at = from + part * 16 - 1;
-    transpose(
-      turned(v128.load(at)),
-      turned(v128.load(at, 64)),
-      turned(v128.load(at, 128)),
-      turned(v128.load(at, 192)),
-      WORDS + part * 64,
-      16,
-    );
+    transpose(from + part * 16 - 1, 64, WORDS + part * 64, 16);
   }
   const marked = v128.and(v128.load(WORDS), i32x4.splat(0x00ffffff));
   v128.store(WORDS, v128.or(marked, i32x4.splat(0x01000000)));
@@ -151,15 +150,7 @@ function four(from: usize, to: usize): void {
   v128.store(WORDS, i32x4.splat(65 * 8), 15 * 16);
   compress();
   for (let half: usize = 0; half < 2; half++) {
-    const at = STATE + half * 64;
-    transpose(
-      turned(v128.load(at)),
-      turned(v128.load(at, 16)),
-      turned(v128.load(at, 32)),
-      turned(v128.load(at, 48)),
-      to + half * 16,
-      32,
-    );
+    transpose(STATE + half * 64, 16, to + half * 16, 32);
   }
 }
 
