@@ -61,7 +61,7 @@ export async function readArchive(
   { wants = () => true, progress, heard }: ReadOptions,
 ): Promise<ArchiveReading> {
   const reading: ArchiveReading = { read: [], segments: 0, all: 0, gaps: 0 };
-  const wanted: Array<{ address: PartitionAddress; manifest: ManifestPlace }> = [];
+  const wanted: Wanted[] = [];
   for (const address of await partitionsOf(store, prefix)) {
     if (withoutTopics.includes(address.topic)) continue;
     const log = partitionLog(address);
@@ -75,26 +75,41 @@ export async function readArchive(
     }
     reading.read.push([log, size]);
   }
-  const fetched = (at: number): Promise<Fetched> | null => {
-    const next = wanted[at];
-    if (next === undefined) return null;
-    const { address, manifest } = next;
-    const key = slotKey(prefix, { ...address, firstOffset: BigInt(manifest.body.firstOffset) });
-    const fetching = store.get(key).then((object) => ({ key, object }));
-    // Thrown where it is awaited; until then it is nobody's unhandled rejection.
-    fetching.catch(() => {});
-    return fetching;
-  };
   const reader = new AccessReader();
-  let next = fetched(0);
-  for (const [done, { address, manifest }] of wanted.entries()) {
-    progress?.(done, wanted.length);
-    const segment = (await next)!;
-    next = fetched(done + 1);
-    await readSegment(segment, open, address, manifest, reader, heard(manifest));
+  for await (const { address, manifest, fetched } of fetchAhead(store, prefix, wanted)) {
+    progress?.(reading.segments, wanted.length);
+    await readSegment(await fetched, open, address, manifest, reader, heard(manifest));
     reading.segments += 1;
   }
   return reading;
+}
+
+interface Wanted {
+  address: PartitionAddress;
+  manifest: ManifestPlace;
+}
+
+interface Fetched {
+  key: string;
+  object: StoredObject | null;
+}
+
+/** In the order given; while one is read, the next is on its way. */
+async function* fetchAhead(
+  store: ReadableStore,
+  prefix: string,
+  wanted: readonly Wanted[],
+): AsyncGenerator<Wanted & { fetched: Promise<Fetched> }> {
+  let before: (Wanted & { fetched: Promise<Fetched> }) | null = null;
+  for (const { address, manifest } of wanted) {
+    const key = slotKey(prefix, { ...address, firstOffset: BigInt(manifest.body.firstOffset) });
+    const fetched = store.get(key).then((object) => ({ key, object }));
+    // Thrown where it is awaited; until then it is nobody's unhandled rejection.
+    fetched.catch(() => {});
+    if (before !== null) yield before;
+    before = { address, manifest, fetched };
+  }
+  if (before !== null) yield before;
 }
 
 async function* manifestsOf(
@@ -110,11 +125,6 @@ async function* manifestsOf(
     if (!(error instanceof LeafError) && !(error instanceof MissingEvidence)) throw error;
     throw doesNotVerify(`${log}: ${error.message}`);
   }
-}
-
-interface Fetched {
-  key: string;
-  object: StoredObject | null;
 }
 
 async function readSegment(
