@@ -1,6 +1,7 @@
 /** Reading an archive's events: all of them, in order, and what is said where it cannot be read. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { evidenceKey, partitionLog } from '../../schemas/evidence/log-layout.ts';
 import { slotKey } from '../../schemas/layout.ts';
 import {
@@ -31,6 +32,7 @@ interface Reading extends ArchiveReading {
 /** The archive, whose store answers otherwise for some keys. */
 async function read(
   get: (key: string) => ReturnType<ReadableStore['get']> | undefined = () => undefined,
+  open: (stored: Buffer) => Promise<Buffer> = async (stored) => stored,
 ): Promise<Reading> {
   const { store } = archive;
   const heard: Reading['heard'] = [];
@@ -43,6 +45,7 @@ async function read(
       },
       prefix: PREFIX,
       withoutTopics: [],
+      open,
     },
     {
       heard: ({ log, sequence }) => ({
@@ -98,5 +101,18 @@ describe('the events of an archive', () => {
       const refused = (asked: string) => (asked === key ? Promise.reject(down) : undefined);
       await assert.rejects(read(refused), down);
     }
+  });
+
+  test('where a segment fails that is fetched ahead, the one before is read to its end first', async () => {
+    const down = new Error('connect ECONNREFUSED');
+    const refused = (asked: string) => (asked === segmentKey(1) ? Promise.reject(down) : undefined);
+    const opened: number[] = [];
+    const slowly = async (stored: Buffer): Promise<Buffer> => {
+      await setImmediate();
+      opened.push(stored.length);
+      return stored;
+    };
+    await assert.rejects(read(refused, slowly), down);
+    assert.equal(opened.length, 1);
   });
 });
